@@ -17,20 +17,21 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.collection import Collection
 from kvasir.collection_index import CollectionOptions, Index, make_answerer
+from kvasir.collection_settings import fetcher, make_pool, options_of
 from kvasir.core.errors import ClosedError, NameTakenError
-from kvasir.core.filters import parse_filter
 from kvasir.core.leases import Lazy, OwnerProcess
-from kvasir.core.ledger import CollectionRecord
+from kvasir.core.ledger import CollectionRecord, EmbeddingModel
 from kvasir.core.ocr import has_ocr
 from kvasir.core.protocols import Embedder, Generator, Reranker, Splitter, TextAnalyzer, VectorStore
 from kvasir.core.run import Run
-from kvasir.core.types import SearchRequest, Source, StoreAddress
+from kvasir.core.types import SearchRequest, StoreAddress
+from kvasir.embedding_models import EmbeddingModels
 from kvasir.settings import components
 from kvasir.settings.loading import load_settings
 from kvasir.settings.schema import GeneratorSettings, Settings, reveal
 from kvasir.settings.splitting import check_splitting, splitting_of
 from kvasir.settings.store_uris import is_same_store
-from kvasir.sharing import IndexSharing
+from kvasir.sharing import IndexSharing, is_embedded
 
 if TYPE_CHECKING:
     from kvasir.answering.answers import Answerer
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from kvasir.evaluation.judges import Judge
     from kvasir.evaluation.judges import Judgement as Judgement
     from kvasir.evaluation.runner import EvaluationRunner
-    from kvasir.ingesting.extraction import ExtractionPool
     from kvasir.ingesting.pipeline import IngestPipeline
     from kvasir.ingesting.sources import Input
     from kvasir.models.local import ModelFolder
@@ -91,6 +91,7 @@ class App:
         self._opened = ExitStack()
         self._catalog = Lazy(lambda: self._closing(SqlCatalog(settings.catalog_url)))
         self._embedder = Lazy(lambda: components.make_embedder(settings, self._run))
+        self._models = EmbeddingModels(settings, self._run, lambda: self.embedder)
         self._analyzer = Lazy(components.make_analyzer)
         self._splitter = Lazy(
             lambda: components.make_splitter(splitting_of(settings), self.embedder)
@@ -100,8 +101,8 @@ class App:
             lambda: components.make_judge(settings, lambda: self.embedder)
         )
         self._generator = Lazy(lambda: self._closing(self.make_generator(settings.generator)))
-        self._pool = Lazy(self._make_pool)
-        self._options = Lazy(self._make_options)
+        self._pool = Lazy(lambda: self._closing(make_pool(settings)))
+        self._options = Lazy(lambda: options_of(settings))
         self._services = Lazy(self._make_services)
         self._sharing = IndexSharing(self)
 
@@ -232,7 +233,9 @@ class App:
 
         made = components.make_converter(self.settings, converter, models)
         max_bytes = self.settings.rag.ingest.max_file_mb << 20
-        return convert(sources, to, made, fetch=self._fetch, max_bytes=max_bytes, run=run)
+        return convert(
+            sources, to, made, fetch=fetcher(self.settings), max_bytes=max_bytes, run=run
+        )
 
     def models(self) -> list[ModelFolder]:
         """Return the embedding and language models on this machine."""
@@ -285,6 +288,23 @@ class App:
         """The embedder that the settings choose."""
         return self._use(self._embedder)
 
+    def embedder_of(self, record: CollectionRecord | None) -> Embedder:
+        """Return the embedder of a collection; that of the settings where none was chosen."""
+        return self._models.of(record)
+
+    def choose_model(self, name: str, kind: str | None = None) -> EmbeddingModel:
+        """Return the embedding model of a name, as ``EmbeddingModels.choose``."""
+        return self._models.choose(name, kind)
+
+    def load_model(self, model: EmbeddingModel, run: Run | None = None) -> Embedder:
+        """Return the embedder of a model, as ``EmbeddingModels.load``."""
+        return self._models.load(model, run)
+
+    @property
+    def shares_stores(self) -> bool:
+        """Whether several processes can have the store of a collection open."""
+        return not is_embedded(self.settings)
+
     @property
     def analyzer(self) -> TextAnalyzer:
         """The analyzer of keyword search."""
@@ -322,7 +342,7 @@ class App:
 
     def make_answerer(self, retriever: Retriever, find_version: FindVersion) -> Answerer:
         """Put the chosen generator behind the retriever of an evaluation."""
-        return make_answerer(self, self._options.get(), retriever, find_version)
+        return make_answerer(self, self._options.get(), retriever, find_version, self.embedder)
 
     def open_store(self, collection: str, embedded_by: Embedder | CollectionRecord) -> VectorStore:
         """Open the store of a collection where the settings have it."""
@@ -335,10 +355,17 @@ class App:
         """Open the store to which a collection is copied; refuse the collection's own."""
         if name == record.name and is_same_store(self.settings.store_address, to):
             raise NameTakenError(name, " in that store")
-        return components.open_store(to, name, record, self.analyzer)
+        there = record.store_name if name == record.name else name
+        return components.open_store(to, there, record, self.analyzer)
 
     def make_pipeline(
-        self, store: VectorStore, collection: str, *, re_split: bool = False, **options: Any
+        self,
+        store: VectorStore,
+        collection: str,
+        embedder: Embedder,
+        *,
+        re_split: bool = False,
+        **options: Any,
     ) -> IngestPipeline:
         """Make the ingest pipeline of a collection, which gives the rest of the options.
 
@@ -357,8 +384,8 @@ class App:
             check_splitting(self.settings, collection, splitting)
         return IngestPipeline(
             self._use(self._pool),
-            components.make_splitter(splitting, self.embedder),
-            self.embedder,
+            components.make_splitter(splitting, embedder),
+            embedder,
             store,
             self.catalog,
             collection,
@@ -366,7 +393,7 @@ class App:
             splitting=splitting,
             language=splitting.language,
             recognizes_text=self.settings.rag.ingest.ocr == "auto" and has_ocr(),
-            fetch=self._fetch,
+            fetch=fetcher(self.settings),
             left_out=self.settings.own_paths,
             max_file_mb=self.settings.rag.ingest.max_file_mb,
             file_timeout=self.settings.rag.ingest.timeout,
@@ -376,13 +403,6 @@ class App:
     def temporary_stores(self) -> AbstractContextManager[Callable[[], VectorStore]]:
         """Return a context with a function that opens temporary, empty collections."""
         return components.temporary_stores(self.settings, self.embedder, self.analyzer)
-
-    def _fetch(self, url: str) -> tuple[Source, bytes]:
-        from kvasir.ingesting.fetching import fetch
-
-        chosen = self.settings.rag.ingest
-        private, most = chosen.allow_private_urls, chosen.max_file_mb << 20
-        return fetch(url, allow_private=private, max_bytes=most)
 
     def _make_refiner(self, generator: Generator, opened: ExitStack) -> Refiner | None:
         from kvasir.answering.refining import Refiner
@@ -395,34 +415,10 @@ class App:
             generator = self._closing(self.make_generator(chosen.generator), opened)
         return Refiner(generator, prompt=chosen.prompt, below=rag.refine_below)
 
-    def _make_pool(self) -> ExtractionPool:
-        from kvasir.ingesting.extraction import ExtractionPool, OcrLimits
-
-        rag = self.settings.rag.ingest
-        ocr = OcrLimits(rag.ocr_page_timeout, rag.ocr_memory_mb) if rag.ocr == "auto" else None
-        pool = ExtractionPool(rag.workers, rag.timeout, rag.memory_mb, rag.max_file_mb, ocr)
-        return self._closing(pool)
-
     def _make_services(self) -> Services:
         from kvasir.services import Services
 
         return self._closing(Services(self.settings))
-
-    def _make_options(self) -> CollectionOptions:
-        rag, chosen = self.settings.rag, self.settings.chat.rag.retriever
-        return CollectionOptions(
-            top_k=chosen.top_k,
-            min_score_threshold=chosen.min_score_threshold,
-            filters=parse_filter(chosen.filters),
-            language=rag.language,
-            alpha=chosen.alpha,
-            candidates=chosen.candidates,
-            rerank_candidates=chosen.rerank_candidates,
-            prompt=self.settings.chat.rag.prompt,
-            refuse=self.settings.answer.refuse,
-            check_sentences=self.settings.answer.check_sentences,
-            on_conflict=rag.ingest.on_conflict,
-        )
 
     def _use(self, component: Lazy[T]) -> T:
         self._process.check()

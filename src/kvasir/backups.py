@@ -317,8 +317,9 @@ def _index(app: App, name: str) -> Iterator[Collection]:
 def _collect_vectors(app: App, vectors: dict[str, VectorFile], opened: ExitStack, run: Run) -> None:
     for record in app.collections():
         with _index(app, record.name) as collection:
-            file = _vector_file(record, vectors, opened)
-            for batch in collection.index.store.scroll(batch_size=_SLICE):
+            index = collection.index.opened()
+            file = _vector_file(index.record or record, vectors, opened)
+            for batch in index.store.scroll(batch_size=_SLICE):
                 run.check()
                 hashes = [passage_hash(chunk.passage) for chunk, _ in batch]
                 file.add(hashes, [vector for _, vector in batch])
@@ -337,9 +338,12 @@ def _complete_vectors(
         if not wanted:
             continue
         with _index(app, record.name) as collection:
+            index = collection.index.opened()
+            if index.record != record:
+                continue  # It was embedded again meanwhile; a restore embeds what is missing.
             for part in batches(list(wanted), _SLICE):
                 run.check()
-                found = collection.index.store.fetch(part)
+                found = index.store.fetch(part)
                 file.add([wanted[c.id] for c, _ in found], [vector for _, vector in found])
 
 
@@ -373,8 +377,9 @@ def _checked(app: App, record: CollectionRecord) -> Callable[[], Embedder]:
     """Return a function that returns the embedder, and refuses another one than the record's."""
 
     def embedder() -> Embedder:
-        check_embedder(record, app.embedder)
-        return app.embedder
+        made = app.embedder_of(record)
+        check_embedder(record, made)
+        return made
 
     return embedder
 

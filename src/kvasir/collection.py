@@ -6,13 +6,13 @@ the front doors. Methods import what only some callers need: a search must start
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kvasir.collection_lease import CollectionLease
+from kvasir.collection_maintenance import CollectionMaintenance
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import RequestError
 from kvasir.core.filters import Filter, parse_filter
@@ -20,19 +20,11 @@ from kvasir.core.ledger import CollectionRecord, DocumentRecord
 from kvasir.core.protocols import Optimizable
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
-from kvasir.core.types import (
-    Answer,
-    AnswerEvent,
-    ExplainedSearch,
-    Hit,
-    Metadata,
-    SearchRequest,
-    StoreAddress,
-)
+from kvasir.core.types import Answer, AnswerEvent, ExplainedSearch, Hit, Metadata, SearchRequest
 
 if TYPE_CHECKING:
     from kvasir.answering.refusal import Calibration as Calibration
-    from kvasir.core.reports import CopyReport, Findings, IngestReport, Repairs
+    from kvasir.core.reports import IngestReport
     from kvasir.evaluation.calibration import Fitted as Fitted
     from kvasir.evaluation.datasets import load_questions as load_questions
     from kvasir.evaluation.question_sets import JudgedQuestion as JudgedQuestion
@@ -60,7 +52,7 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(_EXPORTED[name]), name)
 
 
-class Collection(CollectionLease):
+class Collection(CollectionMaintenance):
     """A lease on one collection; close it, or use it in a ``with``.
 
     Safe to use from several threads. Errors of every method: ``CollectionNotFoundError`` where
@@ -262,7 +254,7 @@ class Collection(CollectionLease):
         run = run or Run()
         with self._call() as index:
             # Loading a model may take longer than a run that is stopped may wait.
-            run.call(lambda: index.components.embedder)
+            run.call(lambda: index.embedder)
             pipeline = index.make_pipeline(re_split=re_split)
             report = pipeline.ingest(
                 sources,
@@ -309,70 +301,15 @@ class Collection(CollectionLease):
         Raises:
             WriterConflictError: Another process writes to it; nothing was deleted then.
         """
+        from kvasir.model_change import delete_unused
+
         self._check_open()
         index = self.index
         with index.leases.call_alone():
             index.forget_record()
             index.record()
+            delete_unused(index)
             index.publisher.delete_collection()
-
-    def copy(
-        self,
-        to: StoreAddress,
-        *,
-        name: str | None = None,
-        exact: bool = False,
-        run: Run | None = None,
-    ) -> CopyReport:
-        """Copy the collection to another store; nothing is embedded again.
-
-        Set ``rag.vectordb`` to ``to`` to use the copy: the catalog does not record the store. Under
-        another name, its records are copied, too. An exact copy deletes other chunks there.
-
-        Raises:
-            StoppedError: The run was stopped; the next copy goes on from there.
-            NameTakenError: It would be copied onto itself, or the name is taken.
-            UnfinishedError: The collection has half-written documents.
-            WrongEmbedderError: The target's collection was made by another embedder.
-        """
-        from kvasir.maintenance.copying import check_target_name, copy_chunks
-
-        with self._call() as index:
-            record, catalog = index.record(), index.components.catalog
-            name = name or record.name
-            with closing(index.components.open_copy(to, name, record)) as target:
-                needs_records = name != record.name and check_target_name(catalog, record, name)
-                report = copy_chunks(index.store, target, exact=exact, run=run)
-            if needs_records and report.verified:
-                catalog.copy_collection(record.name, name)
-            return report
-
-    def inspect(self, *, run: Run | None = None) -> Findings:
-        """Compare catalog and store chunk by chunk; change nothing."""
-        from kvasir.maintenance.repair import examine
-
-        with self._call() as index:
-            name = index.record().name  # First, because the others would be made.
-            return examine(index.components.catalog, index.store, name, run=run)
-
-    def repair(self, *, run: Run | None = None) -> Repairs:
-        """Make the store equal to the catalog; a stop after the first repair raises nothing."""
-        from kvasir.maintenance.repair import repair
-
-        return self._put_right(repair, run)
-
-    def restore(self, *, run: Run | None = None) -> int:
-        """Write the chunks that the store lacks, also part of them if stopped; return how many."""
-        from kvasir.maintenance.repair import restore
-
-        return self._put_right(restore, run)
-
-    def _put_right(self, work: Callable[..., T], run: Run | None) -> T:
-        with self._call() as index:
-            index.record()
-            embedder = (run or Run()).call(lambda: index.components.embedder)
-            with index.writing:
-                return work(index.components.catalog, index.store, embedder, self.name, run=run)
 
     def calibrate(
         self,
@@ -401,12 +338,12 @@ class Collection(CollectionLease):
 
         run = run or Run()
         with self._call() as index:
-            run.call(lambda: index.components.embedder)
-            reader = EvidenceReader(index.components.analyzer, index.components.embedder)
+            opened = index.opened()
+            embedder = run.call(lambda: opened.embedder)
             fitted = calibrate(
-                index.store,
-                index.retriever,
-                reader,
+                opened.store,
+                opened.retriever,
+                EvidenceReader(index.components.analyzer, embedder),
                 answered,
                 unanswered,
                 top_k=index.options.top_k,

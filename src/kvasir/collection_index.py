@@ -10,41 +10,43 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, TypeVar
 
+from kvasir.collection_components import Components
 from kvasir.core.document_names import matching, nearest
-from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, StoreIncompleteError
-from kvasir.core.filters import Filter, Logical, all_of, to_mapping
-from kvasir.core.leases import Lazy, Leases
-from kvasir.core.ledger import (
-    Catalog,
-    CollectionRecord,
-    DocumentRecord,
-    check_embedder,
-    require_collection,
+from kvasir.core.errors import (
+    CollectionNotFoundError,
+    ComponentError,
+    DocumentNotFoundError,
+    StoreIncompleteError,
 )
+from kvasir.core.filters import Filter, Logical, all_of, to_mapping
+from kvasir.core.leases import Leases
+from kvasir.core.ledger import CollectionRecord, DocumentRecord, require_collection
 from kvasir.core.places import box_of
-from kvasir.core.protocols import Embedder, Generator, Reranker, TextAnalyzer, VectorStore
+from kvasir.core.protocols import Embedder, Generator, UsesEmbedder, VectorStore
 from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.text import replace_surrogates
-from kvasir.core.types import ExplainedSearch, Hit, SearchRequest, StoreAddress, document_id
+from kvasir.core.types import ExplainedSearch, Hit, SearchRequest, document_id
 from kvasir.core.wire import to_json
+from kvasir.open_index import OpenIndex
 
 if TYPE_CHECKING:
     from kvasir.answering.answers import Answerer
-    from kvasir.answering.chat import Conversation
     from kvasir.answering.citations import FindVersion
     from kvasir.answering.refusal import Calibration
     from kvasir.answering.retrieval import Languages, Retriever, Searches
     from kvasir.ingesting.pipeline import IngestPipeline
     from kvasir.ingesting.preparing import OnConflict
-    from kvasir.ingesting.publishing import Publisher
+    from kvasir.ingesting.publishing import CurrentIndex, Publisher
+
+T = TypeVar("T")
 
 _COUNTS = 3
 """How often chunks are counted before a store is called incomplete."""
 _FEW = 50
 """Most documents that are read one by one."""
-_RECORD_SECONDS = 2.0
+RECORD_SECONDS = 2.0
 """Seconds after which a collection's record is read again."""
 
 
@@ -95,50 +97,6 @@ class CollectionOptions:
         return None
 
 
-class Components(Protocol):
-    """The components of the process that collections use."""
-
-    @property
-    def has_catalog(self) -> bool:
-        """Whether a catalog exists; false while nothing was ever ingested."""
-
-    @property
-    def catalog(self) -> Catalog:
-        """The ledger of what is indexed."""
-
-    @property
-    def embedder(self) -> Embedder:
-        """The embedder."""
-
-    @property
-    def analyzer(self) -> TextAnalyzer:
-        """The analyzer of keyword search."""
-
-    @property
-    def reranker(self) -> Reranker | None:
-        """The reranker, if any."""
-
-    @property
-    def generator(self) -> Generator:
-        """The generator of answers."""
-
-    def conversation(
-        self, lease: Callable[[], Any], *, generator: Generator | None = None
-    ) -> Conversation:
-        """Return a conversation about the collection that ``lease`` gives."""
-
-    def open_store(self, collection: str, embedded_by: Embedder | CollectionRecord) -> VectorStore:
-        """Open the store of a collection."""
-
-    def open_copy(self, to: StoreAddress, name: str, record: CollectionRecord) -> VectorStore:
-        """Open the store to which a collection is copied; refuse the collection's own."""
-
-    def make_pipeline(
-        self, store: VectorStore, collection: str, *, re_split: bool = False, **options: Any
-    ) -> IngestPipeline:
-        """Make the ingest pipeline of a collection."""
-
-
 class Index:
     """The shared state of one collection's leases; nothing is opened before it is needed."""
 
@@ -148,26 +106,37 @@ class Index:
         self.options = options
         self.leases = Leases(self._close)
         self.writing = threading.Lock()
-        self._store = Lazy(self._open_store)
-        self._retriever = Lazy(self._make_retriever)
+        self.changing_model = threading.Lock()
+        self._opening = threading.Lock()
+        self._opened: OpenIndex | None = None
         self._known: tuple[float, CollectionRecord | None] = (0.0, None)
         # A field of few documents is far to find, and one that is gone finds nothing anyway.
         self._fields = set[str]()
 
     def _close(self) -> None:
-        self._retriever.take()
         self.forget_record()
-        if (store := self._store.take()) is not None:
-            store.close()
+        with self._opening:
+            opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
 
     def record(self) -> CollectionRecord:
-        """Return the record, at most ``_RECORD_SECONDS`` old, or raise CollectionNotFoundError."""
-        read, known = self._known
-        now = time.monotonic()
-        if known is None or now - read > _RECORD_SECONDS:
+        """Return the record, at most ``RECORD_SECONDS`` old, or raise CollectionNotFoundError."""
+        known = self.find_record()
+        if known is None:
             if not self.components.has_catalog:
                 raise CollectionNotFoundError(self.name)
             known = require_collection(self.components.catalog, self.name)
+        return known
+
+    def find_record(self) -> CollectionRecord | None:
+        """Return the record as ``record`` does, or None if there is no collection."""
+        read, known = self._known
+        now = time.monotonic()
+        if known is None or now - read > RECORD_SECONDS:
+            if not self.components.has_catalog:
+                return None
+            known = self.components.catalog.collection(self.name)
             self._known = (now, known)
         return known
 
@@ -178,18 +147,57 @@ class Index:
     @property
     def is_open(self) -> bool:
         """True if the store is open."""
-        return self._store.is_made
+        opened = self._opened
+        return opened is not None and opened.is_open
+
+    def opened(self) -> OpenIndex:
+        """Return the collection's index of now; one that was replaced is closed after its calls."""
+        opened, record, former = self._opened, self.find_record(), None
+        if opened is None or not opened.is_of(record):
+            with self._opening:
+                # Another thread may have opened it.
+                opened, record = self._opened, self.find_record()
+                if opened is None or not opened.is_of(record):
+                    former, self._opened = opened, self._open(record)
+                    opened = self._opened
+        if former is not None:
+            self.leases.after_calls(former.close)
+        if opened.record is None:
+            opened.record = record
+        return opened
+
+    def adopt(self, record: CollectionRecord, store: VectorStore) -> OpenIndex | None:
+        """Use the open store of an index that has replaced the collection's.
+
+        Returns the former index, which the caller closes when no call uses it any more.
+        """
+        with self._opening:
+            self._known = (time.monotonic(), record)
+            former, self._opened = self._opened, self._open(record, store)
+        return former
 
     @property
     def store(self) -> VectorStore:
         """The collection's store, opened at its first use."""
-        return self._store.get()
+        return self.opened().store
 
     @property
     def retriever(self) -> Retriever:
         """The collection's retriever; another embedder and a lost store are refused."""
-        check_embedder(self.record(), self.components.embedder)
-        return self._retriever.get()
+        self.record()
+        return self.opened().retriever
+
+    @property
+    def embedder(self) -> Embedder:
+        """The collection's embedder; that of new collections if it does not exist yet."""
+        return self.components.embedder_of(self.find_record())
+
+    def current(self) -> CurrentIndex:
+        """Return the index of now with what an ingest needs of it."""
+        from kvasir.ingesting.publishing import CurrentIndex
+
+        opened = self.opened()
+        return CurrentIndex(opened.name, opened.embedder, opened.store)
 
     def retrieve(self, request: SearchRequest) -> list[Hit]:
         """Return the hits of a search, best first; the store stays open meanwhile.
@@ -198,12 +206,14 @@ class Index:
             FilterError: The filter names a field that no document has, or too many documents.
         """
         with self.leases.call():
-            return self._with_boxes(self.retriever.retrieve(self._resolved(request)))
+            resolved = self._resolved(request)
+            return self._with_boxes(self._search(lambda retriever: retriever.retrieve(resolved)))
 
     def explain(self, request: SearchRequest) -> ExplainedSearch:
         """Return the hits as ``retrieve`` does, and how they were found."""
         with self.leases.call():
-            found = self.retriever.explain(self._resolved(request))
+            resolved = self._resolved(request)
+            found = self._search(lambda retriever: retriever.explain(resolved))
             hits = tuple(self._with_boxes(list(found.hits)))
         # The resolved filter lists every source that a pattern fits.
         given, own = self.options.given_filters(request.filters), self.options.filters
@@ -222,6 +232,17 @@ class Index:
         catalog = self.components.catalog
         filters = resolve_filter(request.filters, catalog, self.name, self._fields)
         return replace(request, filters=filters)
+
+    def _search(self, search: Callable[[Retriever], T]) -> T:
+        retriever = self.retriever
+        try:
+            return search(retriever)
+        except ComponentError:
+            # Another process may have replaced the index, and deleted the old one.
+            self.forget_record()
+            if self.retriever is retriever:
+                raise
+            return search(self.retriever)
 
     def _with_boxes(self, hits: list[Hit]) -> list[Hit]:
         """Return hits with the boxes of recognized text, as citations have them."""
@@ -244,12 +265,13 @@ class Index:
 
         with self.leases.call():
             _ = self.retriever  # Refuse another embedder and a lost store at once.
-            stored = self.record().calibration
+            stored, embedder = self.record().calibration, self.embedder
         return make_answerer(
             self.components,
             self.options,
             self,
             lambda document: self.components.catalog.live_version(self.name, document),
+            embedder,
             Calibration.from_stored(stored) if stored else None,
             generator=generator,
             languages=self.languages,
@@ -304,30 +326,50 @@ class Index:
         """A publisher that deletes and relabels documents; needs no model."""
         from kvasir.ingesting.publishing import Publisher
 
-        return Publisher(self.store, self.components.catalog, self.name, self.writing)
+        opened = self.opened()
+        return Publisher(
+            opened.store,
+            self.components.catalog,
+            self.name,
+            self.writing,
+            index=opened.name,
+            current=self.current,
+        )
 
-    def _open_store(self) -> VectorStore:
+    def _open(self, record: CollectionRecord | None, store: VectorStore | None = None) -> OpenIndex:
+        return OpenIndex(
+            record,
+            lambda: self._open_store(record) if store is None else store,
+            lambda: self.components.embedder_of(record),
+            self._make_retriever,
+        )
+
+    def _open_store(self, record: CollectionRecord | None) -> VectorStore:
         # The catalog's record describes the embedder: copying needs no model.
-        embedded_by = self.components.catalog.collection(self.name) or self.components.embedder
-        return self.components.open_store(self.name, embedded_by)
+        name = record.store_name if record else self.name
+        return self.components.open_store(name, record or self.components.embedder)
 
     def make_pipeline(self, *, re_split: bool = False) -> IngestPipeline:
         """Make the pipeline of an ingest: how documents are split may have changed."""
-        record = self.components.catalog.collection(self.name)
-        if record is not None:
-            check_embedder(record, self.components.embedder)
+        opened = self.opened()
         return self.components.make_pipeline(
-            self.store, self.name, re_split=re_split, writing=self.writing
+            opened.store,
+            self.name,
+            opened.embedder,
+            re_split=re_split,
+            writing=self.writing,
+            index=opened.name,
+            current=self.current,
         )
 
-    def _make_retriever(self) -> Retriever:
+    def _make_retriever(self, opened: OpenIndex) -> Retriever:
         from kvasir.answering.retrieval import Retriever
 
         options = self.options
-        self._check_complete()
+        self._check_complete(opened.store)
         return Retriever(
-            self.components.embedder,
-            self.store,
+            opened.embedder,
+            opened.store,
             self.components.reranker,
             languages=self.languages,
             language=options.language,
@@ -336,14 +378,14 @@ class Index:
             rerank_candidates=options.rerank_candidates,
         )
 
-    def _check_complete(self) -> None:
+    def _check_complete(self, store: VectorStore) -> None:
         """Raise StoreIncompleteError if the store lacks chunks that the catalog knows.
 
         Writers add to the store first and delete from the catalog first, so it lacks none while
         they work. Only the two counts are not taken at one moment: so they are taken again.
         """
         for _ in range(_COUNTS):
-            expected, counted = self.components.catalog.chunk_count(self.name), self.store.count()
+            expected, counted = self.components.catalog.chunk_count(self.name), store.count()
             if counted >= expected:
                 return
         raise StoreIncompleteError(self.name, expected, counted)
@@ -354,6 +396,7 @@ def make_answerer(
     options: CollectionOptions,
     retriever: Searches,
     find_version: FindVersion,
+    embedder: Embedder,
     calibration: Calibration | None = None,
     *,
     generator: Generator | None = None,
@@ -363,12 +406,13 @@ def make_answerer(
     """Put a generator, by default the chosen one, behind a retriever."""
     from kvasir.answering.answers import Answerer
 
+    generator = generator or components.generator
     return Answerer(
         retriever,
-        generator or components.generator,
+        generator.using(embedder) if isinstance(generator, UsesEmbedder) else generator,
         languages=languages,
         analyzer=components.analyzer,
-        embedder=components.embedder,
+        embedder=embedder,
         template=options.prompt,
         calibration=calibration,
         refuse=options.refuse,

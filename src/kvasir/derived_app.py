@@ -10,7 +10,10 @@ from kvasir.app import App
 from kvasir.collection_index import CollectionOptions, Index
 from kvasir.core.errors import RequestError
 from kvasir.core.leases import Lazy
+from kvasir.core.ledger import CollectionRecord
 from kvasir.core.protocols import VectorStore
+from kvasir.embedding_models import EmbeddingModels
+from kvasir.open_index import OpenIndex
 from kvasir.settings import components
 from kvasir.settings.loading import DERIVABLE, derive_settings
 from kvasir.settings.schema import Settings
@@ -73,6 +76,9 @@ class DerivedApp(App):
             self._pool = parent._pool
         if settings.rag.embedding_model == former.rag.embedding_model:
             self._embedder = Lazy(lambda: parent.embedder)
+        self._models = EmbeddingModels(
+            settings, self._run, lambda: self.embedder, shared=parent._models
+        )
         if settings.chat.rag.retriever.reranker == former.chat.rag.retriever.reranker:
             self._reranker = Lazy(lambda: parent.reranker)
         if settings.generator == former.generator:
@@ -93,11 +99,26 @@ class _SharedIndex(Index):
         super().__init__(name, components, options)
         self._owner = owner
         self.writing, self._fields = owner.writing, owner._fields
+        self.changing_model = owner.changing_model
 
-    @property
-    def store(self) -> VectorStore:
-        """The collection's store, which the other application opens and closes."""
-        return self._owner.store
+    def find_record(self) -> CollectionRecord | None:
+        """Return the record as the other application knows it."""
+        return self._owner.find_record()
+
+    def forget_record(self) -> None:
+        """Read the record again, also for the other application."""
+        self._owner.forget_record()
+
+    def _open(self, record: CollectionRecord | None, store: VectorStore | None = None) -> OpenIndex:
+        """Open nothing: the other application opens and closes the store."""
+        owner = self._owner.opened()
+        return OpenIndex(
+            owner.record,
+            lambda: owner.store,
+            lambda: self.components.embedder_of(owner.record),
+            self._make_retriever,
+            closes=False,
+        )
 
 
 def _names_a_class(key: str, value: Any) -> bool:

@@ -152,6 +152,9 @@ ROUTES = {
     ("POST", "/v1/collections/{name}/inspect"): Rule(ADMIN, path=NAME),
     ("POST", "/v1/collections/{name}/repair"): Rule(ADMIN, path=NAME),
     ("POST", "/v1/collections/{name}/restore"): Rule(ADMIN, path=NAME),
+    ("POST", "/v1/collections/{name}/model"): Rule(
+        ADMIN, path=NAME, request={"json": {"name": "a", "kind": "a:b"}}, allowed=(400,)
+    ),
     ("POST", "/v1/collections/{name}/calibrate"): Rule(
         ADMIN, path=NAME, request={"json": {"answered": ["a?"], "unanswered": ["b?"]}}
     ),

@@ -48,6 +48,7 @@ from kvasir.core.explanations import AnswerExplanation, Decision, SearchExplanat
 from kvasir.core.protocols import BoundedContext, Embedder, QuotesOnly, TextAnalyzer
 from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.types import (
+    KNOWS_ENGLISH_ONLY,
     Answer,
     AnswerEvent,
     Certainty,
@@ -376,9 +377,7 @@ class Answerer:
         )
         return (
             f"the question seems to be in '{language}', and {documents} cannot be compared with "
-            "it, because the embedding model knows English only: ask in their language, or ingest "
-            "into another collection with a multilingual model such as "
-            "intfloat/multilingual-e5-small",
+            f"it, because {KNOWS_ENGLISH_ONLY}: ask in their language, or use a multilingual model",
         )
 
 

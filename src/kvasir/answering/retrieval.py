@@ -309,7 +309,7 @@ class Retriever:
     def _note_legs(self, trace: SearchTrace, rows: list[list[Candidate]], language: str) -> None:
         trace.rows, trace.language, trace.languages = rows, language, self._held_languages()
         trace.language_set = self.language is not None
-        trace.share, trace.noise = self._share(language), self._noise()
+        trace.share, trace.noise = self._share(language), self._noise(language)
         trace.weighting = (
             weighting(self.embedder, language, trace.share)
             if self.alpha is None

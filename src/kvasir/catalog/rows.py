@@ -11,10 +11,12 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, insert, li
 
 from kvasir.catalog.tables import chunks, collections, sources, texts, versions
 from kvasir.core.document_metadata import chunk_metadata
+from kvasir.core.errors import CollectionNotFoundError
 from kvasir.core.ledger import (
     ChunkRecord,
     CollectionRecord,
     DocumentRecord,
+    EmbeddingModel,
     SourceState,
     Splitting,
     VersionDraft,
@@ -50,7 +52,19 @@ def collection_record(row: Row[Any]) -> CollectionRecord:
         calibration=row.calibration,
         created=row.created.replace(tzinfo=UTC),
         splitting=from_json(Splitting, row.splitting) if row.splitting else None,
+        index=row.index_name or "",
+        model=from_json(EmbeddingModel, row.model) if row.model else None,
     )
+
+
+def find_collection(connection: Connection, name: str, *, lock: bool = False) -> Any:
+    """Return the row of a collection; raise CollectionNotFoundError if there is none."""
+    query = select(collections).filter_by(name=name)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        known = connection.execute(select(collections.c.name).order_by(collections.c.name))
+        raise CollectionNotFoundError(name, list(known.scalars()))
+    return row
 
 
 def document_record(rows: Sequence[Row[Any]]) -> DocumentRecord:
@@ -202,9 +216,10 @@ def copy_records(connection: Connection, collection_id: int, name: str) -> None:
     """Copy all rows of a collection to a new name, within a writing transaction.
 
     A copy in another store needs its own records only if it has another name, because the catalog
-    does not record where the store is.
+    does not record where the store is. In the store it has its own name.
     """
-    renamed = select(*_columns(collections, id=None, name=literal(name)))
+    changed = {"id": None, "name": literal(name), "index_name": None, "other_indexes": None}
+    renamed = select(*_columns(collections, **changed))
     _fill(connection, collections, renamed.where(collections.c.id == collection_id))
     copied = connection.execute(select(collections.c.id).filter_by(name=name)).scalar_one()
     moved = select(*_columns(_old, id=None, collection_id=literal(copied)))

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from kvasir.catalog import kept_vectors, passages, rows, search_scope, writers
+from kvasir.catalog import kept_vectors, passages, purging, rows, search_scope, writers
+from kvasir.catalog.model_changes import ModelChanges, check_index, count_change
+from kvasir.catalog.rows import find_collection
 from kvasir.catalog.search_scope import begins_with
 from kvasir.catalog.tables import (
     LIVE_TEXT,
@@ -27,7 +29,6 @@ from kvasir.catalog.tables import (
 )
 from kvasir.core.batches import batches
 from kvasir.core.errors import (
-    CollectionNotFoundError,
     DocumentNotFoundError,
     NameTakenError,
     WriterConflictError,
@@ -59,7 +60,7 @@ _LIVE, _PENDING = VersionStatus.LIVE, VersionStatus.PENDING
 _DELETED, _FAILED = VersionStatus.DELETED, VersionStatus.FAILED
 
 
-class SqlCatalog:
+class SqlCatalog(ModelChanges):
     """The ledger of every collection in one database; safe to use from several threads."""
 
     def __init__(self, url: str) -> None:
@@ -89,7 +90,7 @@ class SqlCatalog:
         try:
             with writing(self._engine) as connection:
                 connection.execute(new)
-                made = _collection(connection, name)
+                made = find_collection(connection, name)
         except IntegrityError as error:
             raise NameTakenError(name, "") from error
         return rows.collection_record(made)
@@ -108,7 +109,7 @@ class SqlCatalog:
 
     def copy_collection(self, name: str, to: str) -> None:
         with writing(self._engine) as connection:
-            rows.copy_records(connection, _collection(connection, name).id, to)
+            rows.copy_records(connection, find_collection(connection, name).id, to)
 
     def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
         kept = dict(calibration) if calibration is not None else None
@@ -119,7 +120,7 @@ class SqlCatalog:
 
     def _change(self, collection: str, **values: Any) -> None:
         with writing(self._engine) as connection:
-            row = _collection(connection, collection)
+            row = find_collection(connection, collection)
             connection.execute(update(collections).filter_by(id=row.id).values(**values))
 
     # Reading
@@ -212,20 +213,26 @@ class SqlCatalog:
         with reading(self._engine) as connection:
             return passages.sharing(connection, collection, passage_hashes)
 
-    def keep_vectors(self, collection: str, vectors: Mapping[str, Matrix]) -> None:
+    def keep_vectors(
+        self, collection: str, vectors: Mapping[str, Matrix], fingerprint: str | None = None
+    ) -> None:
         with writing(self._engine) as connection:
-            kept_vectors.keep(connection, _collection(connection, collection).id, vectors)
+            row = find_collection(connection, collection, lock=True)
+            if fingerprint in (None, row.fingerprint):
+                kept_vectors.keep(connection, row.id, vectors)
 
     def kept_vectors(
         self, collection: str, passage_hashes: Collection[str]
     ) -> Mapping[str, Matrix]:
         with reading(self._engine) as connection:
-            row = _collection(connection, collection)
+            row = find_collection(connection, collection)
             return kept_vectors.find(connection, row.id, passage_hashes, row.dimension)
 
     def drop_vectors(self, collection: str, passage_hashes: Collection[str] | None = None) -> None:
         with writing(self._engine) as connection:
-            kept_vectors.drop(connection, _collection(connection, collection).id, passage_hashes)
+            kept_vectors.drop(
+                connection, find_collection(connection, collection).id, passage_hashes
+            )
 
     # Writers
 
@@ -233,7 +240,7 @@ class SqlCatalog:
         self, collection: str, *, lease_seconds: float, exclusive: bool = False
     ) -> str:
         with writing(self._engine) as connection:
-            row = _collection(connection, collection, lock=True)
+            row = find_collection(connection, collection, lock=True)
             return writers.start(connection, row, lease_seconds=lease_seconds, exclusive=exclusive)
 
     def renew_writer(self, writer: str) -> bool:
@@ -246,7 +253,7 @@ class SqlCatalog:
 
     def other_writers(self, collection: str, writer: str | None = None) -> list[str]:
         with reading(self._engine) as connection:
-            row = _collection(connection, collection)
+            row = find_collection(connection, collection)
             return [writers.describe(each) for each in writers.active(connection, row.id, writer)]
 
     def _read(self, query: Select[Any]) -> Sequence[Row[Any]]:
@@ -257,17 +264,27 @@ class SqlCatalog:
         return int(self._read(query)[0][0] or 0)
 
     @contextmanager
-    def _writing_as(self, writer: str, collection: str) -> Iterator[tuple[Connection, Any]]:
+    def _writing_as(
+        self, writer: str, collection: str, index: str | None = None
+    ) -> Iterator[tuple[Connection, Any]]:
         """Open a transaction of a writer, which excludes those of other writers."""
         with writing(self._engine) as connection:
-            row = _collection(connection, collection, lock=True)
+            row = find_collection(connection, collection, lock=True)
             writers.require(connection, row, writer)
+            check_index(row, index)
             yield connection, row
 
     # Publishing
 
-    def begin(self, collection: str, drafts: Sequence[VersionDraft], writer: str) -> None:
-        with self._writing_as(writer, collection) as (connection, row):
+    def begin(
+        self,
+        collection: str,
+        drafts: Sequence[VersionDraft],
+        writer: str,
+        *,
+        index: str | None = None,
+    ) -> None:
+        with self._writing_as(writer, collection, index) as (connection, row):
             former = [draft.moved_from for draft in drafts if draft.moved_from]
             claimed = [draft.document.id for draft in drafts] + former
             writers.claim(connection, row, claimed, writer)
@@ -307,16 +324,25 @@ class SqlCatalog:
                 published = select(versions.c.language).where(mine, versions.c.status == _LIVE)
                 languages.update(connection.execute(published.distinct()).scalars())
             self._mark_deleted(connection, collection, replaced, writer)
-            _store_languages(connection, row, {*row.languages, *languages} - {"", UNKNOWN})
+            purging.store_languages(connection, row, {*row.languages, *languages} - {"", UNKNOWN})
+            count_change(connection, row)
 
-    def discard_pending(self, collection: str, writer: str) -> int:
-        with self._writing_as(writer, collection) as (connection, row):
+    def discard_pending(self, collection: str, writer: str, *, index: str | None = None) -> int:
+        with self._writing_as(writer, collection, index) as (connection, row):
             return writers.take_over(connection, row.id, writer)
 
-    def mark_deleted(self, collection: str, document_ids: Sequence[str], writer: str) -> None:
-        with self._writing_as(writer, collection) as (connection, row):
+    def mark_deleted(
+        self,
+        collection: str,
+        document_ids: Sequence[str],
+        writer: str,
+        *,
+        index: str | None = None,
+    ) -> None:
+        with self._writing_as(writer, collection, index) as (connection, row):
             writers.claim(connection, row, document_ids, writer)
             self._mark_deleted(connection, collection, document_ids, writer)
+            count_change(connection, row)
 
     def _mark_deleted(
         self, connection: Connection, collection: str, document_ids: Sequence[str], writer: str
@@ -326,42 +352,16 @@ class SqlCatalog:
             _update_versions(connection, ids, status=_DELETED, writer_id=writer)
 
     def stale_chunks(self, collection: str, writer: str) -> list[str]:
-        deleted = _deleted_by(collection, writer, versions.c.source_id)
-        stale: list[str] = []
         with reading(self._engine) as connection:
-            for source_id in sorted(set(connection.execute(deleted).scalars())):
-                found = connection.execute(
-                    select(versions.c.status, chunks.c.chunk_id)
-                    .join(chunks, chunks.c.version_id == versions.c.id)
-                    .where(versions.c.source_id == source_id)
-                ).all()
-                kept = {row.chunk_id for row in found if row.status != _DELETED}
-                gone = {row.chunk_id for row in found if row.status == _DELETED}
-                stale.extend(sorted(gone - kept))
-        return stale
+            return purging.stale_chunks(connection, collection, writer)
 
     def purge(self, collection: str, writer: str) -> None:
-        columns = (versions.c.id, versions.c.source_id, versions.c.language)
         with self._writing_as(writer, collection) as (connection, row):
-            gone = connection.execute(_deleted_by(collection, writer, *columns)).all()
-            for part in batches(gone, _SLICE):
-                ids = [each.id for each in part]
-                connection.execute(delete(versions).where(versions.c.id.in_(ids)))
-                bare = sources.c.id.in_({each.source_id for each in part}) & ~(
-                    select(versions.c.id).where(versions.c.source_id == sources.c.id).exists()
-                )
-                connection.execute(delete(sources).where(bare))
-            query = live(collection, versions.c.id).limit(1)
-            unused = {
-                language
-                for language in {each.language for each in gone} & {*row.languages}
-                if not connection.execute(query.where(versions.c.language == language)).first()
-            }
-            _store_languages(connection, row, {*row.languages} - unused)
+            purging.purge(connection, row, writer)
 
     def fail(self, collection: str, state: SourceState, reason: str, message: str) -> None:
         with writing(self._engine) as connection:
-            collection_id = _collection(connection, collection, lock=True).id
+            collection_id = find_collection(connection, collection, lock=True).id
             source_id = rows.find_source(connection, collection_id, state.uri)
             connection.execute(
                 delete(versions).where(
@@ -374,10 +374,18 @@ class SqlCatalog:
 
     # Metadata
 
-    def set_metadata(self, collection: str, given: Mapping[str, Metadata], writer: str) -> None:
+    def set_metadata(
+        self,
+        collection: str,
+        given: Mapping[str, Metadata],
+        writer: str,
+        *,
+        index: str | None = None,
+    ) -> None:
         query = live(collection, versions, sources.c.uri)
-        with self._writing_as(writer, collection) as (connection, claimed):
+        with self._writing_as(writer, collection, index) as (connection, claimed):
             writers.claim(connection, claimed, list(given), writer)
+            count_change(connection, claimed)
             for name, wanted in given.items():
                 row = connection.execute(query.where(sources.c.document_id == name)).one_or_none()
                 if row is None:
@@ -416,22 +424,6 @@ class SqlCatalog:
                 _update_versions(connection, ids, metadata_applied=True)
 
 
-def _collection(connection: Connection, name: str, *, lock: bool = False) -> Any:
-    query = select(collections).filter_by(name=name)
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
-    if row is None:
-        known = connection.execute(select(collections.c.name).order_by(collections.c.name))
-        raise CollectionNotFoundError(name, list(known.scalars()))
-    return row
-
-
-def _store_languages(connection: Connection, row: Any, languages: set[str]) -> None:
-    """Store them with the collection: reading them from its versions would slow every query."""
-    if languages != {*row.languages}:
-        changed = update(collections).filter_by(id=row.id).values(languages=sorted(languages))
-        connection.execute(changed)
-
-
 def _update_versions(connection: Connection, ids: Select[Any], **values: Any) -> None:
     chosen = versions.c.id.in_(list(connection.execute(ids).scalars()))
     connection.execute(update(versions).where(chosen).values(**values))
@@ -441,10 +433,4 @@ def _live_and_failed(collection: str) -> Select[Any]:
     """Select the versions for ``rows.document_record``."""
     return of_collection(collection, versions, sources.c.document_id, sources.c.uri).where(
         versions.c.status.in_([_LIVE, _FAILED])
-    )
-
-
-def _deleted_by(collection: str, writer: str, *columns: Any) -> Select[Any]:
-    return of_collection(collection, *columns).where(
-        versions.c.status == _DELETED, versions.c.writer_id == writer
     )

@@ -36,6 +36,14 @@ collections = sa.Table(
     sa.Column("languages", sa.JSON, nullable=False, default=list),
     sa.Column("calibration", sa.JSON),
     sa.Column("splitting", sa.JSON),
+    # The embedding model that was chosen for it; null for that of the settings.
+    sa.Column("model", sa.JSON),
+    # In the store; null for the collection's name.
+    sa.Column("index_name", exact(128)),
+    # Indexes that are being built or are not used any more: by name, what made them.
+    sa.Column("other_indexes", sa.JSON),
+    # Grows with each change of live documents.
+    sa.Column("revision", sa.Integer, nullable=False, default=0, server_default="0"),
     sa.Column("created", sa.DateTime, nullable=False, default=_now),
 )
 

@@ -256,6 +256,14 @@ class WriterConflictError(ConflictError, code="writer_conflict"):
     """Another writer is at work in the collection, or took this one's lease."""
 
 
+class IndexReplacedError(ConflictError, code="index_replaced"):
+    """A collection has another index since it was embedded again; ``collection`` is its name."""
+
+    def __init__(self, collection: str) -> None:
+        super().__init__(f"collection '{collection}' was embedded again meanwhile: try again")
+        self.collection = collection
+
+
 class DocumentBusyError(WriterConflictError, code="document_busy"):
     """Another writer is writing or deleting the same document."""
 

@@ -83,6 +83,8 @@ class Leases:
         self._calls: Counter[int] = Counter()
         """Running calls by thread id; more than one if a callback makes a call."""
         self._is_alone = self._is_closed = False
+        self._awaited: list[tuple[set[int], Callable[[], None]]] = []
+        """Threads whose calls must end, and what is called then."""
 
     def take(self) -> None:
         """Count one more lease."""
@@ -136,7 +138,21 @@ class Leases:
             yield
         finally:
             with self._changed:
-                self._end_call()
+                due = self._end_call()
+            for callback in due:
+                callback()
+
+    def after_calls(self, callback: Callable[[], None], *, own: bool = True) -> None:
+        """Call a function once the calls that run now have ended, this thread's own if ``own``.
+
+        It is called in this thread if there are none, else in that of the last one.
+        """
+        with self._changed:
+            threads = self._calls.keys() - (set() if own else {threading.get_ident()})
+            if threads:
+                self._awaited.append((threads, callback))
+                return
+        callback()
 
     @contextmanager
     def call_alone(self) -> Iterator[None]:
@@ -166,7 +182,9 @@ class Leases:
                 try:
                     self._close()
                 finally:
-                    self._end_call()
+                    due = self._end_call()
+            for callback in due:
+                callback()
 
     def close(self) -> None:
         """Refuse new calls, wait for those of other threads, and close the resource."""
@@ -182,13 +200,21 @@ class Leases:
         if self._is_closed:
             raise ClosedError("the application is closed")
 
-    def _end_call(self) -> None:
+    def _end_call(self) -> list[Callable[[], None]]:
+        """End a call of this thread; return what is to be called without the lock."""
         thread = threading.get_ident()
+        due = []
         self._calls[thread] -= 1
         if not self._calls[thread]:
             del self._calls[thread]
+            for threads, callback in self._awaited:
+                threads.discard(thread)
+                if not threads:
+                    due.append(callback)
+            self._awaited = [each for each in self._awaited if each[0]]
         self._changed.notify_all()
         self._close_if_unused()
+        return due
 
     def _close_if_unused(self) -> None:
         if not self._leases and not self._calls:

@@ -22,11 +22,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from kvasir.core.collection_records import CollectionRecord as CollectionRecord
+from kvasir.core.collection_records import EmbeddingModel as EmbeddingModel
+from kvasir.core.collection_records import Splitting as Splitting
+from kvasir.core.collection_records import check_embedder as check_embedder
 from kvasir.core.document_metadata import FILE_TYPE, chunk_metadata
-from kvasir.core.errors import CollectionNotFoundError, WrongEmbedderError
-from kvasir.core.protocols import Embedder
+from kvasir.core.errors import CollectionNotFoundError
 from kvasir.core.types import (
     Chunk,
     Document,
@@ -47,30 +50,6 @@ class VersionStatus(StrEnum):
     LIVE = "live"
     DELETED = "deleted"
     FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Splitting:
-    """How documents are split into chunks."""
-
-    splitter: str  # Its name.
-    arguments: Mapping[str, str | int | float | bool | None]  # Options of its constructor.
-    language: str | None = None  # ISO 639-1 code of all documents; None if it is detected.
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionRecord:
-    """One collection: documents in one store, embedded by one model."""
-
-    name: str
-    embedder: str  # Name of its embedding model.
-    dimension: int  # Length of its vectors.
-    fingerprint: str  # ``Embedder.fingerprint`` of the model; an embedder for a search has it, too.
-    languages: tuple[str, ...]  # ISO 639-1 codes of its live documents, sorted.
-    # Fitted parameters of the decision to refuse a question; None for the shipped ones.
-    calibration: Mapping[str, Any] | None
-    created: datetime
-    splitting: Splitting | None = None  # None if nothing was ingested yet.
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,27 +158,6 @@ def passage_hash(passage: str) -> str:
     return hashlib.blake2b(passage.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def check_embedder(record: CollectionRecord, embedder: Embedder) -> None:
-    """Check that an embedder's vectors can be compared with those of a collection.
-
-    Raises:
-        WrongEmbedderError: The message names the models and the settings to change.
-    """
-    if record.fingerprint == embedder.fingerprint:
-        return
-    made = f"collection '{record.name}' was made with the embedding model '{record.embedder}'"
-    if record.embedder != embedder.name:
-        raise WrongEmbedderError(
-            f"{made} ({record.dimension} dimensions), but the settings name '{embedder.name}' "
-            f"({embedder.dimension} dimensions): set rag.embedding_model back"
-        )
-    raise WrongEmbedderError(
-        f"{made}, which the settings name too, but with other options or weights: set "
-        "rag.embedding_model.options (max_tokens, prompts) back to what they were, or the "
-        "model's files"
-    )
-
-
 def require_collection(catalog: Catalog, name: str) -> CollectionRecord:
     """Return a collection's record; raise CollectionNotFoundError if there is none."""
     record = catalog.collection(name)
@@ -214,7 +172,8 @@ class Catalog(Protocol):
     Every method is one transaction, durable when it returns. ``collection`` is a name, ``writer``
     an id from ``start_writer``. Methods that write versions raise ``WriterConflictError`` if the
     writer's lease was taken, and ``DocumentBusyError``, changing nothing, while another writer has
-    pending or deleted versions of one of the documents.
+    pending or deleted versions of one of the documents. Those with a parameter ``index`` raise
+    ``IndexReplacedError`` if the collection has another one; None is not compared.
     """
 
     def collection(self, name: str) -> CollectionRecord | None:
@@ -243,6 +202,35 @@ class Catalog(Protocol):
 
     def set_splitting(self, collection: str, splitting: Splitting) -> None:
         """Store how the documents of a collection are split from now on."""
+
+    def set_model(self, collection: str, model: EmbeddingModel | None) -> None:
+        """Store which model a collection uses; None for that of the settings."""
+
+    def begin_model_change(self, target: CollectionRecord, writer: str) -> None:
+        """Record that a writer builds the index that a collection is to have.
+
+        Raises:
+            ConflictError: Another writer builds one.
+        """
+
+    def complete_model_change(self, target: CollectionRecord, writer: str, revision: int) -> bool:
+        """Make an index that was begun the collection's, with its model; the old one is unused.
+
+        The decision to refuse is forgotten, as are kept vectors: they belong to the old model.
+
+        Returns:
+            False, changing nothing, if documents were changed since ``revision`` or a writer has
+            unfinished versions.
+        """
+
+    def unused_indexes(self, collection: str, *, begun: bool = True) -> list[CollectionRecord]:
+        """Return the indexes, as records, that were replaced, or ``begun`` by ended writers."""
+
+    def forget_index(self, collection: str, index: str) -> None:
+        """Record that an unused index was deleted from the store."""
+
+    def revision(self, collection: str) -> int:
+        """Return a number that grows with each change of live documents."""
 
     def document(self, collection: str, document_id: str) -> DocumentRecord | None:
         """Return a document, or None if it is unknown."""
@@ -304,8 +292,13 @@ class Catalog(Protocol):
     ) -> Mapping[str, int]:
         """Count, by document id, the live chunks that have one of some passages."""
 
-    def keep_vectors(self, collection: str, vectors: Mapping[str, Matrix]) -> None:
-        """Store vectors, by passage hash, of documents that are not complete yet."""
+    def keep_vectors(
+        self, collection: str, vectors: Mapping[str, Matrix], fingerprint: str | None = None
+    ) -> None:
+        """Store vectors, by passage hash, of documents that are not complete yet.
+
+        Nothing is stored if the collection has another fingerprint; None is not compared.
+        """
 
     def kept_vectors(
         self, collection: str, passage_hashes: Collection[str]
@@ -338,7 +331,14 @@ class Catalog(Protocol):
     def other_writers(self, collection: str, writer: str | None = None) -> list[str]:
         """Return descriptions of the other writers whose lease has not ended."""
 
-    def begin(self, collection: str, drafts: Sequence[VersionDraft], writer: str) -> None:
+    def begin(
+        self,
+        collection: str,
+        drafts: Sequence[VersionDraft],
+        writer: str,
+        *,
+        index: str | None = None,
+    ) -> None:
         """Record versions as pending, with all their chunks.
 
         The documents that they were moved from are reserved, too.
@@ -357,7 +357,7 @@ class Catalog(Protocol):
         The documents ``replaced`` were moved: all their versions are marked as deleted.
         """
 
-    def discard_pending(self, collection: str, writer: str) -> int:
+    def discard_pending(self, collection: str, writer: str, *, index: str | None = None) -> int:
         """Mark pending versions of the writer and of ended writers as deleted; return their number.
 
         The writer takes over all unfinished versions of ended writers. The live versions of the
@@ -365,7 +365,14 @@ class Catalog(Protocol):
         chunks that it shares with the live one.
         """
 
-    def mark_deleted(self, collection: str, document_ids: Sequence[str], writer: str) -> None:
+    def mark_deleted(
+        self,
+        collection: str,
+        document_ids: Sequence[str],
+        writer: str,
+        *,
+        index: str | None = None,
+    ) -> None:
         """Mark every version of documents as deleted; unknown ids are no error."""
 
     def stale_chunks(self, collection: str, writer: str) -> list[str]:
@@ -377,7 +384,14 @@ class Catalog(Protocol):
     def fail(self, collection: str, state: SourceState, reason: str, message: str) -> None:
         """Record that a source could not be read; a live version stays as it is."""
 
-    def set_metadata(self, collection: str, given: Mapping[str, Metadata], writer: str) -> None:
+    def set_metadata(
+        self,
+        collection: str,
+        given: Mapping[str, Metadata],
+        writer: str,
+        *,
+        index: str | None = None,
+    ) -> None:
         """Replace the caller's metadata of live documents, by document id.
 
         The store has the old metadata until ``pending_metadata_updates`` are applied to it.

@@ -251,6 +251,14 @@ class QuotesOnly(Protocol):
 
 
 @runtime_checkable
+class UsesEmbedder(Protocol):
+    """A generator that compares texts by an embedder."""
+
+    def using(self, embedder: Embedder) -> Generator:
+        """Return the generator with the embedder of a collection."""
+
+
+@runtime_checkable
 class Preparable(Protocol):
     """A generator that needs something fetched before its first answer, such as a model."""
 

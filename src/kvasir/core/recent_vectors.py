@@ -18,6 +18,10 @@ class RecentVectors:
         self._vectors: OrderedDict[str, Matrix] = OrderedDict()
         self._lock = Lock()
 
+    def empty(self) -> RecentVectors:
+        """Return one of the same size that remembers nothing yet."""
+        return RecentVectors(self._most)
+
     def find(self, texts: Iterable[str]) -> dict[str, Matrix]:
         """Return the vectors [dimension] of those texts that are known; do not change them."""
         with self._lock:

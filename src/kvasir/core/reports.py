@@ -205,6 +205,22 @@ class CopyReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelChange:
+    """The result of embedding a collection again by another model."""
+
+    collection: str
+    model: str  # Name of the embedding model that it has now.
+    former: str  # Name of the one before.
+    changed: bool  # False if it had this model already.
+    dimension: int  # Length of its vectors.
+    chunks: int  # In the new index.
+    embedded: int  # By this run; others were embedded before an interruption.
+    seconds: float
+    # A decision to refuse was fitted to the former model, and the one that is shipped holds again.
+    calibration_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Findings:
     """Differences between catalog and store of a collection. Lists of chunks are ids, sorted."""
 

@@ -264,6 +264,10 @@ NEAREST = 3
 """Passages that are named where the documents may not hold the answer."""
 
 
+KNOWS_ENGLISH_ONLY = "the embedding model knows English only"
+"""Part of the note that question and documents are in languages that cannot be compared."""
+
+
 class Certainty(StrEnum):
     """Whether the documents hold the answer to a question."""
 

@@ -28,6 +28,22 @@ _CALL_SECONDS = 2.0
 """About how long one call of the embedder may take."""
 
 
+class CallSize:
+    """How many passages one call of an embedder gets, so that it takes about two seconds."""
+
+    def __init__(self, most: int) -> None:
+        """Begin small, because the embedder's speed is not known; never more than ``most``."""
+        self._most = most
+        self.passages = min(_FIRST_CALL, most)
+        self.speed = 0.0
+        """Passages a second; 0 while unknown."""
+
+    def measure(self, passages: int, seconds: float) -> None:
+        """Set the size by how long a call took."""
+        self.speed = passages / max(seconds, 1e-6)
+        self.passages = min(self._most, max(_SMALLEST_CALL, int(self.speed * _CALL_SECONDS)))
+
+
 @dataclass(frozen=True, slots=True)
 class EmbeddedBatch:
     """Documents with the vectors of all their chunks, to be written.
@@ -54,7 +70,6 @@ class PassageEmbedder:
 
     Attributes:
         batch_chunks: Most passages in one call of the embedder.
-        call_size: Passages in the next call, which takes about two seconds.
         hold_seconds: Vectors are kept in the catalog after this time.
         on_embedded: Gets the numbers of passages and of their characters after each call.
     """
@@ -70,13 +85,18 @@ class PassageEmbedder:
     run: Run = field(default_factory=Run)
 
     def __post_init__(self) -> None:
-        self.call_size = min(_FIRST_CALL, self.batch_chunks)
-        self._speed = 0.0
+        self._size = CallSize(self.batch_chunks)
         self._kept: set[str] = set()
+
+    @property
+    def call_size(self) -> int:
+        """Passages in the next call."""
+        return self._size.passages
 
     def takes_long(self, passages: int) -> bool:
         """Return True if embedding takes longer than vectors may wait to be written."""
-        return self._speed > 0 and passages / self._speed > self.hold_seconds
+        speed = self._size.speed
+        return speed > 0 and passages / speed > self.hold_seconds
 
     def embed(
         self, drafts: Sequence[VersionDraft], buffered: Iterable[EmbeddedBatch] = ()
@@ -123,7 +143,7 @@ class PassageEmbedder:
                 started = time.monotonic()
                 call = partial(self.embedder.embed_documents, [texts[key] for key in part])
                 vectors = dict(zip(part, self.run.call(call), strict=True))
-                self._measure(len(part), time.monotonic() - started)
+                self._size.measure(len(part), time.monotonic() - started)
                 made |= vectors
                 unsaved |= vectors
                 self.on_embedded(len(part), sum(len(texts[key]) for key in part))
@@ -135,14 +155,9 @@ class PassageEmbedder:
             raise
         return made
 
-    def _measure(self, count: int, seconds: float) -> None:
-        self._speed = count / max(seconds, 1e-6)
-        fitting = int(self._speed * _CALL_SECONDS)
-        self.call_size = min(self.batch_chunks, max(_SMALLEST_CALL, fitting))
-
     def _keep(self, vectors: Mapping[str, Matrix]) -> None:
         if vectors:
-            self.catalog.keep_vectors(self.collection, vectors)
+            self.catalog.keep_vectors(self.collection, vectors, self.embedder.fingerprint)
             self._kept |= vectors.keys()
 
     def _reusable_vectors(self, hashes: set[str]) -> dict[str, Matrix]:

@@ -6,27 +6,27 @@ documents.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 from kvasir.core.batches import batches
 from kvasir.core.errors import (
+    IndexReplacedError,
     KvasirError,
     RejectedDataError,
     StoppedError,
     describe_unexpected,
 )
-from kvasir.core.ledger import Catalog, DocumentRecord, Splitting, VersionStatus
-from kvasir.core.protocols import Embedder, Splitter, VectorStore
+from kvasir.core.ledger import DocumentRecord, VersionStatus
+from kvasir.core.protocols import Embedder, VectorStore
 from kvasir.core.reports import Failed, Finished, IngestReport, NotRead, Outcome
 from kvasir.core.run import Run
 from kvasir.core.types import Metadata, document_id
 from kvasir.ingesting.embedding import EmbeddedBatch, PassageEmbedder
 from kvasir.ingesting.estimate import Estimate
-from kvasir.ingesting.extraction import ExtractionPool
+from kvasir.ingesting.ingest_parts import IngestParts
 from kvasir.ingesting.moves import MoveFinder
 from kvasir.ingesting.preparing import (
     Idle,
@@ -40,7 +40,7 @@ from kvasir.ingesting.preparing import (
     characters_of,
 )
 from kvasir.ingesting.publishing import Publisher, hits_every_document
-from kvasir.ingesting.sources import Discovery, Fetch, Input, discover, uri_of
+from kvasir.ingesting.sources import Discovery, Input, discover, uri_of
 
 _CHANGED_TOGETHER = 100
 """Documents that are relabelled or removed in one call."""
@@ -48,51 +48,6 @@ _MAX_FAILURES_IN_A_ROW = 10
 """After this many failed documents in a row the ingest stops: they are not the cause."""
 _MAX_BUFFERED_CHUNKS = 10_000
 """Write once this many embedded chunks are buffered."""
-
-
-@dataclass
-class IngestParts:
-    """The collection of an ingest, the components for it, and its options.
-
-    Attributes:
-        collection: The collection's name; the first ingest creates it.
-        chunk_settings: Names and options of extraction and splitting, as text in a fixed form:
-            when it changes, unchanged sources are split again, too.
-        splitting: How the documents are split, which the collection remembers.
-        language: ISO 639-1 code of every document, or None to detect it.
-        recognizes_text: Extraction recognizes the text of pages that are pictures.
-        fetch: Gets the bytes of an address; without it addresses are refused.
-        batch_chunks: Passages to embed in one call; documents are gathered until there are
-            this many.
-        hold_seconds: How long embedded documents wait for others, to be written with one flush
-            (which takes about 0.1 s).
-        left_out: Files and folders to skip inside of folders: those of Kvasir itself.
-        max_file_mb: Larger sources are reported as failed, in MiB.
-        file_timeout: Seconds for hashing a file, and for splitting it.
-        writing: The lock of every publisher of the store.
-        lease_seconds, heartbeat_seconds: As of ``Publisher``.
-    """
-
-    pool: ExtractionPool
-    splitter: Splitter
-    embedder: Embedder
-    store: VectorStore
-    catalog: Catalog
-    collection: str
-    _: KW_ONLY
-    chunk_settings: str = ""
-    splitting: Splitting | None = None
-    language: str | None = None
-    recognizes_text: bool = False
-    fetch: Fetch | None = None
-    batch_chunks: int = 256
-    hold_seconds: float = 3.0
-    left_out: Sequence[str] = ()
-    max_file_mb: int = 200
-    file_timeout: float = 120.0
-    writing: threading.Lock = field(default_factory=threading.Lock)
-    lease_seconds: float = Publisher.lease_seconds
-    heartbeat_seconds: float = Publisher.heartbeat_seconds
 
 
 @dataclass
@@ -115,9 +70,19 @@ class IngestRun:
         self._sources = self._vectors = self._characters = 0
         self._estimate = Estimate({})
         self._moves = MoveFinder(self._catalog, self._collection)
-        self._embedder = PassageEmbedder(
-            self.parts.embedder,
-            self.parts.store,
+        self._index = self.parts.index
+        self._embedder = self._make_embedder(self.parts.embedder, self.parts.store)
+        self._gathered: list[Prepared] = []
+        self._buffer: list[tuple[list[Prepared], EmbeddedBatch]] = []
+        self._buffered_since = 0.0
+        self._relabelled: dict[str, Metadata] = {}
+        self._suspects: list[Unreadable] = []
+        self._is_given_up = False
+
+    def _make_embedder(self, embedder: Embedder, store: VectorStore) -> PassageEmbedder:
+        return PassageEmbedder(
+            embedder,
+            store,
             self._catalog,
             self._collection,
             batch_chunks=self.parts.batch_chunks,
@@ -125,12 +90,21 @@ class IngestRun:
             on_embedded=self._count_embedded,
             run=self.run,
         )
-        self._gathered: list[Prepared] = []
-        self._buffer: list[tuple[list[Prepared], EmbeddedBatch]] = []
-        self._buffered_since = 0.0
-        self._relabelled: dict[str, Metadata] = {}
-        self._suspects: list[Unreadable] = []
-        self._is_given_up = False
+
+    def _follow(self) -> bool:
+        """Go on with the collection's index of now if it is another; return whether it is.
+
+        What is not written yet is embedded again.
+        """
+        current = self.parts.current() if self.parts.current else None
+        if current is None or current.index == self._index:
+            return False
+        self._index = current.index
+        self._embedder = self._make_embedder(current.embedder, current.store)
+        self._buffer = [
+            (documents, self._embedder.embed(batch.drafts)) for documents, batch in self._buffer
+        ]
+        return True
 
     def ingest(self, inputs: list[Input], prune: bool) -> IngestReport:
         """Ingest sources, within a session of the publisher; as ``IngestPipeline.ingest``."""
@@ -319,6 +293,7 @@ class IngestRun:
                     self._embed_or_suspect([prepared], again=True)
 
     def _embed_into_buffer(self, documents: list[Prepared]) -> None:
+        self._follow()
         started, before = time.perf_counter(), self._characters
         drafts = [prepared.draft for prepared in documents]
         batch = self._embedder.embed(drafts, [batch for _, batch in self._buffer])
@@ -353,7 +328,7 @@ class IngestRun:
             return
         started = time.perf_counter()
         try:
-            self.publisher.write([batch for _, batch in self._buffer], self.run)
+            self._publish()
         except StoppedError:
             # Writing all of these takes longer than a stop may take.
             self._is_given_up = True
@@ -368,6 +343,16 @@ class IngestRun:
             self._finish([one for documents, _ in buffer for one in documents])
         self.report.spend("store", time.perf_counter() - started)
 
+    def _publish(self) -> None:
+        while True:
+            embedded = [batch for _, batch in self._buffer]
+            try:
+                self.publisher.write(embedded, self.run, index=self._index)
+                return
+            except IndexReplacedError:
+                if not self._follow():
+                    raise
+
     def _write_one_by_one(self, error: Exception) -> None:
         """Write each buffered document alone after an error, so that only the faulty ones fail."""
         self._recover_after(error)
@@ -379,7 +364,7 @@ class IngestRun:
         while self._buffer:
             documents, batch = self._buffer[0]
             try:
-                self.publisher.write([batch])
+                self.publisher.write([batch], index=self._index)
             except Exception as failure:
                 if hits_every_document(failure):
                     raise

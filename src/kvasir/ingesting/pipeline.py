@@ -18,7 +18,8 @@ from kvasir.core.ledger import VersionStatus
 from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run
 from kvasir.core.types import Metadata
-from kvasir.ingesting.ingest_run import IngestParts, IngestRun
+from kvasir.ingesting.ingest_parts import IngestParts
+from kvasir.ingesting.ingest_run import IngestRun
 from kvasir.ingesting.kinds import may_have_scans
 from kvasir.ingesting.preparing import OnConflict
 from kvasir.ingesting.publishing import Publisher
@@ -67,7 +68,15 @@ class IngestPipeline(IngestParts):
         if on_conflict not in ("skip", "replace", "error"):
             raise RequestError(f"on_conflict must be skip, replace or error, not '{on_conflict}'")
         span = self.lease_seconds, self.heartbeat_seconds
-        publisher = Publisher(self.store, self.catalog, self.collection, self.writing, *span)
+        publisher = Publisher(
+            self.store,
+            self.catalog,
+            self.collection,
+            self.writing,
+            *span,
+            index=self.index,
+            current=self.current,
+        )
         publisher.open_collection(self.embedder)
         if self.splitting is not None:
             publisher.remember_splitting(self.splitting)

@@ -16,6 +16,9 @@ marked as deleted, then steps 5 and 6 follow.
 Several processes may write to one collection. Each has a ``Lease`` and owns the pending and deleted
 versions that it made; step 2 waits while another writer owns such versions of one of the documents.
 ``recover`` takes over only the versions of writers whose lease has ended.
+
+A collection may get another index, by another model, while a publisher has the old one open. The
+catalog then refuses the next write, and the publisher goes on with the new index.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -36,6 +39,7 @@ from kvasir.core.errors import (
     ChunksLeftError,
     ComponentError,
     DocumentBusyError,
+    IndexReplacedError,
     KvasirError,
     NameTakenError,
     RejectedDataError,
@@ -48,6 +52,7 @@ from kvasir.core.protocols import Embedder, VectorStore
 from kvasir.core.run import Run, StopToken
 from kvasir.core.types import Chunk, Metadata
 from kvasir.ingesting.embedding import EmbeddedBatch
+from kvasir.ingesting.writer_lease import Lease
 
 _SLICE = 512
 """Chunks in one call to the store."""
@@ -62,57 +67,13 @@ _GRACE_SECONDS = 1.0
 _Result = TypeVar("_Result")
 
 
-@dataclass
-class Lease:
-    """A writer's lease on a collection; it begins with the ``with`` block.
+@dataclass(frozen=True, slots=True)
+class CurrentIndex:
+    """The index of a collection at one time: ``CollectionRecord.index``, and what belongs to it."""
 
-    Attributes:
-        seconds: How long it lasts after each heartbeat.
-        exclusive: Allow no other writer of the collection.
-        writer: The writer's id in the catalog.
-    """
-
-    catalog: Catalog
-    collection: str
-    seconds: float
-    heartbeat_seconds: float
-    exclusive: bool = False
-    writer: str = field(default="", init=False)
-    _lost: bool = field(default=False, init=False)
-    _ended: threading.Event = field(default_factory=threading.Event, init=False)
-
-    def __enter__(self) -> Self:
-        self.writer = self.catalog.start_writer(
-            self.collection, lease_seconds=self.seconds, exclusive=self.exclusive
-        )
-        self._thread = threading.Thread(target=self._beat, name="writer heartbeat", daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        self._ended.set()
-        self._thread.join()
-        try:
-            self.catalog.end_writer(self.writer)
-        except KvasirError:
-            # The lease expires anyway; the first error is the one to report.
-            if error is None:
-                raise
-
-    def check(self) -> None:
-        """Raise WriterConflictError if another writer has taken the lease."""
-        if self._lost:
-            raise WriterConflictError(
-                f"this process's lease on collection '{self.collection}' ended, and another "
-                "process took its unfinished documents back: ingest them again"
-            )
-
-    def _beat(self) -> None:
-        while not self._lost and not self._ended.wait(self.heartbeat_seconds):
-            # After an error, the next heartbeat may reach the database. If the lease is taken
-            # before, the catalog refuses what this writer publishes.
-            with suppress(KvasirError):
-                self._lost = not self.catalog.renew_writer(self.writer)
+    index: str
+    embedder: Embedder
+    store: VectorStore
 
 
 @dataclass
@@ -123,6 +84,8 @@ class Publisher:
         writing: The lock held while writing; all publishers of a store in a process share it.
         lease_seconds: How long this writer's lease lasts after its last heartbeat.
         heartbeat_seconds: Seconds between heartbeats.
+        index: ``CollectionRecord.index`` of the store; None is not compared with the record's.
+        current: Returns the collection's index of now; without it, a replaced index is an error.
     """
 
     store: VectorStore
@@ -131,6 +94,8 @@ class Publisher:
     writing: threading.Lock = field(default_factory=threading.Lock)
     lease_seconds: float = 30.0
     heartbeat_seconds: float = 10.0
+    index: str | None = None
+    current: Callable[[], CurrentIndex] | None = None
     _lease: Lease | None = field(default=None, init=False)
 
     @contextmanager
@@ -151,6 +116,18 @@ class Publisher:
                 yield
             finally:
                 self._lease = None
+
+    def _follow(self, replaced: IndexReplacedError) -> None:
+        """Write to the collection's index of now; a session goes on."""
+        if self.current is None:
+            raise replaced
+        current = self.current()
+        self.index, self.store = current.index, current.store
+
+    @property
+    def writer(self) -> str:
+        """The id of this writer, within a session."""
+        return self._checked_writer()
 
     def _checked_writer(self) -> str:
         """Return this writer's id; raise WriterConflictError if its lease was taken."""
@@ -188,14 +165,26 @@ class Publisher:
 
         Returns the number of half-written versions; their documents must be ingested again.
         """
-        with self.session(), self.writing:
-            return self._recover()
+        with self.session():
+            while True:
+                with self.writing:
+                    try:
+                        return self._recover()
+                    except IndexReplacedError as error:
+                        self._follow(error)
 
     def _recover(self) -> int:
-        discarded = self.catalog.discard_pending(self.collection, self._checked_writer())
+        writer = self._checked_writer()
+        discarded = self.catalog.discard_pending(self.collection, writer, index=self.index)
         self._purge()
         self._apply_metadata()
         return discarded
+
+    def check_index(self) -> None:
+        """Raise IndexReplacedError if the collection has another index."""
+        record = require_collection(self.catalog, self.collection)
+        if self.index is not None and self.index != record.index:
+            raise IndexReplacedError(self.collection)
 
     def check_complete(self) -> int:
         """Return how many more chunks the store has than the catalog.
@@ -220,30 +209,49 @@ class Publisher:
     def _is_alone(self) -> bool:
         return not self.catalog.other_writers(self.collection, self._checked_writer())
 
-    def write(self, embedded: Sequence[EmbeddedBatch], run: Run | None = None) -> None:
+    def write(
+        self,
+        embedded: Sequence[EmbeddedBatch],
+        run: Run | None = None,
+        *,
+        index: str | None = None,
+    ) -> None:
         """Make embedded versions live; no document may occur twice.
+
+        The vectors are for the index of that name; None is any.
 
         Raises:
             StoppedError: The run was stopped, and writing all would take too long. Documents that
                 are whole in the store became live; ``recover`` cleans up the others.
             WriterConflictError: This writer's lease was taken; no version became live, and their
                 chunks were deleted from the store.
+            IndexReplacedError: The collection has another index than the vectors are for, which
+                is followed; nothing was written.
         """
         drafts = [draft for batch in embedded for draft in batch.drafts]
         run = run or Run()
         with self.session():
+
+            def write() -> bool:
+                is_it = index is None or index == self.index
+                if is_it:
+                    self._write(drafts, embedded, run)
+                return is_it
+
             try:
-                self._when_free(lambda: self._write(drafts, embedded, run), run.stop)
+                is_written = self._when_free(write, run.stop)
             except DocumentBusyError:
                 raise
             except WriterConflictError:
                 self._withdraw(drafts)
                 raise
+            if not is_written:
+                raise IndexReplacedError(self.collection)
 
     def _write(
         self, drafts: Sequence[VersionDraft], embedded: Sequence[EmbeddedBatch], run: Run
     ) -> None:
-        self.catalog.begin(self.collection, drafts, self._checked_writer())
+        self.catalog.begin(self.collection, drafts, self._checked_writer(), index=self.index)
         written = self._already_written(drafts)
         wanted = [
             (chunk, vector)
@@ -281,7 +289,8 @@ class Publisher:
 
         def remove() -> int:
             known = [i for i in document_ids if self.catalog.document(self.collection, i)]
-            self.catalog.mark_deleted(self.collection, known, self._checked_writer())
+            writer = self._checked_writer()
+            self.catalog.mark_deleted(self.collection, known, writer, index=self.index)
             self._purge(verify=True)
             return len(known)
 
@@ -297,7 +306,8 @@ class Publisher:
         checked = {name: check_metadata(metadata) for name, metadata in given.items()}
 
         def change() -> None:
-            self.catalog.set_metadata(self.collection, checked, self._checked_writer())
+            writer = self._checked_writer()
+            self.catalog.set_metadata(self.collection, checked, writer, index=self.index)
             self._purge()
             self._apply_metadata()
 
@@ -320,7 +330,8 @@ class Publisher:
         with self.session(exclusive=True):
             ids = [document.id for document in self.catalog.documents(self.collection)]
             with self.writing:
-                self.catalog.mark_deleted(self.collection, ids, self._checked_writer())
+                writer = self._checked_writer()
+                self.catalog.mark_deleted(self.collection, ids, writer, index=self.index)
                 self.store.drop()
             # Delete the record last: opening the store needs it.
             self.catalog.delete_collection(self.collection, self._checked_writer())
@@ -342,6 +353,9 @@ class Publisher:
                         if time.monotonic() > deadline:
                             raise
                         self._recover()
+                    except IndexReplacedError as error:
+                        self._follow(error)
+                        continue
                 if stop.wait(_RETRY_SECONDS):
                     raise StoppedError
 
@@ -354,10 +368,13 @@ class Publisher:
         again = replace(self)
 
         def withdraw() -> None:
-            again.catalog.begin(again.collection, drafts, again._checked_writer())
+            writer = again._checked_writer()
+            again.catalog.begin(again.collection, drafts, writer, index=again.index)
             again._recover()
 
-        again._when_free(withdraw)
+        # The chunks of an index that was replaced go with it.
+        with suppress(IndexReplacedError):
+            again._when_free(withdraw)
 
     def _already_written(self, drafts: Sequence[VersionDraft]) -> dict[str, Chunk]:
         """Return the stored chunks that the old versions share with the new ones."""

@@ -74,11 +74,11 @@ def examine(
             if known is None:
                 orphans.add(chunk.id)
                 continue
-            if chunk.id in seen or not _is_same(chunk, known):
+            if chunk.id in seen or not is_same(chunk, known):
                 altered.add(chunk.id)
             elif dict(chunk.metadata) != metadata.get(known.document_id):
                 mislabelled.add(chunk.id)
-            if not _is_unit_vector(vector, store.dimension):
+            if not is_unit_vector(vector, store.dimension):
                 bad_vectors.add(chunk.id)
             seen.add(chunk.id)
         done += len(batch)
@@ -97,7 +97,8 @@ def examine(
     )
 
 
-def _is_same(chunk: Chunk, record: ChunkRecord) -> bool:
+def is_same(chunk: Chunk, record: ChunkRecord) -> bool:
+    """Return True if a chunk of the store is as its record says, besides its metadata."""
     return (
         chunk.document_id == record.document_id
         and (chunk.start, chunk.end, chunk.page) == (record.start, record.end, record.page)
@@ -106,10 +107,36 @@ def _is_same(chunk: Chunk, record: ChunkRecord) -> bool:
     )
 
 
-def _is_unit_vector(vector: Matrix, dimension: int) -> bool:
+def is_unit_vector(vector: Matrix, dimension: int) -> bool:
+    """Return True if a vector of the store is finite and of length 1."""
     if vector.shape != (dimension,) or not np.isfinite(vector).all():
         return False
     return abs(float(np.linalg.norm(vector)) - 1.0) <= _LENGTH_TOLERANCE
+
+
+def rebuild(record: ChunkRecord, text: str, metadata: Metadata) -> Chunk | None:
+    """Cut a chunk from the text of its document; None if the text does not agree with it."""
+    chunk = Chunk(
+        id=record.id,
+        document_id=record.document_id,
+        text=text[record.start : record.end],
+        start=record.start,
+        end=record.end,
+        page=record.page,
+        headings=record.headings,
+        metadata=metadata,
+    )
+    return chunk if passage_hash(chunk.passage) == record.passage_hash else None
+
+
+def disagreement(source_uri: str) -> DamagedError:
+    """Return the error for a text of the catalog that does not agree with its chunks."""
+    return DamagedError(
+        "catalog",
+        "repairing",
+        f"its text of {source_uri} does not agree with its chunks: delete this document and "
+        "ingest it again",
+    )
 
 
 def repair(
@@ -118,9 +145,12 @@ def repair(
     embedder: Embedder,
     collection: str,
     *,
+    index: str | None = None,
     run: Run | None = None,
 ) -> Repairs:
     """Make the store agree with the catalog; a second run changes nothing.
+
+    ``index`` is that of the store, as of ``Publisher``.
 
     Raises:
         CollectionNotFoundError: There is no such collection.
@@ -131,7 +161,7 @@ def repair(
         StoppedError: The run was stopped while the chunks were being compared.
     """
     check_embedder(require_collection(catalog, collection), embedder)
-    publisher = Publisher(store, catalog, collection)
+    publisher = Publisher(store, catalog, collection, index=index)
     with publisher.session(exclusive=True):
         return _Repair(catalog, store, embedder, collection, run or Run()).repair(publisher)
 
@@ -142,9 +172,12 @@ def restore(
     embedder: Embedder,
     collection: str,
     *,
+    index: str | None = None,
     run: Run | None = None,
 ) -> int:
     """Write the chunks that the store lacks; return how many. Other faults are left as they are.
+
+    ``index`` is that of the store, as of ``Publisher``.
 
     Raises:
         CollectionNotFoundError: There is no such collection.
@@ -154,7 +187,9 @@ def restore(
     """
     require_collection(catalog, collection)
     work = _Repair(catalog, store, embedder, collection, run or Run())
-    with Publisher(store, catalog, collection).session(exclusive=True):
+    publisher = Publisher(store, catalog, collection, index=index)
+    with publisher.session(exclusive=True):
+        publisher.check_index()
         missing = examine(catalog, store, collection, run=work.run).missing
         try:
             work.rewrite(set(missing))
@@ -243,23 +278,9 @@ class _Repair:
             text = self.catalog.text(self.collection, document_id) or ""
             metadata = self._metadata(document_id)
             for record in records:
-                chunk = Chunk(
-                    id=record.id,
-                    document_id=document_id,
-                    text=text[record.start : record.end],
-                    start=record.start,
-                    end=record.end,
-                    page=record.page,
-                    headings=record.headings,
-                    metadata=metadata,
-                )
-                if passage_hash(chunk.passage) != record.passage_hash:
-                    raise DamagedError(
-                        "catalog",
-                        "repairing",
-                        f"its text of {metadata.get('source_uri', document_id)} does not agree "
-                        "with its chunks: delete this document and ingest it again",
-                    )
+                chunk = rebuild(record, text, metadata)
+                if chunk is None:
+                    raise disagreement(str(metadata.get("source_uri", document_id)))
                 yield chunk
 
     def _relabel(self, ids: set[str]) -> None:

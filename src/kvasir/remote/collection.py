@@ -16,7 +16,7 @@ from kvasir.core.document_metadata import check_metadata
 from kvasir.core.errors import ClosedError, DocumentNotFoundError, RequestError
 from kvasir.core.filters import Comparison, Filter, parse_filter, replaced, values_of
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
-from kvasir.core.reports import CopyReport, Findings, IngestReport, Repairs
+from kvasir.core.reports import CopyReport, Findings, IngestReport, ModelChange, Repairs
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import (
@@ -351,6 +351,13 @@ class RemoteCollection:
     def restore(self, *, run: Run | None = None) -> int:
         """Write the chunks that the store lacks, from the catalog; return how many."""
         return self._long("restore", "restoring", int, run)
+
+    def use_model(
+        self, name: str, *, kind: str | None = None, run: Run | None = None
+    ) -> ModelChange:
+        """Embed the collection again by another model, and use it from then on."""
+        content = {"name": replace_surrogates(name), "kind": kind}
+        return self._long("model", "embedding again", ModelChange, run, content)
 
     def calibrate(
         self,

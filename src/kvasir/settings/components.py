@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from kvasir.core import registry
 from kvasir.core.errors import SettingsError
-from kvasir.core.ledger import CollectionRecord, Splitting
+from kvasir.core.ledger import CollectionRecord, EmbeddingModel, Splitting
 from kvasir.core.protocols import (
     Converter,
     Embedder,
@@ -82,10 +82,11 @@ def make_analyzer() -> TextAnalyzer:
     return cast(TextAnalyzer, build("analyzers", "bm25", {}))
 
 
-def make_embedder(settings: Settings, run: Run) -> Embedder:
-    """Load the embedder; ``run`` stops and reports a download."""
-    chosen = settings.rag.embedding_model
-    provided = _model_arguments(settings, chosen.name, reveal(chosen.token), run)
+def make_embedder(settings: Settings, run: Run, model: EmbeddingModel | None = None) -> Embedder:
+    """Load an embedder, by default that of the settings; ``run`` stops and reports a download."""
+    token = reveal(settings.rag.embedding_model.token)
+    chosen = model or settings.rag.embedding_model
+    provided = _model_arguments(settings, chosen.name, token, run)
     return cast(Embedder, build("embedders", chosen.type, chosen.options, provided))
 
 

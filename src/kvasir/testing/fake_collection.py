@@ -19,9 +19,9 @@ from kvasir.collection import Collection, FilterLike
 from kvasir.collection_index import CollectionOptions, Index
 from kvasir.core.errors import ExtractionError, NameTakenError
 from kvasir.core.filters import Filter, all_of, parse_filter
-from kvasir.core.ledger import CollectionRecord
+from kvasir.core.ledger import CollectionRecord, EmbeddingModel
 from kvasir.core.protocols import Embedder, Generator, VectorStore
-from kvasir.core.run import StopToken
+from kvasir.core.run import Run, StopToken
 from kvasir.core.types import (
     Chunk,
     Document,
@@ -33,7 +33,13 @@ from kvasir.core.types import (
 )
 from kvasir.ingesting.extraction import ExtractionPool, OnPage
 from kvasir.ingesting.pipeline import IngestPipeline
-from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder, FakeGenerator, MemoryStore
+from kvasir.testing.fakes import (
+    FakeAnalyzer,
+    FakeEmbedder,
+    FakeGenerator,
+    MemoryStore,
+    NamedEmbedder,
+)
 
 _LANGUAGE = "en"
 _PARAGRAPH = re.compile(r"\S(?:.|\n(?!\s*\n))*")
@@ -46,6 +52,7 @@ class FakeCollections:
     """
 
     has_catalog = True
+    shares_stores = False
     reranker = None
 
     def __init__(self) -> None:
@@ -73,6 +80,17 @@ class FakeCollections:
             raise NameTakenError(name, " in that store")
         return self.open_store(name, record)
 
+    def embedder_of(self, record: CollectionRecord | None) -> Embedder:
+        chosen = record.model if record else None
+        return self.embedder if chosen is None else self.load_model(chosen, Run())
+
+    def choose_model(self, name: str, kind: str | None) -> EmbeddingModel:
+        return EmbeddingModel(kind or "fake", name)
+
+    def load_model(self, model: EmbeddingModel, run: Run) -> Embedder:
+        """Return a fake embedder whose vectors depend on the model's name."""
+        return NamedEmbedder(model.name)
+
     def conversation(
         self, lease: Callable[[], Collection], *, generator: Generator | None = None
     ) -> Conversation:
@@ -80,9 +98,15 @@ class FakeCollections:
         return Conversation(shared, lambda: lease().index.answerer(shared))
 
     def make_pipeline(
-        self, store: VectorStore, collection: str, *, re_split: bool = False, **options: Any
+        self,
+        store: VectorStore,
+        collection: str,
+        embedder: Embedder,
+        *,
+        re_split: bool = False,
+        **options: Any,
     ) -> IngestPipeline:
-        fixed = (self.embedder, store, self.catalog, collection)
+        fixed = (embedder, store, self.catalog, collection)
         return IngestPipeline(_Texts(), _Paragraphs(), *fixed, language=_LANGUAGE, **options)
 
 

@@ -68,6 +68,22 @@ class FakeEmbedder:
         return [len(terms(text)) + 2 for text in texts]
 
 
+class NamedEmbedder(FakeEmbedder):
+    """A fake with a name: models of different names have different vectors.
+
+    The dimension is at the end of the name (``other-32``), otherwise 64.
+    """
+
+    def __init__(self, name: str = "named") -> None:
+        dimension = name.rpartition("-")[2]
+        super().__init__(int(dimension) if dimension.isdecimal() else 64)
+        self.name = name
+        self.fingerprint = f"fake-{name}"
+
+    def embed_queries(self, texts: Sequence[str]) -> Matrix:
+        return np.roll(super().embed_queries(texts), zlib.crc32(self.name.encode()), axis=1)
+
+
 class FakeAnalyzer:
     """BM25 term weights of plain words, whatever the language: no stemming, no stop words."""
 

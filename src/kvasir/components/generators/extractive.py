@@ -17,6 +17,7 @@ import numpy as np
 
 from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators import extractive_passages as quoting
+from kvasir.components.generators.embedder_choice import EmbedderChoice
 from kvasir.components.generators.extractive_passages import (
     Passage,
     normalized,
@@ -94,7 +95,7 @@ _WORD = re.compile(r"[A-Za-zÀ-ỹ\d][\w-]+(?<![\u4e00-\u9fff])|-{1,2}\w+")
 _OPTION = re.compile(r"(?<![\w-])-{1,2}[A-Za-z][\w-]*")
 
 
-class ExtractiveGenerator:
+class ExtractiveGenerator(EmbedderChoice):
     """Answers with exact sentences of the sources, each followed by its marker."""
 
     quotes_only = True

@@ -194,9 +194,9 @@ def _remember_port(app: App, port: int) -> None:
 def _warm_up(app: App, explain: Callable[[KvasirError], str]) -> None:
     """Load the model and open the collection of the settings before the first request."""
     try:
-        _ = app.embedder, app.analyzer
-        if any(each.name == app.settings.collection for each in app.collections()):
-            with app.collection() as collection:
-                _ = collection.index.retriever
+        _ = app.analyzer
+        with app.collection() as collection:
+            index = collection.index
+            _ = index.embedder if index.find_record() is None else index.retriever
     except KvasirError as error:
         logger.warning("the first search will be slow, or fail: %s", explain(error))

@@ -27,6 +27,7 @@ from kvasir.frontends.cli.options import (
 from kvasir.frontends.cli.passages import StreamedLines, excerpt, passage_lines
 from kvasir.frontends.cli.paths import location
 from kvasir.frontends.cli.places import Places, headings_of, on_page, quote_lines
+from kvasir.frontends.cli.remedies import explain_note
 from kvasir.frontends.cli.rendering import nearest_title, printed_json, unsupported, wants_json
 from kvasir.frontends.cli.terminal import Terminal, echo
 from kvasir.frontends.cli.wrapping import Span, hanging
@@ -104,6 +105,7 @@ def ask(collection: Collection, words: tuple[str, ...], why: bool) -> int:
         if not wants_json():
             page.show_stream(stream)
         answer = LineFinder(collection.text).answer(stream.answer)
+    answer = replace(answer, notes=tuple(map(explain_note, answer.notes)))
     if not printed_json(answer):
         page.show_citations(answer)
         page.show_why(answer)

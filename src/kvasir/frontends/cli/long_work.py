@@ -22,6 +22,7 @@ from rich.text import Text
 
 from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.text import shown
+from kvasir.core.wire import dumps, to_json
 from kvasir.frontends.cli.rendering import wants_json
 
 _STOP = "kvasir.stop"
@@ -40,10 +41,14 @@ def stop_token() -> StopToken:
 
 
 @contextmanager
-def long_work(*, quiet: bool = False) -> Iterator[Run]:
-    """Give a run that Ctrl-C stops, and that shows its progress, unless quiet or for programs."""
+def long_work(*, quiet: bool = False, for_programs: bool = False) -> Iterator[Run]:
+    """Give a run that Ctrl-C stops, and that shows its progress unless quiet.
+
+    With ``--json`` nothing is shown, or, ``for_programs``, a line of JSON a second on standard
+    error.
+    """
     stop = stop_token()
-    with _stages(quiet) as show, set_by_interrupt(stop):
+    with _stages(quiet, for_programs) as show, set_by_interrupt(stop):
         yield Run(stop, show)
 
 
@@ -129,11 +134,11 @@ def is_drawn_on(console: Console) -> bool:
 
 
 @contextmanager
-def _stages(quiet: bool) -> Iterator[Callable[[Progress], None]]:
+def _stages(quiet: bool, for_programs: bool) -> Iterator[Callable[[Progress], None]]:
     """Show each stage, with rate and remaining time: a bar on a terminal, else lines."""
     console = Console(stderr=True)
     if quiet or wants_json():
-        yield lambda _: None
+        yield JsonLines() if for_programs and not quiet else lambda _: None
         return
     if not is_drawn_on(console):
         yield ProgressLines()
@@ -148,8 +153,12 @@ def _stages(quiet: bool) -> Iterator[Callable[[Progress], None]]:
         transient=True,
     )
     tasks: dict[str, progress.TaskID] = {}
+    line = _Line(console)
 
     def show(event: Progress) -> None:
+        if event.stage == "download":
+            line(event)
+            return
         # Not before the first stage, because a download may still use the line.
         bars.start()
         if event.stage not in tasks:
@@ -169,6 +178,7 @@ def _stages(quiet: bool) -> Iterator[Callable[[Progress], None]]:
     try:
         yield show
     finally:
+        line.clear()
         bars.stop()
 
 
@@ -205,6 +215,22 @@ class ProgressLines:
         )
         left = "" if remaining is None else f", about {duration(remaining)} left"
         return f"{', '.join(stages)}{left}"
+
+
+class JsonLines:
+    """Prints progress as lines of JSON: each stage at its begin and its end, else one a second."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._stage, self._printed = "", clock()
+
+    def __call__(self, event: Progress) -> None:
+        """Print a line if it is time."""
+        now = self._clock()
+        is_due = event.stage != self._stage or now - self._printed >= 1.0
+        if is_due or event.done == event.total:
+            self._stage, self._printed = event.stage, now
+            click.echo(dumps({"progress": to_json(event)}), err=True)
 
 
 def duration(seconds: float) -> str:

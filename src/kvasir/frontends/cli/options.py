@@ -32,7 +32,7 @@ R = TypeVar("R")
 SETTINGS_TREE = "kvasir.settings_tree"
 """In a context's ``meta``: settings of another program's command line."""
 
-REPEATABLE = ("ingest", "sync")
+REPEATABLE = ("ingest", "sync", "use_model")
 """Commands that may be begun again: what is done already is left unchanged."""
 
 _APP = "kvasir.app"
@@ -163,6 +163,12 @@ def with_collection(command: Callable[Concatenate[Collection, P], R]) -> Callabl
 def services_of(ctx: click.Context, app: App) -> Services:
     """Return the services of a command, by its options and those before it."""
     return Services(app, _typed(ctx)[0], server_of(ctx))
+
+
+def typed_collection(ctx: click.Context) -> str | None:
+    """Return the collection that was typed, if any."""
+    name: str | None = _typed(ctx)[0].get("collection")
+    return name
 
 
 def server_of(ctx: click.Context) -> str | None:

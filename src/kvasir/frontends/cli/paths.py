@@ -34,6 +34,12 @@ def identity(source: str | Path) -> str:
     return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111
 
 
+def absolute_folder(name: str) -> str:
+    """Return the absolute path of a folder of this machine; any other name unchanged."""
+    path = os.path.abspath(os.path.expanduser(name))  # noqa: PTH100, PTH111
+    return path if os.path.isdir(path) else name  # noqa: PTH112
+
+
 def find_document(collection: Collection, typed: str) -> DocumentRecord:
     """Return the document that something typed means; arguments and errors as ``match_documents``.
 

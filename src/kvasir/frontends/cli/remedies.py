@@ -7,6 +7,7 @@ from typing import Any
 
 from kvasir.core.errors import KvasirError
 from kvasir.core.registry import how_to_install
+from kvasir.core.types import KNOWS_ENGLISH_ONLY
 
 _MAKE_COLLECTION = "'kvasir ingest FOLDER' makes a collection"
 _REPAIR = "'kvasir doctor --repair' puts that right"
@@ -50,8 +51,8 @@ _REMEDIES: Mapping[str, str | Callable[[Any], str]] = {
     "too_few_questions": "give questions that the collection answers (--questions FILE) and some "
     "that it does not (--off-topic FILE)",
     "unfinished": _REPAIR,
-    "wrong_embedder": "or ingest into another --collection, or delete this one with "
-    "'kvasir collections delete' and ingest again",
+    "wrong_embedder": "or embed the collection again with 'kvasir models use NAME', or ingest into "
+    "another --collection",
 }
 
 _WITHOUT_COLLECTION = frozenset(
@@ -88,6 +89,13 @@ def explain_in_chat(error: KvasirError, *, has_model: bool) -> str:
     said = explain(error)
     avoidable = has_model and error.code in _WITHOUT_COLLECTION
     return f"{said}; /r turns RAG off" if avoidable else said
+
+
+def explain_note(note: str) -> str:
+    """Return a note about an answer, with advice if there is any."""
+    if KNOWS_ENGLISH_ONLY in note:
+        return f"{note}: 'kvasir models use multilingual' embeds the collection again with one"
+    return note
 
 
 def explain_source(reason: str, message: str) -> str:

@@ -81,6 +81,35 @@ def restore(name: str, request: Request, kvasir: Kvasir, caller: Admin) -> Respo
     return _work(request, kvasir, caller, name, lambda found, run: found.restore(run=run))
 
 
+class ChosenModel(BaseModel):
+    """The embedding model that a collection is to have."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(
+        min_length=1,
+        max_length=4096,
+        description="a short name, a folder of the server, or a name on the hub",
+        examples=["multilingual"],
+    )
+    kind: str | None = Field(None, max_length=200, description="the embedder that runs it")
+
+
+@router.post("/model", responses=EVENTS)
+def use_model(
+    name: str, body: ChosenModel, request: Request, kvasir: Kvasir, caller: Admin
+) -> Response:
+    """Embed the collection again by another model; the former one answers until it is done."""
+    if body.kind and ":" in body.kind:
+        raise RequestError("a request cannot name a class to import")
+    return _work(
+        request,
+        kvasir,
+        caller,
+        name,
+        lambda found, run: found.use_model(body.name, kind=body.kind, run=run),
+    )
+
+
 class Questions(BaseModel):
     """Questions for a calibration; those that are not given are made."""
 

@@ -128,7 +128,7 @@ def create_chat_completion(
         if adds_list:
             answer = replace(answer, text=answer.text + markdown_list(sources, nearest))
         record(request, kvasir, caller, writer.answer_id, collection, chat.question, answer)
-        return answer, sources, nearest, _usage(kvasir.embedder, chat, answer)
+        return answer, sources, nearest, _usage(_embedder_of(kvasir, collection), chat, answer)
 
     with ExitStack() as opened:
         lease = opened.enter_context(kvasir.collection(collection))
@@ -238,9 +238,15 @@ def _embedder(kvasir: App, caller: Caller, model: str) -> Embedder:
     if model == kvasir.embedder.name:
         return kvasir.embedder
     collection, _ = _collection(kvasir, caller, model)
+    return _embedder_of(kvasir, collection)
+
+
+def _embedder_of(kvasir: App, collection: str) -> Embedder:
     for each in kvasir.collections():
         if each.name == collection:
-            check_embedder(each, kvasir.embedder)
+            embedder = kvasir.embedder_of(each)
+            check_embedder(each, embedder)
+            return embedder
     return kvasir.embedder
 
 

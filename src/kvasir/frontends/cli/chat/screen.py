@@ -34,6 +34,7 @@ from kvasir.frontends.cli.chat.session import error_reason
 from kvasir.frontends.cli.explanations import answer_lines
 from kvasir.frontends.cli.passages import FindMatches, passage_lines
 from kvasir.frontends.cli.places import Places, headings_of, on_page, quote_lines
+from kvasir.frontends.cli.remedies import explain_note
 from kvasir.frontends.cli.rendering import nearest_title, unsupported
 from kvasir.frontends.cli.terminal import Terminal
 
@@ -179,7 +180,7 @@ class Screen:
         if reply.searched:
             self.note(f"searched for: {one_line(reply.searched)}")
         for sentence in reply.notes:
-            self.note(sentence)
+            self.note(explain_note(sentence))
         return reply, seconds
 
     @cached_property

@@ -1,0 +1,94 @@
+"""The embedders of a process: that of the settings, and those that were chosen for collections."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from kvasir.core.ledger import CollectionRecord, EmbeddingModel
+from kvasir.core.protocols import Embedder
+from kvasir.core.run import Run
+from kvasir.core.wire import dumps
+from kvasir.models.named import NAMED_MODELS
+from kvasir.settings import components
+from kvasir.settings.schema import Settings
+
+
+class EmbeddingModels:
+    """Makes each embedder once. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        run: Run,
+        default: Callable[[], Embedder],
+        *,
+        shared: EmbeddingModels | None = None,
+    ) -> None:
+        """Load nothing yet.
+
+        Args:
+            settings: They choose the model of new collections.
+            run: Stops and reports the download of a model.
+            default: Returns the embedder of the settings.
+            shared: Has embedders that need not be made again.
+        """
+        self._settings, self._run, self._default = settings, run, default
+        self._lock: threading.Lock = shared._lock if shared else threading.Lock()
+        self._making: dict[str, threading.Lock] = shared._making if shared else {}
+        self._made: dict[str, Embedder] = shared._made if shared else {}
+
+    def choose(self, name: str, kind: str | None) -> EmbeddingModel:
+        """Return the model of a name: a short one, a folder, or a name on the hub.
+
+        Its embedder is ``kind``, by default that of the settings. Their options are used only for
+        the model that they name.
+        """
+        chosen = self._settings.rag.embedding_model
+        named = NAMED_MODELS.get(name.casefold())
+        if named is not None:
+            runs = chosen.type in named.embedders
+            kind = kind or (chosen.type if runs else named.embedders[0])
+        name = named.name if named else self._settings.model_name(name)
+        own = self._own
+        if (kind or own.type, name) == (own.type, own.name):
+            return own
+        return EmbeddingModel(kind or own.type, name)
+
+    def load(self, model: EmbeddingModel, run: Run | None = None) -> Embedder:
+        """Return the embedder of a model; fetch the model if it is not on this machine.
+
+        Raises:
+            ModelNotFoundError: It is not here and cannot be fetched.
+            SettingsError: The embedder cannot run it.
+            StoppedError: The run was stopped.
+        """
+        if model == self._own:
+            return self._default()
+        key = dumps(model)
+        with self._lock:
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            if key not in self._made:
+                made = components.make_embedder(self._settings, run or self._run, model)
+                self._made[key] = made
+            return self._made[key]
+
+    def of(self, record: CollectionRecord | None) -> Embedder:
+        """Return the embedder of a collection: the one that was chosen for it, else the settings'.
+
+        The settings may name the same model with another engine.
+        """
+        if record is None or record.model is None:
+            return self._default()
+        if record.model.name == self._own.name and record.model != self._own:
+            own = self._default()
+            if own.fingerprint == record.fingerprint:
+                return own
+        return self.load(record.model)
+
+    @property
+    def _own(self) -> EmbeddingModel:
+        chosen = self._settings.rag.embedding_model
+        name = self._settings.model_name(chosen.name)
+        return EmbeddingModel(chosen.type, name, chosen.options)
