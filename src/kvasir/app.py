@@ -18,7 +18,6 @@ from kvasir.catalog.sql import SqlCatalog
 from kvasir.collection import Collection
 from kvasir.collection_index import CollectionOptions, Index, make_answerer
 from kvasir.core.errors import ClosedError, NameTakenError
-from kvasir.core.filters import parse_filter
 from kvasir.core.leases import Lazy, OwnerProcess
 from kvasir.core.ledger import CollectionRecord
 from kvasir.core.ocr import has_ocr
@@ -26,6 +25,7 @@ from kvasir.core.protocols import Embedder, Generator, Reranker, Splitter, TextA
 from kvasir.core.run import Run
 from kvasir.core.types import SearchRequest, Source, StoreAddress
 from kvasir.settings import components
+from kvasir.settings.collection_options import collection_options
 from kvasir.settings.loading import load_settings
 from kvasir.settings.schema import GeneratorSettings, Settings, reveal
 from kvasir.settings.splitting import check_splitting, splitting_of
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from kvasir.ingesting.extraction import ExtractionPool
     from kvasir.ingesting.pipeline import IngestPipeline
     from kvasir.ingesting.sources import Input
+    from kvasir.ingesting.web_pages import WebPages
     from kvasir.models.local import ModelFolder
     from kvasir.services import Services
 
@@ -101,7 +102,7 @@ class App:
         )
         self._generator = Lazy(lambda: self._closing(self.make_generator(settings.generator)))
         self._pool = Lazy(self._make_pool)
-        self._options = Lazy(self._make_options)
+        self._options = Lazy(lambda: collection_options(settings))
         self._services = Lazy(self._make_services)
         self._sharing = IndexSharing(self)
 
@@ -373,6 +374,14 @@ class App:
             **options,
         )
 
+    def make_web_pages(self) -> WebPages:
+        """Make what searches the web and fetches pages, with the search engine of the settings."""
+        from kvasir.ingesting.web_pages import WebPages
+
+        limits, engine = self.settings.rag.ingest, components.make_web_search(self.settings)
+        most, seconds = limits.max_file_mb << 20, self.settings.rag.web_search.page_timeout
+        return WebPages(engine, limits.allow_private_urls, most, seconds)
+
     def temporary_stores(self) -> AbstractContextManager[Callable[[], VectorStore]]:
         """Return a context with a function that opens temporary, empty collections."""
         return components.temporary_stores(self.settings, self.embedder, self.analyzer)
@@ -407,22 +416,6 @@ class App:
         from kvasir.services import Services
 
         return self._closing(Services(self.settings))
-
-    def _make_options(self) -> CollectionOptions:
-        rag, chosen = self.settings.rag, self.settings.chat.rag.retriever
-        return CollectionOptions(
-            top_k=chosen.top_k,
-            min_score_threshold=chosen.min_score_threshold,
-            filters=parse_filter(chosen.filters),
-            language=rag.language,
-            alpha=chosen.alpha,
-            candidates=chosen.candidates,
-            rerank_candidates=chosen.rerank_candidates,
-            prompt=self.settings.chat.rag.prompt,
-            refuse=self.settings.answer.refuse,
-            check_sentences=self.settings.answer.check_sentences,
-            on_conflict=rag.ingest.on_conflict,
-        )
 
     def _use(self, component: Lazy[T]) -> T:
         self._process.check()

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kvasir.collection_index import Index
+from kvasir.collection_web import WebIngesting
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import ClosedError, RequestError
 from kvasir.core.filters import Filter, parse_filter
@@ -52,7 +53,7 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(_EXPORTED[name]), name)
 
 
-class Collection:
+class Collection(WebIngesting):
     """A lease on one collection; close it, or use it in a ``with``.
 
     Safe to use from several threads. Errors of every method: ``CollectionNotFoundError`` where

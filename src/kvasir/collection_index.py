@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from kvasir.ingesting.pipeline import IngestPipeline
     from kvasir.ingesting.preparing import OnConflict
     from kvasir.ingesting.publishing import Publisher
+    from kvasir.ingesting.web_pages import WebPages
 
 _COUNTS = 3
 """How often chunks are counted before a store is called incomplete."""
@@ -59,6 +60,7 @@ class CollectionOptions:
         alpha, candidates, rerank_candidates: As of ``Retriever``.
         prompt, refuse, check_sentences: Attributes of ``Answerer``; the prompt is its template.
         on_conflict: What to do with a source that changed: replace, skip or error.
+        max_web_results: Most pages of a search of the web, if the caller does not say.
     """
 
     top_k: int = 10
@@ -72,6 +74,7 @@ class CollectionOptions:
     refuse: bool = True
     check_sentences: bool = True
     on_conflict: OnConflict = "replace"
+    max_web_results: int = 10
 
     def request(
         self,
@@ -129,6 +132,9 @@ class Components(Protocol):
         self, store: VectorStore, collection: str, *, re_split: bool = False, **options: Any
     ) -> IngestPipeline:
         """Make the ingest pipeline of a collection."""
+
+    def make_web_pages(self) -> WebPages:
+        """Make what searches the web and fetches pages."""
 
 
 class Index:

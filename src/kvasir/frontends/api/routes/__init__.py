@@ -30,6 +30,7 @@ from kvasir.frontends.api.routes import (
     server,
     sign_in,
     uploadfile,
+    web,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -43,6 +44,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     access.router,
     documents.uploads,
     documents.router,
+    web.router,
     jobs.router,
     search.router,
     answers.router,
