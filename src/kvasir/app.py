@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.collection import Collection
 from kvasir.collection_index import CollectionOptions, Index, make_answerer
-from kvasir.collection_settings import fetcher, make_pool, options_of
+from kvasir.collection_settings import fetcher, make_pool, make_web_pages, options_of
 from kvasir.core.errors import ClosedError, NameTakenError
 from kvasir.core.leases import Lazy, OwnerProcess
 from kvasir.core.ledger import CollectionRecord, EmbeddingModel
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from kvasir.evaluation.runner import EvaluationRunner
     from kvasir.ingesting.pipeline import IngestPipeline
     from kvasir.ingesting.sources import Input
+    from kvasir.ingesting.web_pages import WebPages
     from kvasir.models.local import ModelFolder
     from kvasir.services import Services
 
@@ -399,6 +400,10 @@ class App:
             file_timeout=self.settings.rag.ingest.timeout,
             **options,
         )
+
+    def make_web_pages(self) -> WebPages:
+        """Make what searches the web and fetches pages, with the search engine of the settings."""
+        return make_web_pages(self.settings)
 
     def temporary_stores(self) -> AbstractContextManager[Callable[[], VectorStore]]:
         """Return a context with a function that opens temporary, empty collections."""

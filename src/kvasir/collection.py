@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kvasir.collection_maintenance import CollectionMaintenance
+from kvasir.collection_web import WebIngesting
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import RequestError
 from kvasir.core.filters import Filter, parse_filter
@@ -52,7 +53,7 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(_EXPORTED[name]), name)
 
 
-class Collection(CollectionMaintenance):
+class Collection(CollectionMaintenance, WebIngesting):
     """A lease on one collection; close it, or use it in a ``with``.
 
     Safe to use from several threads. Errors of every method: ``CollectionNotFoundError`` where

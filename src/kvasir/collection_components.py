@@ -13,6 +13,7 @@ from kvasir.core.types import StoreAddress
 if TYPE_CHECKING:
     from kvasir.answering.chat import Conversation
     from kvasir.ingesting.pipeline import IngestPipeline
+    from kvasir.ingesting.web_pages import WebPages
 
 
 class Components(Protocol):
@@ -76,3 +77,6 @@ class Components(Protocol):
         **options: Any,
     ) -> IngestPipeline:
         """Make the ingest pipeline of a collection."""
+
+    def make_web_pages(self) -> WebPages:
+        """Make what searches the web and fetches pages."""

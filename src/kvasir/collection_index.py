@@ -61,6 +61,7 @@ class CollectionOptions:
         alpha, candidates, rerank_candidates: As of ``Retriever``.
         prompt, refuse, check_sentences: Attributes of ``Answerer``; the prompt is its template.
         on_conflict: What to do with a source that changed: replace, skip or error.
+        max_web_results: Most pages of a search of the web, if the caller does not say.
     """
 
     top_k: int = 10
@@ -74,6 +75,7 @@ class CollectionOptions:
     refuse: bool = True
     check_sentences: bool = True
     on_conflict: OnConflict = "replace"
+    max_web_results: int = 10
 
     def request(
         self,

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from kvasir.collection_index import CollectionOptions
 from kvasir.core.filters import parse_filter
 from kvasir.core.types import Source
+from kvasir.settings import components
 from kvasir.settings.schema import Settings
 
 if TYPE_CHECKING:
     from kvasir.ingesting.extraction import ExtractionPool
     from kvasir.ingesting.sources import Fetch
+    from kvasir.ingesting.web_pages import WebPages
 
 
 def options_of(settings: Settings) -> CollectionOptions:
@@ -29,6 +31,7 @@ def options_of(settings: Settings) -> CollectionOptions:
         refuse=settings.answer.refuse,
         check_sentences=settings.answer.check_sentences,
         on_conflict=rag.ingest.on_conflict,
+        max_web_results=rag.web_search.max_results,
     )
 
 
@@ -52,3 +55,12 @@ def fetcher(settings: Settings) -> Fetch:
         return fetch(url, allow_private=private, max_bytes=most)
 
     return fetch_source
+
+
+def make_web_pages(settings: Settings) -> WebPages:
+    """Make what searches the web and fetches pages."""
+    from kvasir.ingesting.web_pages import WebPages
+
+    limits, engine = settings.rag.ingest, components.make_web_search(settings)
+    most, seconds = limits.max_file_mb << 20, settings.rag.web_search.page_timeout
+    return WebPages(engine, limits.allow_private_urls, most, seconds)

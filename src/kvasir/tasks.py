@@ -142,6 +142,27 @@ def ingest_batch(app: App, job: Job, run: Run) -> Any:
     return to_json(report)
 
 
+def ingest_web(app: App, job: Job, run: Run) -> Any:
+    """Search the web and index the pages: ``query``, and arguments of ``Collection.ingest_web``.
+
+    A page that fails is part of the report. ``settings`` as of ``ingest_batch``.
+    """
+    given = job.arguments
+    with (
+        with_settings(app, given.get("settings", {})) as chosen,
+        chosen.collection(job.collection) as collection,
+    ):
+        report = collection.ingest_web(
+            given["query"],
+            max_results=given.get("max_results"),
+            on_conflict=given.get("on_conflict"),
+            metadata=given.get("metadata"),
+            run=run,
+            build_graph=given.get("build_graph", True),
+        )
+    return to_json(report)
+
+
 def _input(
     spool: Spool, collection: Collection, source: Mapping[str, Any]
 ) -> str | tuple[Source, KeptBytes] | None:
@@ -398,5 +419,6 @@ TASKS: Mapping[str, Callable[[App, Job, Run], Any]] = {
     "ingest_address": ingest_address,
     "ingest_batch": ingest_batch,
     "ingest_folder": ingest_folder,
+    "ingest_web": ingest_web,
 }
 """Every task by name."""

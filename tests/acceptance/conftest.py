@@ -43,7 +43,14 @@ class Run:
 
 Kvasir = Callable[..., Run]
 
-SERVED = ("test_asking", "test_command_line", "test_filtering", "test_repairing", "test_sources")
+SERVED = (
+    "test_asking",
+    "test_command_line",
+    "test_filtering",
+    "test_repairing",
+    "test_sources",
+    "test_web_ingest",
+)
 """Modules whose tests run a second time while another one owns the index."""
 ALONE = (
     "before_anything_was_ingested",

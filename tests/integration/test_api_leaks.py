@@ -110,6 +110,7 @@ def test_another_users_collection_looks_like_one_that_does_not_exist(world):
             ("POST", "/answers", {"question": QUESTION}),
             ("POST", "/answers", {"question": QUESTION, "stream": True}),
             ("POST", "/documents/from-url", {"url": "https://example.org/"}),
+            ("POST", "/documents/from-web", {"query": QUESTION}),
         ):
             answers = [
                 client.request(method, place + path, json=body, headers=headers)

@@ -114,6 +114,13 @@ ROUTES = {
         request={"json": {"url": "http://a/", "metadata": {"title": "x"}}},
         allowed=(400,),
     ),
+    ("POST", "/v1/collections/{name}/documents/from-web"): Rule(
+        WRITE,
+        own=True,
+        path=NAME,
+        request={"json": {"query": "tea", "metadata": {"title": "x"}}},
+        allowed=(400,),
+    ),
     ("GET", "/v1/collections/{name}/documents/{document_id}"): Rule(READ, own=True, path=DOCUMENT),
     ("GET", "/v1/collections/{name}/documents/{document_id}/text"): Rule(
         READ, own=True, path=DOCUMENT

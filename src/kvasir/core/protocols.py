@@ -20,6 +20,7 @@ from kvasir.core.types import (
     Metadata,
     Prompt,
     Source,
+    WebResult,
 )
 
 if TYPE_CHECKING:
@@ -269,4 +270,18 @@ class Preparable(Protocol):
             ComponentError: The server cannot be reached, or cannot fetch it.
             ModelNotFoundError: It is missing and may not be fetched.
             StoppedError: The run was stopped.
+        """
+
+
+class WebSearch(Protocol):
+    """A search engine of the internet."""
+
+    name: str
+
+    def search(self, query: str, max_results: int) -> list[WebResult]:
+        """Return at most ``max_results`` pages, best first; an empty list if nothing is found.
+
+        Raises:
+            ComponentError: The engine cannot be reached, refuses, or answers something unreadable;
+                the message says what to do.
         """

@@ -138,7 +138,7 @@ class IngestReport:
 
     def add(self, other: IngestReport) -> None:
         """Add the report of a later ingest into the same collection."""
-        for each in fields(self):
+        for each in fields(IngestReport):
             own, more = getattr(self, each.name), getattr(other, each.name)
             if isinstance(own, list):
                 own.extend(more)
@@ -155,6 +155,29 @@ class IngestReport:
     def spend(self, stage: str, seconds: float) -> None:
         """Add time to a stage."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+
+@dataclass(frozen=True, slots=True)
+class WebPage:
+    """A result of a web search, and what became of it."""
+
+    url: str  # As the search engine named it.
+    title: str  # As the search engine named it.
+    source_uri: str = ""  # Its address after redirects, that of its document; empty if unknown.
+    # That of its document (``added``, ``unchanged``, ``failed``, ...), ``repeated`` if an earlier
+    # result leads to the same address, or ``left`` if an interrupted run did not reach it.
+    outcome: str = "left"
+    reason: str = ""  # As of ``Failed``.
+    message: str = ""  # Why it was left out, one sentence.
+
+
+@dataclass(slots=True)
+class WebIngestReport(IngestReport):
+    """The result of a web search whose pages were ingested; the sources are their addresses."""
+
+    query: str = ""
+    engine: str = ""  # Name of the search engine.
+    pages: list[WebPage] = field(default_factory=list)  # Every result, best first.
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,17 @@ class Source:
     charset: str = ""  # The label of its encoding, if a server or a mail declares one.
     in_folder: bool = False  # Found in a folder, not named: its kind need not be one that is read.
     modified: float | None = None  # Time of its last change, seconds since 1970; None if unknown.
+    # Metadata from elsewhere than its bytes, such as ``published``; the document's own override it.
+    known: Metadata = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WebResult:
+    """A page that a search engine found."""
+
+    url: str
+    title: str = ""
+    published: str = ""  # A date in ISO 8601; empty if the engine does not say it.
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,10 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any
 
 import httpcore
@@ -31,6 +33,8 @@ from kvasir.ingesting.extraction import too_large
 
 _SCHEMES = ("http", "https")
 _MAX_REDIRECTS = 5
+_NOT_MODIFIED = 304
+_CONDITIONS = ("If-None-Match", "If-Modified-Since")
 _HEADERS = {
     "User-Agent": "kvasir (document indexing)",
     "Accept": "*/*",
@@ -42,6 +46,26 @@ _NAT64_LOCAL = ipaddress.ip_network("64:ff9b:1::/48")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
+@dataclass(frozen=True, slots=True)
+class FetchedPage:
+    """What a server gave for an address.
+
+    Attributes:
+        source: Its URI is the address after all redirects, without a fragment.
+        data: The body; None if it was not modified.
+        etag: The server's tag of this version; empty if it gives none.
+    """
+
+    source: Source
+    data: bytes | None
+    etag: str = ""
+
+
+BeforeRequest = Callable[[str], Mapping[str, str]]
+"""Gets the address of each request before it is sent, redirects included; returns its
+``If-None-Match`` and ``If-Modified-Since``."""
+
+
 def fetch(
     url: str,
     *,
@@ -50,7 +74,7 @@ def fetch(
     timeout: float = 60.0,
     verify: ssl.SSLContext | None = None,
 ) -> tuple[Source, bytes]:
-    """Fetch a document; return its source, whose URI has no fragment, and the body.
+    """Fetch a document; return its source, whose URI is ``url`` without a fragment, and the body.
 
     The operator, never a request, allows addresses of private networks, for intranets. Limits are
     ``max_bytes`` after decompression, and seconds for the whole fetch. ``verify`` has certificates
@@ -59,8 +83,34 @@ def fetch(
     Raises:
         FetchError: It cannot or may not be fetched; the message does not name the address.
     """
+    page = fetch_page(
+        url, allow_private=allow_private, max_bytes=max_bytes, timeout=timeout, verify=verify
+    )
+    return replace(page.source, uri=_checked_url(url)), page.data or b""
+
+
+def fetch_page(
+    url: str,
+    *,
+    allow_private: bool = False,
+    max_bytes: int = 200 << 20,
+    timeout: float = 60.0,
+    verify: ssl.SSLContext | None = None,
+    before: BeforeRequest = lambda _: {},
+) -> FetchedPage:
+    """Fetch a document unless it was not modified; arguments and errors as ``fetch``.
+
+    Source: RFC 9110, section 13 (conditional requests).
+    """
     target = _checked_url(url)
     transport = _GuardedTransport(_Guard(allow_private, time.monotonic() + timeout), verify)
+
+    def prepare(request: httpx.Request) -> None:
+        for name in _CONDITIONS:
+            # Those of the address that redirects here.
+            request.headers.pop(name, None)
+        request.headers.update(before(_without_fragment(request.url)))
+
     try:
         with (
             httpx.Client(
@@ -70,9 +120,14 @@ def fetch(
                 timeout=timeout,
                 trust_env=False,
                 headers=_HEADERS,
+                event_hooks={"request": [prepare]},
             ) as client,
             client.stream("GET", target) as response,
         ):
+            final = _without_fragment(response.url)
+            sent = response.request.headers
+            if response.status_code == _NOT_MODIFIED and any(each in sent for each in _CONDITIONS):
+                return FetchedPage(Source(final, ""), None)
             if response.status_code >= 400:
                 # Not the server's own words, which may be anything.
                 known = httpx.codes.get_reason_phrase(response.status_code)
@@ -82,6 +137,7 @@ def fetch(
             declared = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             charset = response.charset_encoding or ""
             modified = _time(response.headers.get("last-modified", ""))
+            etag = response.headers.get("etag", "")
     except httpx.TooManyRedirects as error:
         raise FetchError(f"more than {_MAX_REDIRECTS} redirects") from error
     except httpx.TimeoutException as error:
@@ -94,7 +150,11 @@ def fetch(
         # A redirect to a name that cannot be decoded, such as one with a malformed A-label.
         raise FetchError(f"a redirect to something that is no address ({error})") from error
     media_type = media_types.settle(declared, media_types.detect(target, data))
-    return Source(target, media_type, charset=charset, modified=modified), data
+    return FetchedPage(Source(final, media_type, charset=charset, modified=modified), data, etag)
+
+
+def _without_fragment(url: httpx.URL) -> str:
+    return str(url.copy_with(fragment=None))
 
 
 def _time(header: str) -> float | None:
@@ -115,7 +175,7 @@ def _checked_url(url: str) -> str:
         raise FetchError("only http:// and https:// addresses are fetched")
     if parsed.userinfo:
         raise FetchError("an address with a password is not fetched")
-    return str(parsed.copy_with(fragment=None))
+    return _without_fragment(parsed)
 
 
 def _body(response: httpx.Response, max_bytes: int) -> bytes:
@@ -235,11 +295,17 @@ def _remaining(deadline: float) -> float:
     return left
 
 
+@cache
+def _certificates() -> ssl.SSLContext:
+    # Reading the trusted certificate authorities takes 50 ms.
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class _GuardedTransport(httpx.HTTPTransport):
     """A transport for httpx whose connection pool connects through the guard."""
 
     def __init__(self, guard: _Guard, verify: ssl.SSLContext | None) -> None:
-        context = verify or httpx.create_ssl_context(trust_env=False)
+        context = verify or _certificates()
         super().__init__(verify=context, trust_env=False)
         # httpx has no parameter for the network backend.
         self._pool = httpcore.ConnectionPool(

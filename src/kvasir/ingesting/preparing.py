@@ -42,7 +42,7 @@ from kvasir.core.types import (
 from kvasir.ingesting.extraction import ExtractionPool, too_large
 from kvasir.ingesting.kinds import is_named_otherwise, is_other_kind, is_read, not_read
 from kvasir.ingesting.local_files import FileReader
-from kvasir.ingesting.sources import Fetch, KeptBytes, Upload, fetched, is_address
+from kvasir.ingesting.sources import Fetch, KeptBytes, Upload, fetched, is_address, with_known
 from kvasir.language.detect import detect
 
 _writable_text = partial(replace_surrogates, replacement="\ufffd")
@@ -294,7 +294,8 @@ class Preparer:
             return
         started = time.perf_counter()
         try:
-            draft = self._draft_in_time(state, _writable(outcome), given)
+            document = _writable(with_known(outcome, self.items[state.uri]))
+            draft = self._draft_in_time(state, document, given)
         except StoppedError:
             raise
         except DeadlineExceededError:

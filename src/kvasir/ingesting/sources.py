@@ -17,7 +17,7 @@ from kvasir.core.errors import FetchError, RequestError, describe_unexpected
 from kvasir.core.reports import Failed, NotRead
 from kvasir.core.run import StopToken
 from kvasir.core.text import has_scheme, has_surrogates, replace_surrogates
-from kvasir.core.types import LocalFile, Source
+from kvasir.core.types import Document, LocalFile, Source
 from kvasir.ingesting.folder_walk import FolderWalk
 
 _UNNAMED = "its name is not valid UTF-8; rename it"
@@ -59,6 +59,20 @@ def fetched(fetch: Fetch | None, address: str, uri: str) -> tuple[Source, bytes]
         message = f"it could not be fetched ({describe_unexpected(error)})"
         raise FetchError(message) from error
     return replace(source, uri=uri), data
+
+
+def with_known(document: Document, item: str | Upload) -> Document:
+    """Return a document with what is known of its source from elsewhere than its bytes.
+
+    The date that a page gives itself is its ``published``, whatever a search engine says.
+    """
+    known = item[0].known if isinstance(item, tuple) else {}
+    if not known:
+        return document
+    own = dict(document.metadata)
+    if "created" in own:
+        own.setdefault("published", own["created"])
+    return replace(document, metadata={**known, **own})
 
 
 @dataclass(slots=True)

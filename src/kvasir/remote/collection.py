@@ -16,7 +16,14 @@ from kvasir.core.document_metadata import check_metadata
 from kvasir.core.errors import ClosedError, DocumentNotFoundError, RequestError
 from kvasir.core.filters import Comparison, Filter, parse_filter, replaced, values_of
 from kvasir.core.ledger import CollectionRecord, DocumentRecord
-from kvasir.core.reports import CopyReport, Findings, IngestReport, ModelChange, Repairs
+from kvasir.core.reports import (
+    CopyReport,
+    Findings,
+    IngestReport,
+    ModelChange,
+    Repairs,
+    WebIngestReport,
+)
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import (
@@ -37,6 +44,7 @@ from kvasir.core.wire import from_json, to_json
 from kvasir.evaluation.calibration import Fitted
 from kvasir.evaluation.questions import QuestionsResult
 from kvasir.remote.client import ServerClient
+from kvasir.remote.jobs import search_web
 from kvasir.remote.progress import long_work
 
 if TYPE_CHECKING:
@@ -319,6 +327,28 @@ class RemoteCollection:
             metadata=metadata,
             run=run or Run(),
         )
+
+    def ingest_web(
+        self,
+        query: str,
+        *,
+        max_results: int | None = None,
+        on_conflict: OnConflict | None = None,
+        metadata: Metadata | None = None,
+        run: Run | None = None,
+        build_graph: bool = True,
+    ) -> WebIngestReport:
+        """Let the server search the web, and read the pages that it finds into the collection."""
+        if not query.strip():
+            raise RequestError("the query is empty: type one")
+        content = {
+            "query": replace_surrogates(query),
+            "max_results": max_results,
+            "on_conflict": on_conflict or self._on_conflict,
+            "metadata": None if metadata is None else check_metadata(metadata),
+            "build_graph": build_graph,
+        }
+        return search_web(self._open(), self.name, content, self._uploads.pending, run or Run())
 
     def optimize(self, *, wait: bool = False, run: Run | None = None) -> None:
         """Build the search graph where it is due; with ``wait``, return when it is in use."""

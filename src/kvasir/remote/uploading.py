@@ -18,13 +18,7 @@ from urllib.parse import quote
 
 from kvasir.core.batches import batches
 from kvasir.core.document_metadata import check_metadata
-from kvasir.core.error_forms import error_from
-from kvasir.core.errors import (
-    CollectionNotFoundError,
-    KvasirError,
-    NameTakenError,
-    StoppedError,
-)
+from kvasir.core.errors import CollectionNotFoundError, KvasirError, StoppedError
 from kvasir.core.ledger import DocumentRecord
 from kvasir.core.reports import Failed, Finished, IngestReport, NotRead, Outcome
 from kvasir.core.run import Run
@@ -42,6 +36,7 @@ from kvasir.ingesting.sources import (
     is_address,
 )
 from kvasir.remote.client import ServerClient
+from kvasir.remote.jobs import await_job, making_collection, result_of
 
 _MOST_FILES = 64
 _MOST_BYTES = 32 << 20
@@ -49,8 +44,6 @@ _MOST_BYTES = 32 << 20
 _UPLOADED_AHEAD = 2
 """Batches that wait at the server while another one is indexed."""
 _DELETED_TOGETHER = 100
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
-"""Seconds between two looks at a job."""
 
 _COUNTS = tuple(each.name for each in fields(IngestReport) if each.type == "int")
 
@@ -271,15 +264,7 @@ class _Upload:
 
     def _send(self, batch: Sequence[_Entry]) -> None:
         """Send a batch; make the collection if the caller has none of this name."""
-        try:
-            self._send_files(batch)
-        except CollectionNotFoundError as error:
-            try:
-                new = {"name": self.collection}
-                self._client.post("/v1/collections", "making the collection", new)
-            except NameTakenError:
-                raise error from None
-            self._send_files(batch)
+        making_collection(self._client, self.collection, lambda: self._send_files(batch))
 
     def _send_files(self, batch: Sequence[_Entry]) -> None:
         with ExitStack() as opened:
@@ -318,24 +303,15 @@ class _Upload:
         return entry.data.read() if isinstance(entry.data, KeptBytes) else entry.data
 
     def _await_first(self) -> None:
-        job_id = self._waiting[0]
-        pause, handled = _FIRST_PAUSE, len(self.handled)
-        while True:
-            self.run.check()
-            job = from_json(Job, self._client.get(f"/v1/jobs/{job_id}", "waiting"))
-            if job.state is JobState.DONE:
-                break
-            if job.state in (JobState.FAILED, JobState.CANCELLED) or job.code:
-                # A failed one that waits to be tried again would make us wait, too.
-                self.cancel()
-                self._waiting.clear()
-                raise error_from(job.code or "stopped", job.message or "the job was cancelled")
-            self._show(job, handled)
-            self.run.stop.wait(pause)
-            pause = min(pause * 1.5, _LONGEST_PAUSE)
+        job_id, handled = self._waiting[0], len(self.handled)
+        job = await_job(self._client, job_id, self.run, lambda job: self._show(job, handled))
+        if job.state is not JobState.DONE:
+            self.cancel()
+            self._waiting.clear()
+        result = result_of(job)
         del self._waiting[0]
         self.uploads.pending.discard(job_id)
-        self._add(from_json(IngestReport, job.result))
+        self._add(from_json(IngestReport, result))
 
     def _show(self, job: Job, handled: int) -> None:
         progress = job.progress

@@ -25,6 +25,7 @@ from kvasir.core.protocols import (
     Splitter,
     TextAnalyzer,
     VectorStore,
+    WebSearch,
 )
 from kvasir.core.run import Run
 from kvasir.core.types import StoreAddress
@@ -48,6 +49,9 @@ def chosen_components(settings: Settings) -> list[tuple[str, str, dict[str, Any]
         ("generators", settings.generator.type, settings.generator.arguments),
         ("judges", judge.type, judge.options),
     ]
+    if rag.web_search.type or rag.web_search.base_url:  # The default may need an extra.
+        web = rag.web_search
+        chosen.append(("search_engines", web.chosen, web.arguments))
     if refining:
         chosen.append(("generators", refining.type, refining.arguments))
     return [(family, name, options) for family, name, options in chosen if name]
@@ -126,6 +130,12 @@ def make_judge(settings: Settings, embedder: Callable[[], Embedder]) -> Any:
         return None
     registry.load("judges", chosen)  # Report what is missing before a model is loaded.
     return build("judges", chosen, settings.judge_arguments, {"embedder": embedder()})
+
+
+def make_web_search(settings: Settings) -> WebSearch:
+    """Make the search engine of the web."""
+    chosen = settings.rag.web_search
+    return cast(WebSearch, build("search_engines", chosen.chosen, chosen.arguments))
 
 
 def make_converter(settings: Settings, name: str, models: Path | None = None) -> Converter:

@@ -45,6 +45,7 @@ DERIVABLE = (
     "rag.ingest.",
     "rag.language",
     "rag.splitter.",
+    "rag.web_search.",
 )
 """Beginnings of the keys that a request may set; the others say where the data is."""
 

@@ -33,6 +33,7 @@ from kvasir.settings.service_schema import (
     ServerSettings,
 )
 from kvasir.settings.store_uris import absolute_database_url, absolute_uri, is_relative
+from kvasir.settings.web_schema import WebSearchSettings
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -151,6 +152,7 @@ class RagSettings(Section):
     vectordb: VectorDbSettings = VectorDbSettings()
     embedding_model: EmbeddingModelSettings = EmbeddingModelSettings()
     ingest: IngestSettings = IngestSettings()
+    web_search: WebSearchSettings = WebSearchSettings()
 
 
 class GeneratorSettings(Section):

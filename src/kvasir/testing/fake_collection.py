@@ -33,10 +33,12 @@ from kvasir.core.types import (
 )
 from kvasir.ingesting.extraction import ExtractionPool, OnPage
 from kvasir.ingesting.pipeline import IngestPipeline
+from kvasir.ingesting.web_pages import WebPages
 from kvasir.testing.fakes import (
     FakeAnalyzer,
     FakeEmbedder,
     FakeGenerator,
+    FakeWebSearch,
     MemoryStore,
     NamedEmbedder,
 )
@@ -60,6 +62,7 @@ class FakeCollections:
         self.embedder = FakeEmbedder()
         self.analyzer = FakeAnalyzer()
         self.generator = FakeGenerator()
+        self.web_search = FakeWebSearch()
         self._uri = f"fake-{uuid.uuid4()}"
         self._indexes: dict[str, Index] = {}
         weakref.finalize(self, self.catalog.close)
@@ -108,6 +111,10 @@ class FakeCollections:
     ) -> IngestPipeline:
         fixed = (embedder, store, self.catalog, collection)
         return IngestPipeline(_Texts(), _Paragraphs(), *fixed, language=_LANGUAGE, **options)
+
+    def make_web_pages(self) -> WebPages:
+        """Fetch what ``web_search`` finds, also from this machine."""
+        return WebPages(self.web_search, allow_private=True, max_bytes=1 << 20, timeout=5.0)
 
 
 class FakeCollection(Collection):

@@ -23,7 +23,7 @@ from kvasir.core.filters import Filter, matches
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.scoring import inverse_document_frequency
 from kvasir.core.text import CJK
-from kvasir.core.types import Chunk, Matrix, Metadata, Prompt, SparseVector
+from kvasir.core.types import Chunk, Matrix, Metadata, Prompt, SparseVector, WebResult
 
 _TERMS = re.compile(rf"[{CJK}]|[^\W_]+")
 
@@ -120,6 +120,18 @@ class FakeGenerator:
         for word in sentence.split():
             yield word + " "
         yield "[1]"
+
+
+class FakeWebSearch:
+    """Finds the pages that a test puts into ``results``, for every query."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.results: list[WebResult] = []
+
+    def search(self, query: str, max_results: int) -> list[WebResult]:
+        return self.results[:max_results]
 
 
 class _Entry(NamedTuple):

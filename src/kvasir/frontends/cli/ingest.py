@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from rich.console import Console
 
 from kvasir.core.errors import ComponentError, StoppedError, StoreIncompleteError
-from kvasir.core.reports import IngestReport, NotRead
+from kvasir.core.reports import IngestReport, NotRead, WebIngestReport
 from kvasir.core.run import Run
 from kvasir.core.text import shown
 from kvasir.core.types import LocalFile, Metadata
@@ -32,15 +32,30 @@ from kvasir.frontends.cli.options import (
 )
 from kvasir.frontends.cli.paths import location, source_name
 from kvasir.frontends.cli.remembered import memory_of, path_of
-from kvasir.frontends.cli.rendering import counted, explained_line, printed_json, sizes
+from kvasir.frontends.cli.rendering import (
+    counted,
+    explained_line,
+    printed_json,
+    sizes,
+    wants_json,
+)
 from kvasir.frontends.cli.terminal import echo
 
 if TYPE_CHECKING:
     from kvasir.collection import Collection
 
+R = TypeVar("R", bound=IngestReport)
+
 
 @click.command()
-@click.argument("typed", nargs=-1, required=True, metavar="PATH|URL...")
+@click.argument("typed", nargs=-1, metavar="PATH|URL...")
+@click.option("--web", metavar="QUERY", help="Search the web, and read the pages found.")
+@click.option(
+    "--max-results",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    help="Most pages of --web; default: rag.web_search.max_results.",
+)
 @with_folder_options
 @click.option(
     "-v", "--verbose", is_flag=True, help="List what was moved, removed and not read, too."
@@ -92,8 +107,10 @@ def ingest(
     metadata: tuple[str, ...],
     verbose: bool,
     folders: FolderOptions,
+    web: str | None,
+    max_results: int | None,
 ) -> int:
-    """Read files, folders and URLs into a collection.
+    """Read files, folders, URLs and the results of a web search into a collection.
 
     A source that did not change costs nothing but a look; of one that changed, only the changed
     passages are embedded. What cannot be read is listed at the end, and the rest goes on. Files of
@@ -101,7 +118,22 @@ def ingest(
 
     A collection remembers how its documents were split, and goes on so.
     """
-    sources, given = folders.sources(typed), parse_metadata(metadata)
+    given = parse_metadata(metadata)
+    if web is not None:
+        unused = {
+            "PATH or URL": typed,
+            "--prune": prune,
+            "--re-split": re_split,
+            "--include, --exclude or --no-ignore": folders != FolderOptions(),
+        }
+        if surplus := [name for name, is_given in unused.items() if is_given]:
+            raise click.UsageError(f"--web is given without {surplus[0]}; run them one by one")
+        return _ingest_web(collection, web, max_results, given, verbose=verbose)
+    if max_results is not None:
+        raise click.UsageError("--max-results needs --web")
+    if not typed:
+        raise click.UsageError("name a PATH or URL, or --web QUERY")
+    sources = folders.sources(typed)
     memory = memory_of(click.get_current_context(), collection.name)
     memory.sources()  # A file that cannot be read is refused before the work, not after it.
     with long_work() as run:
@@ -137,14 +169,53 @@ def ingest_sources(
         run=run,
         build_graph=False,
     )
+    return _restoring(collection, ingest_all, run)
+
+
+def _restoring(collection: Collection, ingest: Callable[[], R], run: Run) -> R:
+    """Ingest; chunks that the store lost are restored before, and counted."""
     try:
-        return ingest_all()
+        return ingest()
     except StoreIncompleteError:
         restored = collection.restore(run=run)
-        report = ingest_all()
+        report = ingest()
     report.chunks_restored = restored
     report.chunks_embedded += restored
     return report
+
+
+def _ingest_web(
+    collection: Collection,
+    query: str,
+    max_results: int | None,
+    metadata: Metadata | None,
+    *,
+    verbose: bool,
+) -> int:
+    """Search the web and ingest the pages; print the report and return the exit code."""
+    with long_work() as run:
+        search = partial(
+            collection.ingest_web,
+            query,
+            max_results=max_results,
+            metadata=metadata,
+            run=run,
+            build_graph=False,
+        )
+        report = _restoring(collection, search, run)
+    if not wants_json():
+        _print_found(report, verbose=verbose)
+    return finish(collection, report, verbose=verbose)
+
+
+def _print_found(report: WebIngestReport, *, verbose: bool) -> None:
+    pages = report.pages
+    nothing = "" if pages else "; use other words"
+    echo(f"pages found by {report.engine} for '{shown(report.query)}': {len(pages)}{nothing}")
+    repeated = [page for page in pages if page.outcome == "repeated"]
+    for page in pages if verbose else repeated:
+        why = f" ({shown(page.message)})" if page.message else ""
+        echo(f"{page.outcome}: {shown(page.url)}{why}")
 
 
 def finish(collection: Collection, report: IngestReport, *, verbose: bool) -> int:

@@ -31,6 +31,7 @@ from kvasir.frontends.api.routes import (
     server,
     sign_in,
     uploadfile,
+    web,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -44,6 +45,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     access.router,
     documents.uploads,
     documents.router,
+    web.router,
     jobs.router,
     search.router,
     answers.router,

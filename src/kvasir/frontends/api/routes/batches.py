@@ -88,13 +88,7 @@ def upload_batch(
         # Files of the data folder's own user may have any name.
         checked_uri(each.uri)
     limit = check_overrides(kvasir, overrides).rag.ingest.max_file_mb << 20
-    # A job is kept in the database, where no secret belongs.
-    chosen = {
-        key: value
-        for key, value in overrides.items()
-        if key.startswith("rag.") and not names_a_secret(key)
-    }
-    arguments = given.model_dump(exclude={"sources"}) | {"settings": chosen}
+    arguments = given.model_dump(exclude={"sources"}) | {"settings": job_settings(overrides)}
     spool = kvasir.services.spool
     while True:
         sources = [_store(kvasir, each, sent, limit) for each in given.sources]
@@ -108,6 +102,15 @@ def upload_batch(
                 return add_job(request, kvasir, caller, new)
         for file in files:
             file.file.seek(0)
+
+
+def job_settings(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a request that its job has: no secret belongs in the database."""
+    return {
+        key: value
+        for key, value in overrides.items()
+        if key.startswith("rag.") and not names_a_secret(key)
+    }
 
 
 def _size(sources: Sequence[Mapping[str, Any]]) -> int:

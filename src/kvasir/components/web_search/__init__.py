@@ -1,0 +1,3 @@
+"""Search engines of the internet, one file per engine."""
+
+EXTRAS = {"ddgs": "web"}
