@@ -5,8 +5,8 @@
     python bench/run.py --sizes 10000,100000 store  without the largest collection
     python bench/run.py --quick                     a minute or two: does it all work?
 
-Parts: embedding, reranking, store, retrieval, stores, ingest, cold_start, generation. Each runs
-alone in a process group of its own, which is ended with it. Figures are kept in
+Parts: embedding, reranking, store, retrieval, stores, ingest, cold_start, generation, wire. Each
+runs alone in a process group of its own, which is ended with it. Figures are kept in
 ``bench/work/results``; those of a quick run never reach ``RESULTS.md``.
 """
 
@@ -30,6 +30,7 @@ import cold_start
 import generation
 import ingest
 import stores
+import wire
 from tables import milliseconds, reranking_table, table
 
 BENCH = Path(__file__).resolve().parent
@@ -38,7 +39,7 @@ KEPT = BENCH / "work" / "results"
 QUICK = BENCH / "work" / "quick"
 PACKAGES = (
     "kvasir", "numpy", "openvino", "qdrant-edge-py", "pymilvus", "milvus-lite", "chromadb",
-    "sentence-transformers", "torch", "xllamacpp",
+    "sentence-transformers", "torch", "xllamacpp", "pyzmq",
 )  # fmt: skip
 
 
@@ -152,6 +153,7 @@ PARTS = {
         ("--tokens", "16", "--runs", "1", "--json"),
         generation.render,
     ),
+    "wire": Part("Services over ZeroMQ", ("--json",), ("--quick", "--json"), wire.render),
 }
 
 
