@@ -5,9 +5,9 @@
     python bench/run.py --sizes 10000,100000 store  without the largest collection
     python bench/run.py --quick                     a minute or two: does it all work?
 
-Parts: embedding, reranking, store, retrieval, stores, ingest, cold_start, generation, wire. Each
-runs alone in a process group of its own, which is ended with it. Figures are kept in
-``bench/work/results``; those of a quick run never reach ``RESULTS.md``.
+Parts: embedding, reranking, store, retrieval, stores, ingest, cold_start, generation, wire,
+remote_embedding. Each runs alone in a process group of its own, which is ended with it. Figures are
+kept in ``bench/work/results``; those of a quick run never reach ``RESULTS.md``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import IO, Any
 import cold_start
 import generation
 import ingest
+import remote_embedding
 import stores
 import wire
 from tables import milliseconds, reranking_table, table
@@ -154,6 +155,9 @@ PARTS = {
         generation.render,
     ),
     "wire": Part("Services over ZeroMQ", ("--json",), ("--quick", "--json"), wire.render),
+    "remote_embedding": Part(
+        "Embedding by a service", ("--json",), ("--quick", "--json"), remote_embedding.render
+    ),
 }
 
 

@@ -134,7 +134,7 @@ def running(target: Callable[..., None], *arguments: Any) -> Iterator[Any]:
     child = SPAWN.Process(target=target, args=(*arguments, ready, stop, *more), daemon=True)
     child.start()
     try:
-        yield ready.get(timeout=60), stop, seconds
+        yield ready.get(timeout=180), stop, seconds
     finally:
         stop.set()
         child.join(10)
