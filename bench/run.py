@@ -5,9 +5,9 @@
     python bench/run.py --sizes 10000,100000 store  without the largest collection
     python bench/run.py --quick                     a minute or two: does it all work?
 
-Parts: embedding, reranking, store, retrieval, answers, stores, ingest, cold_start, generation. Each
-runs alone in a process group of its own, which is ended with it. Figures are kept in
-``bench/work/results``; those of a quick run never reach ``RESULTS.md``.
+Parts: embedding, reranking, store, retrieval, answers, stores, ingest, cold_start, generation,
+wire, remote_embedding. Each runs alone in a process group of its own, which is ended with it.
+Figures are kept in ``bench/work/results``; those of a quick run never reach ``RESULTS.md``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ import answers
 import cold_start
 import generation
 import ingest
+import remote_embedding
 import stores
+import wire
 from tables import milliseconds, reranking_table, table
 
 BENCH = Path(__file__).resolve().parent
@@ -39,7 +41,7 @@ KEPT = BENCH / "work" / "results"
 QUICK = BENCH / "work" / "quick"
 PACKAGES = (
     "kvasir", "numpy", "openvino", "qdrant-edge-py", "pymilvus", "milvus-lite", "chromadb",
-    "sentence-transformers", "torch", "xllamacpp",
+    "sentence-transformers", "torch", "xllamacpp", "pyzmq",
 )  # fmt: skip
 
 
@@ -158,6 +160,10 @@ PARTS = {
         ("--json",),
         ("--tokens", "16", "--runs", "1", "--json"),
         generation.render,
+    ),
+    "wire": Part("Services over ZeroMQ", ("--json",), ("--quick", "--json"), wire.render),
+    "remote_embedding": Part(
+        "Embedding by a service", ("--json",), ("--quick", "--json"), remote_embedding.render
     ),
 }
 

@@ -17,9 +17,14 @@ from kvasir.core.errors import ConflictError
 from kvasir.core.services.accounts import Role
 from kvasir.core.types import StoreAddress
 from kvasir.frontends.api.application import make_application
+from kvasir.frontends.api.index_service import IndexService
 from kvasir.frontends.api.owner import OwnerServer
 from kvasir.remote.client import ServerClient
 from kvasir.remote.service import RemoteService, connect_to_owner
+from kvasir.remote.zeromq.broker import Broker
+from kvasir.remote.zeromq.curve_keys import load_keys, make_keys
+from kvasir.remote.zeromq.indexing import connect_to_index
+from kvasir.remote.zeromq.worker import Worker
 from kvasir.settings.schema import Settings
 from kvasir.sharing import owner_of
 from kvasir.testing.collections import CollectionContract
@@ -123,3 +128,34 @@ class TestByALogin(RemoteContract):
     @pytest.fixture
     def copy_address(self, tmp_path: Path) -> StoreAddress:
         return StoreAddress("qdrant", str(tmp_path / "kvasir-data" / "copies"))
+
+
+@pytest.mark.parametrize("way", ["tcp", "ipc curve", "inproc"])
+class TestOverZeroMq(RemoteContract):
+    """Behind a broker and a worker."""
+
+    @pytest.fixture(autouse=True)
+    def chosen_way(self, way: str, tmp_path: Path) -> None:
+        self.way, self.folder = way, tmp_path
+
+    @contextmanager
+    def connected(self, app: App) -> Iterator[Connect]:
+        protocol, _, curve = self.way.partition(" ")
+        ends = {
+            "tcp": ("tcp://127.0.0.1:0", "tcp://127.0.0.1:0"),
+            "ipc": (f"ipc://{self.folder}/s/f", f"ipc://{self.folder}/s/b"),
+            "inproc": (f"inproc://{self.folder}/f", f"inproc://{self.folder}/b"),
+        }[protocol]
+        keys = self.folder / "keys" if curve else None
+        if keys is not None and not keys.exists():
+            make_keys(keys, "client")
+            make_keys(keys, "worker")
+        own = load_keys(keys, "worker") if keys else None
+        with (
+            IndexService(app) as index,
+            Broker(*ends, keys=keys) as broker,
+            Worker(broker.back_end[0], [index.service()], keys=own),
+        ):
+            yield lambda settings: connect_to_index(
+                broker.front_end[0], settings, keys=str(keys or "")
+            )

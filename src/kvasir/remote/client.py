@@ -46,6 +46,7 @@ class ServerClient:
         token: str = "",
         name: str = "",
         settings: Mapping[str, Any] | None = None,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         """Connect to nothing yet.
 
@@ -55,6 +56,7 @@ class ServerClient:
             token: A login's token or an API key.
             name: What it is called in messages.
             settings: Settings for every request, by dotted key; the server wants an administrator.
+            transport: What carries the requests, if not HTTP.
         """
         self.name = name or f"the server at {hide_passwords(address)}"
         self._process = OwnerProcess()
@@ -63,12 +65,13 @@ class ServerClient:
             headers[SETTINGS_HEADER] = json.dumps(dict(settings))
         # TLS takes a while to prepare, and a local socket must not go through a proxy.
         is_safe = address.startswith("https://") and not socket
-        transport = httpx.HTTPTransport(uds=socket) if socket else None
+        if socket:
+            transport = httpx.HTTPTransport(uds=socket)
         self._http = httpx.Client(
             base_url="http://kvasir" if socket else address,
             headers=headers,
             transport=transport,
-            trust_env=not socket,
+            trust_env=transport is None,
             verify=is_safe,
         )
 

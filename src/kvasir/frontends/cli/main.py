@@ -47,6 +47,7 @@ COMMANDS = {
     "answer-questions": ("questions", "Answer the questions that wait, until it is stopped."),
     "send-answers": ("questions", "Mail the answers that wait, until it is stopped."),
     "users": ("users", "Make, list, disable or enable users of the service."),
+    "services": ("service_commands", "Run components as services that are reached over ZeroMQ."),
     "mcp": ("mcp", "Serve the documents to clients of the Model Context Protocol."),
     "answers": ("answers", "Export the log of answers."),
     "login": ("logins", "Log in to a server."),

@@ -1,0 +1,184 @@
+"""``kvasir services``: run components as services that are reached over ZeroMQ."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kvasir.core.errors import ComponentError, MissingExtraError, SettingsError
+from kvasir.core.run import StopToken
+from kvasir.frontends.cli.options import with_app
+from kvasir.frontends.cli.rendering import json_option, print_result
+from kvasir.frontends.cli.terminal import echo
+from kvasir.frontends.process import configure_logging, stop_on_signals
+from kvasir.settings import components
+
+if TYPE_CHECKING:
+    from kvasir.app import App
+    from kvasir.core.protocols import VectorStore
+
+_DRAIN_SECONDS = 30.0
+"""How long calls in progress may take when a worker ends."""
+_SLOTS = {"embedder": 2, "reranker": 1, "generator": 1, "store": 4, "index": 8}
+
+_keys_option = click.option(
+    "--keys",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder with CURVE keys; an address that other machines reach needs them.",
+)
+
+
+@click.group()
+def services() -> None:
+    """Run components as services that are reached over ZeroMQ."""
+
+
+@services.command()
+@click.option(
+    "--front-end", multiple=True, required=True, metavar="ADDRESS", help="Where clients connect."
+)
+@click.option(
+    "--back-end", multiple=True, required=True, metavar="ADDRESS", help="Where workers connect."
+)
+@_keys_option
+def broker(front_end: tuple[str, ...], back_end: tuple[str, ...], keys: Path | None) -> None:
+    """Run a broker between clients and workers, until Ctrl-C or SIGTERM.
+
+    An ADDRESS is tcp://HOST:PORT or ipc:///PATH; both options may be given several times.
+    """
+    configure_logging()
+    stop = StopToken()
+    listening = _load("broker").Broker(front_end, back_end, keys=keys and keys.absolute())
+    with listening, _until_signal(stop):
+        clients, workers = (", ".join(each) for each in (listening.front_end, listening.back_end))
+        echo(f"clients connect to {clients}, workers to {workers}; Ctrl-C ends it", err=True)
+        while not stop.wait(1.0):
+            if not listening.is_running:
+                raise ComponentError("the broker", "running", "its thread has failed")
+        listening.close(_DRAIN_SECONDS)
+
+
+@services.command()
+@click.argument("roles", type=click.Choice(list(_SLOTS)), nargs=-1, required=True)
+@click.option("--back-end", required=True, metavar="ADDRESS", help="Where the broker waits for it.")
+@click.option("--name", metavar="NAME", help="Name of the one service.  [default: its role]")
+@click.option(
+    "--slots",
+    type=click.IntRange(min=1),
+    help="Calls that run at once.  [default: embedder 2, store 4, index 8, others 1]",
+)
+@_keys_option
+@click.option("--key", default="worker", show_default=True, help="Name of this worker's key.")
+@with_app
+def run(
+    app: App,
+    roles: tuple[str, ...],
+    back_end: str,
+    name: str | None,
+    slots: int | None,
+    keys: Path | None,
+    key: str,
+) -> None:
+    """Serve components that the settings choose, until Ctrl-C or SIGTERM.
+
+    A ROLE is embedder, reranker, generator, store, or index: the collections with everything that
+    can be done with them. Any component can be served, also that of a plug-in:
+    --set rag.embedding_model.type=NAME and the like choose it. Start it as often as you like, also
+    on several machines.
+    """
+    if name and len(roles) > 1:
+        raise click.UsageError("--name needs a single ROLE")
+    worker, serving = _load("worker"), _load("serving")
+    pair = _load("curve_keys").load_keys(keys.absolute(), key) if keys else None
+    configure_logging(app.settings.server.log_format)
+    stop = StopToken()
+    with ExitStack() as opened:
+        served = []
+        for role in dict.fromkeys(roles):
+            if role == "index":
+                # By name: front doors do not import each other.
+                index = importlib.import_module("kvasir.frontends.api.index_service")
+                serve = opened.enter_context(index.IndexService(app)).service
+            else:
+                serve = partial(serving.ROLES[role], _component(app, role))
+            served.append(serve(name or role, slots or _SLOTS[role]))
+        serves = opened.enter_context(worker.Worker(back_end, served, keys=pair))
+        opened.enter_context(_until_signal(stop))
+        shown = ", ".join(each.name for each in served)
+        echo(f"serving {shown} to the broker at {back_end}; Ctrl-C ends it", err=True)
+        if not serves.run(stop, _DRAIN_SECONDS):
+            raise ComponentError(shown, "serving", "a call hangs", kind="timeout")
+
+
+@services.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--client", "clients", multiple=True, metavar="NAME", help="Make a client's key.")
+@click.option("--worker", "workers", multiple=True, metavar="NAME", help="Make a worker's key.")
+@json_option
+def keys(folder: Path, clients: tuple[str, ...], workers: tuple[str, ...]) -> None:
+    """Make CURVE keys in a folder: those of a broker, and one for each client and worker.
+
+    By default one client 'client' and one worker 'worker'. A client or worker on another machine
+    needs the file broker.key and its own file .key_secret; who has that file may connect.
+    """
+    if not (clients or workers):
+        clients, workers = ("client",), ("worker",)
+    make = partial(_load("curve_keys").make_keys, folder.absolute())
+    made = [path for name in clients for path in make("client", name)]
+    made += [path for name in workers for path in make("worker", name)]
+    print_result([str(path) for path in made], "\n".join(map(str, made)))
+
+
+@contextmanager
+def _until_signal(stop: StopToken) -> Iterator[None]:
+    with stop_on_signals(stop, at_once=lambda: os._exit(130)):
+        yield
+
+
+def _load(module: str) -> Any:
+    """Import a module of the services, whose libraries are those of an extra."""
+    try:
+        return importlib.import_module(f"kvasir.remote.zeromq.{module}")
+    except ModuleNotFoundError as error:
+        if error.name in ("zmq", "msgpack"):
+            raise MissingExtraError("the service", "services") from error
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """What a store needs to know of the embedder of its vectors."""
+
+    dimension: int
+    fingerprint: str
+
+
+def _component(app: App, role: str) -> Any:
+    """Return the component of a role, or for a store what opens one."""
+    made: Mapping[str, Callable[[], Any]] = {
+        "embedder": lambda: app.embedder,
+        "reranker": lambda: app.reranker,
+        "generator": lambda: app.generator,
+        "store": lambda: partial(_open_store, app),
+    }
+    found = made[role]()
+    if found is None:
+        raise SettingsError("no reranker is chosen: set chat.rag.retriever.reranker.type")
+    return found
+
+
+def _open_store(app: App, collection: str, dimension: int, fingerprint: str) -> VectorStore:
+    settings = app.settings
+    maker: Any = _Maker(dimension, fingerprint)
+    return components.open_store(
+        settings.store_address, collection, maker, app.analyzer, settings.rag.vectordb.options
+    )

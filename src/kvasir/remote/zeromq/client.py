@@ -1,0 +1,474 @@
+"""Calls of services through a broker: many at once over one connection, from any thread.
+
+    client = Client("tcp://127.0.0.1:7781")
+    client.call("embedder", "embed_queries", {"texts": ["one"]})
+
+The deadline and the stop token of ``core.deadline`` hold for every call. An answer that comes after
+its caller has stopped waiting is dropped by its id. After a restart of the broker, calls that may
+be executed twice are sent again; others fail.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Mapping, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import zmq
+
+from kvasir.core.deadline import check, current_deadline, current_stop
+from kvasir.core.errors import (
+    ClosedError,
+    ComponentError,
+    DeadlineExceededError,
+    SettingsError,
+    StoppedError,
+    TooLargeError,
+)
+from kvasir.remote.zeromq import envelopes as wire
+from kvasir.remote.zeromq.addresses import Address
+from kvasir.remote.zeromq.curve_keys import KeyPair
+from kvasir.remote.zeromq.failures import unpack_error
+from kvasir.remote.zeromq.links import Link
+from kvasir.remote.zeromq.packing import pack, unpack
+from kvasir.remote.zeromq.sockets import MOST_BYTES
+
+CALL_SECONDS = 120.0
+"""How long a call may take by default; a stream may be silent for so long."""
+PATIENCE_SECONDS = 10.0
+"""How long a call waits for a broker that does not answer."""
+
+
+class Call:
+    """One call; its result may be asked for several times, from any thread."""
+
+    __slots__ = (
+        "_decoded",
+        "_done",
+        "_end",
+        "_final",
+        "_operation",
+        "_owner",
+        "body",
+        "chunks",
+        "deadline",
+        "expected",
+        "id",
+        "idempotent",
+        "kind",
+        "service",
+        "session",
+    )
+
+    def __init__(
+        self,
+        owner: Client,
+        kind: int,
+        service: str,
+        operation: str,
+        body: list[bytes],
+        deadline: float,
+        *,
+        grace: float,
+        idempotent: bool,
+        streams: bool,
+    ) -> None:
+        # A broker that knows why there is no answer has a moment to say so.
+        self._end = min(deadline + grace, current_deadline() or float("inf"))
+        self.kind, self.service, self.body = kind, service, body
+        self.deadline, self.idempotent = deadline, idempotent
+        self.id, self.session, self.expected = 0, b"", 0
+        self.chunks: SimpleQueue[list[bytes] | None] | None = SimpleQueue() if streams else None
+        self._owner, self._operation = owner, operation
+        self._done = threading.Event()
+        self._final: list[bytes] | Exception = []
+        self._decoded: tuple[Any] | None = None
+
+    def result(self) -> Any:
+        """Wait for the answer and return it.
+
+        Raises:
+            KvasirError: What the component raised.
+            ComponentError: The service is busy, unreachable or too slow.
+            DeadlineExceededError: The deadline of the caller has passed.
+            StoppedError: The stop token of the caller was set.
+        """
+        stop = current_stop()
+        if stop is None or self._done.is_set():
+            self._wait()
+        else:
+            with stop.calling(self._leave):
+                self._wait()
+        if isinstance(self._final, Exception):
+            raise self._final
+        if self._decoded is None:
+            self._decoded = (unpack(self._final),)
+        return self._decoded[0]
+
+    @property
+    def is_done(self) -> bool:
+        """True if there is a result, or nobody waits for one any more."""
+        return self._done.is_set()
+
+    def cancel(self) -> None:
+        """Stop the work for this call; the result is then ``StoppedError``."""
+        self._leave()
+
+    def finish(self, final: list[bytes] | Exception) -> None:
+        """Set the outcome, once."""
+        if not self._done.is_set():
+            self._final = final
+            self.body = []
+            self._done.set()
+            if self.chunks is not None:
+                self.chunks.put(None)
+
+    def pieces(self, operation: str, silence: float) -> Generator[Any, None, None]:
+        """Yield the pieces of a stream as they come; closing the generator stops the work."""
+        assert self.chunks is not None
+        stop, read = current_stop(), 0
+        try:
+            while True:
+                piece = self._piece(operation, silence, stop)
+                if piece is None:
+                    break
+                read += 1
+                if read % (wire.WINDOW // 2) == 0:
+                    self._owner.post(("more", self, wire.WINDOW // 2))
+                yield unpack(piece)
+            if isinstance(self._final, Exception):
+                raise self._final
+        finally:
+            if not self._done.is_set():
+                self._leave()
+
+    def _piece(self, operation: str, silence: float, stop: Any) -> list[bytes] | None:
+        assert self.chunks is not None
+        end = min(time.monotonic() + silence, current_deadline() or float("inf"))
+        left = max(0.0, end - time.monotonic())
+        try:
+            if stop is None:
+                return self.chunks.get(timeout=left)
+            with stop.calling(self._leave):
+                return self.chunks.get(timeout=left)
+        except Empty:
+            raise self._too_slow() from None
+
+    def _wait(self) -> None:
+        if not self._done.wait(max(0.0, self._end - time.monotonic())):
+            self._leave(self._too_slow())
+
+    def _too_slow(self) -> ComponentError:
+        end = current_deadline()
+        if end is not None and end <= time.monotonic():
+            return DeadlineExceededError(self._operation)
+        return ComponentError(
+            self._owner.name, self._operation, "no answer in time", kind="timeout"
+        )
+
+    def _leave(self, error: Exception | None = None) -> None:
+        self.finish(error or StoppedError())
+        self._owner.post(("cancel", self, 0))
+
+
+class Client:
+    """A connection to the front end of a broker; safe to use from several threads.
+
+    Attributes:
+        name: What it is called in messages.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        keys: KeyPair | None = None,
+        timeout: float = CALL_SECONDS,
+        patience: float = PATIENCE_SECONDS,
+        heartbeat: float = 1.0,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
+        """Connect in the background.
+
+        Args:
+            address: Of the front end.
+            keys: Keys of this client, if the broker has some.
+            timeout: Seconds that a call may take, unless it says otherwise.
+            patience: Seconds that a call waits for a broker that does not answer.
+            heartbeat: As of the broker.
+            most_bytes: The longest frame, as of the broker.
+
+        Raises:
+            SettingsError: The address is none.
+        """
+        self.name = f"the service at {Address.parse(address)}"
+        self._timeout, self._patience, self._most_bytes = timeout, patience, most_bytes
+        self._has_keys, self._heartbeat = keys is not None, heartbeat
+        self._is_closed = False
+        self._pending: dict[int, Call] = {}
+        self._held: dict[Call, float] = {}
+        """Calls that wait for a session, and since when."""
+        self._last_id = 0
+        self._session = b""
+        try:
+            self._link = Link(
+                address,
+                self,
+                keys=keys,
+                heartbeat=heartbeat,
+                most_bytes=most_bytes,
+                name="service client",
+            )
+        except zmq.ZMQError as error:
+            raise SettingsError(f"'{address}' cannot be connected to: {error}") from error
+        self._link.start()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @property
+    def is_usable(self) -> bool:
+        """False after ``close``, and in a process that was forked from this one."""
+        return not self._is_closed and self._link.is_of_this_process
+
+    def close(self) -> None:
+        """End the connection; calls in progress fail."""
+        self._is_closed = True
+        self._link.close()
+        for call in (*self._pending.values(), *self._held):
+            call.finish(ClosedError("the connection to the service is closed"))
+
+    def start(
+        self,
+        service: str,
+        operation: str,
+        arguments: Mapping[str, Any],
+        *,
+        idempotent: bool = True,
+        timeout: float | None = None,
+    ) -> Call:
+        """Send a call and return at once.
+
+        Args:
+            service: Name of the service.
+            operation: What it is to do.
+            arguments: Plain data and numpy arrays.
+            idempotent: It may be executed again if its worker dies.
+            timeout: Seconds that it may take.
+
+        Raises:
+            TooLargeError: A frame is longer than the broker reads.
+            ClosedError: The client is closed.
+        """
+        return self._start(service, operation, arguments, idempotent, timeout, streams=False)
+
+    def call(
+        self,
+        service: str,
+        operation: str,
+        arguments: Mapping[str, Any],
+        *,
+        idempotent: bool = True,
+        timeout: float | None = None,
+    ) -> Any:
+        """Return the result of a call: ``start``, then ``Call.result``."""
+        return self._start(
+            service, operation, arguments, idempotent, timeout, streams=False
+        ).result()
+
+    def stream(
+        self,
+        service: str,
+        operation: str,
+        arguments: Mapping[str, Any],
+        *,
+        idempotent: bool = True,
+        timeout: float | None = None,
+        silence: float | None = None,
+    ) -> Generator[Any, None, None]:
+        """Yield the pieces of a streamed answer; closing the generator stops the work.
+
+        Args:
+            service: Name of the service.
+            operation: What it is to do.
+            arguments: Plain data and numpy arrays.
+            idempotent: It may be executed again as long as no piece has come.
+            timeout: Seconds that the whole may take; by default a day.
+            silence: Seconds until the next piece.
+
+        Raises:
+            KvasirError: As ``Call.result``.
+        """
+        whole = 86_400.0 if timeout is None else timeout
+        call = self._start(service, operation, arguments, idempotent, whole, streams=True)
+        yield from call.pieces(operation, self._timeout if silence is None else silence)
+
+    def statistics(self) -> dict[str, Any]:
+        """Return what the broker says of its services, workers and requests."""
+        call = self._prepare(wire.STATISTICS, "", "reading statistics", [], True, None, False)
+        self._link.post(("send", call, 0))
+        found: dict[str, Any] = call.result()
+        return found
+
+    def post(self, item: tuple[str, Call, int]) -> None:
+        """Hand work to the thread of the connection."""
+        if not self._is_closed:
+            self._link.post(item)
+
+    def _start(
+        self,
+        service: str,
+        operation: str,
+        arguments: Mapping[str, Any],
+        idempotent: bool,
+        timeout: float | None,
+        *,
+        streams: bool,
+    ) -> Call:
+        check(operation)
+        body = pack([operation, arguments])
+        longest = max(map(len, body))
+        if longest > self._most_bytes:
+            raise TooLargeError(
+                f"a call of {self.name} has {longest:,} bytes, and {self._most_bytes:,} are allowed"
+            )
+        call = self._prepare(wire.REQUEST, service, operation, body, idempotent, timeout, streams)
+        self._link.post(("send", call, 0))
+        return call
+
+    def _prepare(
+        self,
+        kind: int,
+        service: str,
+        operation: str,
+        body: list[bytes],
+        idempotent: bool,
+        timeout: float | None,
+        streams: bool,
+    ) -> Call:
+        if self._is_closed:
+            raise ClosedError("the connection to the service is closed")
+        end = time.monotonic() + (self._timeout if timeout is None else timeout)
+        outer = current_deadline()
+        deadline = end if outer is None else min(end, outer)
+        return Call(
+            self,
+            kind,
+            service,
+            operation,
+            body,
+            deadline,
+            grace=self._heartbeat,
+            idempotent=idempotent,
+            streams=streams,
+        )
+
+    # In the thread of the connection.
+
+    def greeting(self) -> Sequence[bytes]:
+        """Say nothing more than that it is there."""
+        return ()
+
+    def opened(self, session: bytes) -> None:
+        """Send again what an earlier session lost, and what waited."""
+        if session != self._session:
+            self._session = session
+            lost, self._pending = self._pending, {}
+            for call in lost.values():
+                if call.idempotent and not call.expected:
+                    self._held.setdefault(call, time.monotonic())
+                else:
+                    cause = "the connection was lost while it was running"
+                    call.finish(
+                        ComponentError(call.service, "answering", cause, kind="unreachable")
+                    )
+        held, self._held = self._held, {}
+        for call in held:
+            self._send(call)
+
+    def not_accepted(self, id_: int) -> None:
+        """Send a request again, in the next session."""
+        call = self._pending.pop(id_, None)
+        if call is not None:
+            self._hold(call)
+
+    def posted(self, item: tuple[str, Call, int]) -> None:
+        """Send a call, its end, or that its reader wants more."""
+        what, call, number = item
+        if what == "send":
+            self._send(call)
+        elif what == "more":
+            if self._pending.get(call.id) is call:
+                self._link.send(wire.MORE, call.id, number)
+        else:
+            self._held.pop(call, None)
+            if self._pending.pop(call.id, None) is not None:
+                self._link.send(wire.CANCEL, call.id)
+
+    def received(self, kind: int, number: int, id_: int, service: bytes, body: list[bytes]) -> None:
+        """Hand an answer, or a piece of it, to its call."""
+        if kind == wire.CHUNK:
+            call = self._pending.get(id_)
+            if call is None or call.chunks is None:
+                return
+            if number != call.expected:
+                del self._pending[id_]
+                cause = f"piece {call.expected} of the answer is missing"
+                call.finish(ComponentError(call.service, "answering", cause))
+                self._link.send(wire.CANCEL, id_)
+                return
+            call.expected += 1
+            call.chunks.put(body)
+            return
+        call = self._pending.pop(id_, None)
+        if call is None:
+            return  # Nobody waits for it any more.
+        if kind == wire.REPLY:
+            missing = call.chunks is not None and number != call.expected
+            cause = "the end of the answer is missing"
+            call.finish(ComponentError(call.service, "answering", cause) if missing else body)
+        elif kind == wire.ERROR:
+            call.finish(unpack_error(body))
+
+    def ticked(self, now: float) -> None:
+        """End what has waited too long."""
+        for call, since in list(self._held.items()):
+            if now - since > self._patience or call.deadline < now:
+                del self._held[call]
+                unknown = ", or it does not know the key of this client" if self._has_keys else ""
+                cause = f"nothing answers there{unknown}"
+                call.finish(ComponentError(self.name, "connecting", cause, kind="unreachable"))
+        for id_, call in list(self._pending.items()):
+            if call.deadline + self._patience < now:
+                del self._pending[id_]
+                call.finish(DeadlineExceededError(call.service))
+
+    def needs_broker(self) -> bool:
+        """Return True while a call waits for its answer."""
+        return bool(self._pending)
+
+    def _send(self, call: Call) -> None:
+        if call.is_done:
+            return
+        now = time.monotonic()
+        if not self._link.session:
+            self._hold(call)
+            return
+        self._last_id += 1
+        call.id, call.session = self._last_id, self._link.session
+        left = max(0, min(int((call.deadline - now) * 1000), wire.MOST_MILLISECONDS))
+        flags = wire.IDEMPOTENT if call.idempotent else 0
+        self._pending[call.id] = call
+        if not self._link.send(
+            call.kind, call.id, left, call.body, flags=flags, service=call.service.encode()
+        ):
+            del self._pending[call.id]
+            self._hold(call)
+
+    def _hold(self, call: Call) -> None:
+        self._held[call] = time.monotonic()

@@ -1,0 +1,503 @@
+"""The decisions of a broker, without a socket: who gets which request, and who is gone.
+
+A worker announces how many requests of each service it takes at once, its credit. It gets a request
+only while it has credit; the others wait here, up to a limit, and beyond it the caller hears "busy"
+at once. If a worker dies, its requests go to another one if they may be executed twice and their
+caller has seen nothing of the answer; otherwise they fail.
+
+Source of the pattern: https://zguide.zeromq.org/docs/chapter4/ (Paranoid Pirate, Majordomo)
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kvasir.core.errors import ComponentError, KvasirError, WireError
+from kvasir.core.wire import from_json
+from kvasir.remote.zeromq import envelopes as wire
+from kvasir.remote.zeromq.failures import pack_error
+from kvasir.remote.zeromq.links import LIVENESS
+from kvasir.remote.zeromq.packing import pack, unpack
+
+logger = logging.getLogger(__name__)
+
+Send = Callable[[Sequence[bytes]], bool]
+"""Sends frames, the peer's identity first; returns False if the peer is gone."""
+
+_MOST_ATTEMPTS = 3
+"""Workers that may die of one request."""
+_CLIENT_HEARTBEATS = 10
+"""A client that waits for answers and is silent for this many heartbeats is gone."""
+_IDLE_SECONDS = 600.0
+"""Then a client without requests is forgotten; it is known again with its next request."""
+_BUSY_SECONDS = 1.0
+_FIRST_KEY = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a broker takes on."""
+
+    requests: int = 8192  # Requests that wait or run; beyond it callers hear "busy".
+    held_bytes: int = 1 << 30  # Bytes of these requests together.
+    message_bytes: int = 256 << 20  # Of one frame.
+    frames: int = 64  # Of one message.
+    clients: int = 10_000  # Connections.
+
+
+class Request:
+    """A request from its arrival to its end."""
+
+    __slots__ = (
+        "attempts",
+        "begun",
+        "body",
+        "client",
+        "deadline",
+        "id",
+        "idempotent",
+        "is_over",
+        "key",
+        "service",
+        "size",
+        "worker",
+    )
+
+    def __init__(
+        self, client: Client, id_: int, service: Service, deadline: float, flags: int
+    ) -> None:
+        self.client, self.id, self.service, self.deadline = client, id_, service, deadline
+        self.idempotent = bool(flags & wire.IDEMPOTENT)
+        self.body: list[bytes] = []
+        self.size = self.key = self.attempts = 0
+        self.worker: Peer | None = None
+        self.begun = self.is_over = False
+
+
+class Client:
+    """A connection at the front end."""
+
+    __slots__ = ("identity", "last_id", "requests", "seen", "session")
+
+    def __init__(self, identity: bytes, now: float) -> None:
+        self.identity, self.seen, self.session = identity, now, os.urandom(8)
+        self.last_id = 0
+        self.requests: dict[int, Request] = {}
+
+
+class Peer:
+    """A worker, a connection at the back end."""
+
+    __slots__ = ("free", "identity", "leaving", "name", "requests", "seen", "session", "slots")
+
+    def __init__(self, identity: bytes, now: float) -> None:
+        self.identity, self.seen, self.session = identity, now, os.urandom(8)
+        self.name = ""
+        self.slots: dict[str, int] = {}
+        self.free: dict[str, int] = {}
+        self.requests: dict[int, Request] = {}
+        self.leaving = False
+
+
+class Service:
+    """The waiting requests and the ready workers of a service, and what was counted of it."""
+
+    __slots__ = ("counts", "name", "ready", "waiting")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.waiting: deque[Request] = deque()
+        self.ready: OrderedDict[Peer, None] = OrderedDict()
+        self.counts = dict.fromkeys(("served", "failed", "busy", "expired", "retried"), 0)
+
+
+class Dispatcher:
+    """Gives requests to workers and answers to clients; not safe for several threads."""
+
+    def __init__(self, limits: Limits, heartbeat: float, to_client: Send, to_worker: Send) -> None:
+        self._limits, self._heartbeat = limits, heartbeat
+        self._to_client, self._to_worker = to_client, to_worker
+        self._clients: dict[bytes, Client] = {}
+        self._workers: dict[bytes, Peer] = {}
+        self._services: dict[str, Service] = {}
+        self._open: dict[Request, None] = {}
+        self._held_bytes = 0
+        self._next_key = _FIRST_KEY
+        self._counts = dict.fromkeys(("refused", "late", "workers_lost", "clients_lost"), 0)
+        self._began = time.time()
+        self.is_stopping = False
+
+    @property
+    def open_requests(self) -> int:
+        """Requests that wait or run."""
+        return len(self._open)
+
+    # From clients.
+
+    def from_client(self, frames: list[bytes], now: float) -> None:
+        """Act on a message at the front end."""
+        identity = frames[0]
+        try:
+            magic, version, kind, flags, number, session, id_ = wire.read(frames[1])
+        except (IndexError, struct.error):
+            self._counts["refused"] += 1
+            return
+        if magic != wire.MAGIC or len(frames) > self._limits.frames:
+            self._counts["refused"] += 1
+            return
+        client = self._clients.get(identity)
+        if client is not None and session == client.session:
+            client.seen = now
+            if kind == wire.REQUEST:
+                self._request(client, id_, flags, number, frames, now)
+            elif kind == wire.MORE:
+                self._forward(client, id_, wire.MORE, number)
+            elif kind == wire.CANCEL:
+                self._cancel(client, id_)
+            elif kind == wire.PING:
+                self._tell(client, wire.PONG)
+            elif kind == wire.STATISTICS:
+                self._tell(client, wire.REPLY, id_, body=pack(self.statistics(now)))
+            elif kind != wire.PONG:
+                self._counts["refused"] += 1
+        elif kind == wire.HELLO:
+            self._greet(identity, version, session, now)
+        else:
+            # Another session's: it is never executed, whoever sent it.
+            self._counts["refused"] += kind == wire.REQUEST
+            self._to_client((identity, wire.write(wire.RESET, session, id_)))
+
+    def _greet(self, identity: bytes, version: int, session: bytes, now: float) -> None:
+        client = self._clients.get(identity)
+        if client is None:
+            if version != wire.VERSION or len(self._clients) >= self._limits.clients:
+                self._counts["refused"] += 1
+                return
+            client = self._clients[identity] = Client(identity, now)
+        client.seen = now
+        self._tell(client, wire.WELCOME)
+
+    def _request(
+        self, client: Client, id_: int, flags: int, number: int, frames: list[bytes], now: float
+    ) -> None:
+        if id_ <= client.last_id:
+            self._counts["refused"] += 1  # A frame that was sent twice.
+            return
+        client.last_id = id_
+        try:
+            name = frames[1][wire.SIZE :].decode()
+        except UnicodeDecodeError:
+            self._counts["refused"] += 1
+            return
+        service = self._services.get(name)
+        if service is None:
+            # Not kept until a worker or a request is there: names come from outside.
+            service = Service(name)
+        request = Request(client, id_, service, now + number / 1000, flags)
+        request.body = frames[2:]
+        request.size = sum(map(len, frames))
+        limits = self._limits
+        if self.is_stopping:
+            self._fail(
+                request,
+                ComponentError(
+                    name, "taking a request", "the broker is stopping", kind="unreachable"
+                ),
+            )
+            return
+        if (
+            len(self._open) >= limits.requests
+            or self._held_bytes + request.size > limits.held_bytes
+        ):
+            service.counts["busy"] += 1
+            busy = f"{len(self._open)} requests are waiting or running already"
+            self._fail(
+                request,
+                ComponentError(
+                    name or "the broker",
+                    "taking a request",
+                    busy,
+                    kind="busy",
+                    retry_after=_BUSY_SECONDS,
+                ),
+            )
+            return
+        self._services.setdefault(name, service)
+        client.requests[id_] = request
+        self._open[request] = None
+        self._held_bytes += request.size
+        service.waiting.append(request)
+        self._give(service)
+
+    def _give(self, service: Service) -> None:
+        """Give waiting requests to workers with credit, in turns."""
+        waiting, ready = service.waiting, service.ready
+        while waiting and ready:
+            request = waiting.popleft()
+            if request.is_over:
+                continue
+            worker = next(iter(ready))
+            name = service.name
+            worker.free[name] -= 1
+            if worker.free[name]:
+                ready.move_to_end(worker)
+            else:
+                del ready[worker]
+            key = self._next_key
+            self._next_key = key + 1
+            request.worker, request.key = worker, key
+            request.attempts += 1
+            worker.requests[key] = request
+            left = max(0, int((request.deadline - time.monotonic()) * 1000))
+            envelope = wire.write(
+                wire.REQUEST,
+                worker.session,
+                key,
+                min(left, wire.MOST_MILLISECONDS),
+                0,
+                name.encode(),
+            )
+            if not self._to_worker((worker.identity, envelope, *request.body)):
+                # This one was not sent, so that any request may wait for the next worker.
+                del worker.requests[key]
+                request.worker, request.attempts = None, request.attempts - 1
+                waiting.appendleft(request)
+                self._lose(worker, "its connection is gone")
+
+    def _forward(self, client: Client, id_: int, kind: int, number: int = 0) -> None:
+        request = client.requests.get(id_)
+        if request is not None and request.worker is not None:
+            worker = request.worker
+            envelope = wire.write(kind, worker.session, request.key, number)
+            self._to_worker((worker.identity, envelope))
+
+    def _cancel(self, client: Client, id_: int) -> None:
+        """End a request for its caller; its worker keeps the slot until it has stopped."""
+        self._forward(client, id_, wire.CANCEL)
+        request = client.requests.get(id_)
+        if request is not None:
+            self._end(request)
+
+    def _end(self, request: Request) -> None:
+        if not request.is_over:
+            request.is_over = True
+            request.client.requests.pop(request.id, None)
+            del self._open[request]
+            self._held_bytes -= request.size
+            request.body = []
+
+    def _fail(self, request: Request, error: KvasirError) -> None:
+        if request in self._open:
+            request.service.counts["failed"] += 1
+            self._end(request)
+        self._tell(request.client, wire.ERROR, request.id, body=pack_error(error))
+
+    def _tell(
+        self, client: Client, kind: int, id_: int = 0, number: int = 0, body: Sequence[bytes] = ()
+    ) -> None:
+        envelope = wire.write(kind, client.session, id_, number)
+        if not self._to_client((client.identity, envelope, *body)):
+            self._forget(client)
+
+    def _forget(self, client: Client) -> None:
+        """Forget a client that is gone, and stop what runs for it."""
+        if self._clients.pop(client.identity, None) is None:
+            return
+        self._counts["clients_lost"] += bool(client.requests)
+        for id_ in list(client.requests):
+            self._cancel(client, id_)
+
+    # From workers.
+
+    def from_worker(self, frames: list[bytes], now: float) -> None:
+        """Act on a message at the back end."""
+        identity = frames[0]
+        try:
+            magic, version, kind, _, number, session, id_ = wire.read(frames[1])
+        except (IndexError, struct.error):
+            self._counts["refused"] += 1
+            return
+        if magic != wire.MAGIC or len(frames) > self._limits.frames:
+            self._counts["refused"] += 1
+            return
+        worker = self._workers.get(identity)
+        if worker is None or session != worker.session:
+            if kind == wire.HELLO:
+                self._register(identity, version, frames[2:], now)
+            else:
+                self._counts["late"] += kind in (wire.REPLY, wire.ERROR)
+                self._to_worker((identity, wire.write(wire.RESET, session, id_)))
+            return
+        worker.seen = now
+        if kind == wire.REPLY or kind == wire.ERROR:
+            request = worker.requests.pop(id_, None)
+            if request is None:
+                self._counts["late"] += 1
+                return
+            service = request.service
+            if not request.is_over:
+                service.counts["served" if kind == wire.REPLY else "failed"] += 1
+                self._end(request)
+                self._tell(request.client, kind, request.id, number, frames[2:])
+            self._free(worker, service)
+        elif kind == wire.CHUNK:
+            request = worker.requests.get(id_)
+            if request is not None and not request.is_over:
+                request.begun = True
+                self._tell(request.client, kind, request.id, number, frames[2:])
+        elif kind == wire.PING:
+            self._to_worker((identity, wire.write(wire.PONG, session)))
+        elif kind == wire.BYE:
+            self._dismiss(worker)
+            self._to_worker((identity, wire.write(wire.BYE, session)))
+        elif kind != wire.PONG:
+            self._counts["refused"] += 1
+
+    def _register(self, identity: bytes, version: int, body: list[bytes], now: float) -> None:
+        try:
+            greeting = unpack(body)
+            slots = from_json(dict[str, int], greeting["services"])
+            name = str(greeting["name"])[:100]
+        except (WireError, KeyError, TypeError):
+            slots, name = {}, ""
+        if version != wire.VERSION or not slots or any(not 0 < n < 2**20 for n in slots.values()):
+            self._counts["refused"] += 1
+            return
+        known = self._workers.get(identity)
+        if known is not None and not known.leaving:
+            # It has not read the first welcome yet, or had heard nothing for long.
+            known.seen = now
+            self._to_worker((identity, wire.write(wire.WELCOME, known.session)))
+            return
+        worker = self._workers[identity] = Peer(identity, now)
+        worker.name, worker.slots, worker.free = name, dict(slots), dict(slots)
+        self._to_worker((identity, wire.write(wire.WELCOME, worker.session)))
+        logger.info("worker %s serves %s", name, ", ".join(sorted(slots)))
+        for each in slots:
+            service = self._services.setdefault(each, Service(each))
+            service.ready[worker] = None
+            self._give(service)
+
+    def _free(self, worker: Peer, service: Service) -> None:
+        if worker.leaving:
+            if not worker.requests:
+                self._workers.pop(worker.identity, None)
+            return
+        worker.free[service.name] += 1
+        service.ready[worker] = None
+        if service.waiting:
+            self._give(service)
+
+    def _dismiss(self, worker: Peer) -> None:
+        """Give a worker nothing more; it answers what it has."""
+        worker.leaving = True
+        for name in worker.slots:
+            self._services[name].ready.pop(worker, None)
+        if not worker.requests:
+            self._workers.pop(worker.identity, None)
+
+    def _lose(self, worker: Peer, why: str) -> None:
+        """Forget a worker that is gone; give its requests to others, or fail them."""
+        if self._workers.pop(worker.identity, None) is None:
+            return
+        self._counts["workers_lost"] += 1
+        logger.warning("worker %s is gone: %s", worker.name, why)
+        for name in worker.slots:
+            self._services[name].ready.pop(worker, None)
+        lost, worker.requests = worker.requests, {}
+        again: dict[Service, None] = {}
+        for request in reversed(lost.values()):
+            if request.is_over:
+                continue
+            request.worker = None
+            service = request.service
+            if request.idempotent and not request.begun and request.attempts < _MOST_ATTEMPTS:
+                service.counts["retried"] += 1
+                service.waiting.appendleft(request)
+                again[service] = None
+            else:
+                cause = "its worker ended before it had answered"
+                self._fail(
+                    request, ComponentError(service.name, "serving", cause, kind="unreachable")
+                )
+        for service in again:
+            self._give(service)
+
+    # In time.
+
+    def tick(self, now: float) -> None:
+        """Do what is due: heartbeats, deadlines, peers that are silent."""
+        for worker in list(self._workers.values()):
+            if now - worker.seen > LIVENESS * self._heartbeat:
+                self._lose(worker, "it does not answer")
+            elif not self._to_worker((worker.identity, wire.write(wire.PING, worker.session))):
+                self._lose(worker, "its connection is gone")
+        longest = _CLIENT_HEARTBEATS * self._heartbeat
+        for client in list(self._clients.values()):
+            if now - client.seen > (longest if client.requests else _IDLE_SECONDS):
+                self._forget(client)
+        self._expire(now)
+        for service in self._services.values():
+            # Cancelled ones would stay while nothing is given out.
+            if any(each.is_over for each in service.waiting):
+                service.waiting = deque(each for each in service.waiting if not each.is_over)
+
+    def _expire(self, now: float) -> None:
+        for request in [each for each in self._open if each.deadline < now]:
+            service = request.service
+            service.counts["expired"] += 1
+            if request.worker is not None:
+                self._forward(request.client, request.id, wire.CANCEL)
+                cause, kind = "no answer in time", "timeout"
+            elif any(service.name in each.slots for each in self._workers.values()):
+                cause, kind = "no worker was free in time", "timeout"
+            else:
+                served = sorted({name for each in self._workers.values() for name in each.slots})
+                cause = f"no worker serves it (served are: {', '.join(served) or 'none'})"
+                kind = "unreachable"
+            self._fail(request, ComponentError(service.name, "answering", cause, kind=kind))
+
+    def statistics(self, now: float) -> Mapping[str, Any]:
+        """Return what the broker does and has done, as plain data."""
+        services: dict[str, dict[str, Any]] = {
+            name: {
+                "waiting": 0,
+                "running": 0,
+                "workers": 0,
+                "slots": 0,
+                **each.counts,
+            }
+            for name, each in self._services.items()
+        }
+        for request in self._open:
+            services[request.service.name]["waiting" if request.worker is None else "running"] += 1
+        for worker in self._workers.values():
+            for name, slots in worker.slots.items():
+                if not worker.leaving:
+                    services[name]["workers"] += 1
+                    services[name]["slots"] += slots
+        workers = [
+            {
+                "name": each.name,
+                "services": each.slots,
+                "running": len(each.requests),
+                "leaving": each.leaving,
+                "silent_s": round(now - each.seen, 3),
+            }
+            for each in self._workers.values()
+        ]
+        return {
+            "since": self._began,
+            "services": services,
+            "workers": workers,
+            "clients": len(self._clients),
+            "held_bytes": self._held_bytes,
+            **self._counts,
+        }

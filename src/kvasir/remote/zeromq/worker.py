@@ -1,0 +1,355 @@
+"""Serves components to a broker: one thread for messages, and threads that compute.
+
+    Worker("tcp://127.0.0.1:7782", [Service("embedder", operations, slots=2)])
+
+A call runs under the deadline and the stop token of its caller, as if both were in one process. A
+call that goes on long after its end (a hanging library) makes the worker leave its broker, because
+its slot would stay taken for ever; ``run`` then returns, so that a supervisor can start another.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import zmq
+
+from kvasir.core.deadline import check, stopping, until
+from kvasir.core.errors import (
+    ComponentError,
+    KvasirError,
+    SettingsError,
+    TooLargeError,
+    WireError,
+    describe_unexpected,
+)
+from kvasir.core.run import StopToken
+from kvasir.core.wire import from_json
+from kvasir.remote.zeromq import envelopes as wire
+from kvasir.remote.zeromq.addresses import Address
+from kvasir.remote.zeromq.curve_keys import KeyPair
+from kvasir.remote.zeromq.failures import pack_error
+from kvasir.remote.zeromq.links import Link
+from kvasir.remote.zeromq.packing import pack, unpack
+from kvasir.remote.zeromq.sockets import MOST_BYTES
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+HANG_SECONDS = 60.0
+
+
+class Arguments:
+    """The arguments of a call, which are read with their types."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._given = given
+
+    def get(self, name: str, declared: type[T]) -> T:
+        """Return an argument as ``core.wire`` reads it.
+
+        Raises:
+            WireError: It is missing or of another type.
+        """
+        try:
+            found: T = from_json(declared, self._given[name])
+        except KeyError:
+            raise WireError("it is missing", (name,)) from None
+        except WireError as error:
+            raise error.within(name) from None
+        return found
+
+    def array(self, name: str) -> Any:
+        """Return an argument that is a numpy array.
+
+        Raises:
+            WireError: It is missing or no array.
+        """
+        found = self._given.get(name)
+        if not hasattr(found, "dtype"):
+            raise WireError("it must be an array", (name,))
+        return found
+
+
+Operation = Callable[[Arguments], Any]
+"""Returns plain data and numpy arrays, or an iterator of them, whose pieces are streamed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a worker serves under one name.
+
+    Attributes:
+        name: By which clients call it.
+        operations: What it can do, by name.
+        slots: Calls that run at once; each has a thread.
+    """
+
+    name: str
+    operations: Mapping[str, Operation]
+    slots: int = 1
+
+
+@dataclass(eq=False, slots=True)
+class _Running:
+    """A call from its arrival to its last message."""
+
+    id: int
+    session: bytes
+    body: list[bytes]
+    deadline: float
+    stop: StopToken = field(default_factory=StopToken)
+    window: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(wire.WINDOW))
+    ended: float = 0.0
+    """When it was cancelled; 0 if it was not."""
+
+
+class Worker:
+    """Takes requests from the back end of a broker until ``close``.
+
+    Attributes:
+        name: What it is called in statistics: host and process by default.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        services: Sequence[Service],
+        *,
+        keys: KeyPair | None = None,
+        name: str = "",
+        heartbeat: float = 1.0,
+        hang_seconds: float = HANG_SECONDS,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
+        """Connect in the background, and start the threads.
+
+        Args:
+            address: Of the back end.
+            services: What it serves.
+            keys: Keys of this worker, if the broker has some.
+            name: What it is called in statistics.
+            heartbeat: As of the broker.
+            hang_seconds: How long a call may go on after its deadline or its cancellation.
+            most_bytes: The longest frame, as of the broker.
+
+        Raises:
+            SettingsError: The address is none, or two services have one name.
+        """
+        self.name = name or f"{platform.node()}:{os.getpid()}"
+        Address.parse(address)
+        self._services = {each.name: each for each in services}
+        if len(self._services) != len(services) or not services:
+            raise SettingsError("a worker needs services of different names")
+        self._queues: dict[str, SimpleQueue[_Running | None]] = {}
+        self._running: dict[int, _Running] = {}
+        self._changed = threading.Condition()
+        self._hang_seconds, self._most_bytes = hang_seconds, most_bytes
+        self._is_leaving = False
+        self._said_bye = threading.Event()
+        self._ended = StopToken()
+        try:
+            self._link = Link(
+                address,
+                self,
+                keys=keys,
+                heartbeat=heartbeat,
+                most_bytes=most_bytes,
+                name="service worker",
+            )
+        except zmq.ZMQError as error:
+            raise SettingsError(f"'{address}' cannot be connected to: {error}") from error
+        for each in services:
+            self._queues[each.name] = SimpleQueue()
+            for number in range(each.slots):
+                threading.Thread(
+                    target=self._serve, args=(each,), name=f"{each.name} {number}", daemon=True
+                ).start()
+        self._link.start()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def run(self, stop: StopToken, wait_seconds: float = 30.0) -> bool:
+        """Serve until the token is set; return False if a call hangs.
+
+        Args:
+            stop: Ends the work: no more requests are taken, those in progress are answered.
+            wait_seconds: How long they may take.
+        """
+        with stop.calling(self._ended.set):
+            self._ended.wait()
+        if not stop.is_set():
+            return False
+        self.close(wait_seconds)
+        return True
+
+    def close(self, wait_seconds: float = 0.0) -> None:
+        """Take no more requests, wait for those in progress, and end."""
+        self._link.post(("bye", None, ()))
+        end = time.monotonic() + wait_seconds
+        if wait_seconds and self._said_bye.wait(wait_seconds):
+            with self._changed:
+                self._changed.wait_for(lambda: not self._running, max(0.0, end - time.monotonic()))
+        self._link.close()
+        for running in list(self._running.values()):
+            running.stop.set()
+        for each in self._services.values():
+            for _ in range(each.slots):
+                self._queues[each.name].put(None)
+        self._ended.set()
+
+    # In the thread of the connection.
+
+    def greeting(self) -> Sequence[bytes]:
+        """Return what it serves."""
+        slots = {name: each.slots for name, each in self._services.items()}
+        return pack({"services": slots, "name": self.name})
+
+    def opened(self, session: bytes) -> None:
+        """Stop the calls of earlier sessions: nobody takes their answers any more."""
+        logger.info("%s: connected to the broker", self.name)
+        for running in list(self._running.values()):
+            if running.session != session:
+                self._stop(running)
+        if self._is_leaving:
+            self._link.send(wire.BYE)
+
+    def not_accepted(self, id_: int) -> None:
+        """Do nothing: the next session is opened by itself."""
+
+    def received(self, kind: int, number: int, id_: int, service: bytes, body: list[bytes]) -> None:
+        """Start or stop a call, or let a stream go on."""
+        if kind == wire.REQUEST:
+            self._accept(number, id_, service.decode(), body)
+        elif kind == wire.CANCEL:
+            running = self._running.get(id_)
+            if running is not None:
+                self._stop(running)
+        elif kind == wire.MORE:
+            running = self._running.get(id_)
+            if running is not None and 0 < number <= wire.WINDOW:
+                running.window.release(number)
+        elif kind == wire.BYE:
+            self._said_bye.set()
+
+    def posted(self, item: tuple[str, _Running | None, Sequence[Any]]) -> None:
+        """Send what a call has to say, unless its session is over."""
+        what, running, message = item
+        if running is None:
+            if what == "bye":
+                self._is_leaving = True
+                self._link.send(wire.BYE)
+            return
+        if running.session == self._link.session:
+            kind, number, body = message
+            self._link.send(kind, running.id, number, body)
+        if what == "end":
+            with self._changed:
+                self._running.pop(running.id, None)
+                self._changed.notify_all()
+
+    def ticked(self, now: float) -> None:
+        """Leave the broker if a call goes on long after its end."""
+        for running in list(self._running.values()):
+            end = min(running.ended or float("inf"), running.deadline)
+            if now > end and not running.ended:
+                self._stop(running)
+            if now > end + self._hang_seconds and not self._ended.is_set():
+                logger.error("%s: a call hangs; this worker takes no more", self.name)
+                self._is_leaving = True
+                self._link.send(wire.BYE)
+                self._ended.set()
+
+    def needs_broker(self) -> bool:
+        """Return True: a worker always waits for requests."""
+        return True
+
+    def _accept(self, number: int, id_: int, name: str, body: list[bytes]) -> None:
+        running = _Running(id_, self._link.session, body, time.monotonic() + number / 1000)
+        self._running[id_] = running
+        queue = self._queues.get(name)
+        if queue is None:
+            error = ComponentError(name, "serving", "this worker does not serve it")
+            self.posted(("end", running, (wire.ERROR, 0, pack_error(error))))
+        else:
+            queue.put(running)
+
+    def _stop(self, running: _Running) -> None:
+        if not running.ended:
+            running.ended = time.monotonic()
+            # Its callbacks take locks and may be those of a library.
+            running.window.release(wire.WINDOW)
+            running.stop.set()
+
+    # In the threads that compute.
+
+    def _serve(self, service: Service) -> None:
+        queue = self._queues[service.name]
+        while (running := queue.get()) is not None:
+            kind, number, body = self._execute(service, running)
+            self._link.post(("end", running, (kind, number, body)))
+
+    def _execute(self, service: Service, running: _Running) -> tuple[int, int, Sequence[bytes]]:
+        """Run a call; return its last message."""
+        operation = ""
+        try:
+            with until(running.deadline), stopping(running.stop):
+                operation, act, arguments = _read(service, running.body)
+                check(operation)
+                result = act(arguments)
+                if isinstance(result, Iterator):
+                    return wire.REPLY, self._stream(running, result, operation), ()
+                return wire.REPLY, 0, self._pack(result)
+        except KvasirError as error:
+            return wire.ERROR, 0, pack_error(error)
+        except Exception as error:
+            logger.exception("%s: %s has failed", service.name, operation)
+            failed = ComponentError(service.name, operation, describe_unexpected(error))
+            return wire.ERROR, 0, pack_error(failed)
+
+    def _stream(self, running: _Running, pieces: Iterator[Any], operation: str) -> int:
+        """Send pieces as their reader takes them; return how many."""
+        sent = 0
+        try:
+            for piece in pieces:
+                running.window.acquire(timeout=max(0.0, running.deadline - time.monotonic()))
+                check(operation)
+                self._link.post(("piece", running, (wire.CHUNK, sent, self._pack(piece))))
+                sent += 1
+        finally:
+            if hasattr(pieces, "close"):
+                pieces.close()
+        return sent
+
+    def _pack(self, value: Any) -> list[bytes]:
+        frames = pack(value)
+        if max(map(len, frames)) > self._most_bytes:
+            raise TooLargeError(
+                f"an answer has {max(map(len, frames)):,} bytes, and {self._most_bytes:,} are "
+                "allowed"
+            )
+        return frames
+
+
+def _read(service: Service, body: Sequence[bytes]) -> tuple[str, Operation, Arguments]:
+    form = unpack(body)
+    if not (isinstance(form, list) and len(form) == 2 and isinstance(form[1], dict)):
+        raise WireError("expected an operation and its arguments")
+    operation = from_json(str, form[0])
+    act = service.operations.get(operation)
+    if act is None:
+        known = ", ".join(sorted(service.operations))
+        raise WireError(f"{service.name} has no operation '{operation}' (there are: {known})")
+    return operation, act, Arguments(form[1])
