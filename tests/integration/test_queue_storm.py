@@ -13,9 +13,10 @@ STORM = Storm(
     answer_seconds=0.05,
     lease_seconds=1.0,
     kill_every=0.8,
+    most_kills=8,
     max_attempts=30,
     first_delay=0.3,
-    limit_seconds=90.0,
+    limit_seconds=300.0,
 )
 
 

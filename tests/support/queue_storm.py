@@ -43,6 +43,8 @@ class Storm:
     # Longer than a restart: a mail that was sent just before is marked after it.
     mail_lease_seconds: float = 15.0
     kill_every: float = 3.0
+    # Where starting a worker takes long, killing all the time would leave none to answer.
+    most_kills: int = 1_000
     max_attempts: int = 5
     first_delay: float = 2.0
     limit_seconds: float = 300.0
@@ -106,7 +108,7 @@ def run_storm(database: OwnDatabase, folder: Path, storm: Storm) -> Outcome:
             killing.join()
             stop.set()
             for thread in threads:
-                thread.join(20)
+                thread.join(60)
         outcome.seconds = time.monotonic() - begun
         outcome.kills = killer.kills
         _look(queue, storm, log, smtp, outcome)
@@ -149,23 +151,34 @@ class _Killer:
             *(str(storm.answer_seconds), str(storm.max_attempts)),
         ]
         self._storm = storm
+        self._log = log
         self._errors = log.with_suffix(".errors").open("ab")
         self.kills = 0
 
     def run(self, quiet: threading.Event) -> None:
         chance = random.Random(7)
         running = [self._start() for _ in range(self._storm.workers)]
-        while not quiet.wait(self._storm.kill_every):
-            number = chance.randrange(len(running))
+        while self.kills < self._storm.most_kills and not quiet.wait(self._storm.kill_every):
+            while not (at_work := self._at_work(running)) and not quiet.wait(0.05):
+                pass
+            if not at_work:
+                break
+            number = chance.choice(at_work)
             running[number].send_signal(signal.SIGKILL)
             running[number].wait()
             self.kills += 1
             running[number] = self._start()
+        quiet.wait()
         for process in running:
             process.terminate()
         for process in running:
-            process.wait(20)
+            process.wait(60)
         self._errors.close()
+
+    def _at_work(self, running: list[subprocess.Popen[bytes]]) -> list[int]:
+        """Return the places of the workers that have claimed a question."""
+        claimed = {line.split()[1] for line in self._log.read_text().splitlines()}
+        return [place for place, each in enumerate(running) if str(each.pid) in claimed]
 
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, str(_PROCESS), *self._arguments]
@@ -212,6 +225,9 @@ def _refuse_for_a_while(smtp: SmtpServer, storm: Storm) -> int:
         return "451 not now"
 
     smtp.refuse = refuse
+    begun = time.monotonic()
+    while not refused and time.monotonic() - begun < storm.limit_seconds:
+        time.sleep(0.05)
     time.sleep(storm.first_delay * 2)
     # Still refusing: a message taken just before the end could be sent again.
     smtp.stop()
