@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from kvasir.database.dialects import exact
 from kvasir.database.migrations.columns import add_column, drop_column
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 
 _COLUMNS = ("model", "index_name", "other_indexes", "revision")
 
