@@ -1,6 +1,6 @@
 """Dumps the rows of a database as JSON lines, and loads them into one of any engine.
 
-    {"format": 1, "revision": "0007"}
+    {"format": 1, "revision": "0008"}
     {"table": "users", "columns": ["id", "email"], "kinds": ["plain", "plain"]}
     [1, "ann@example.org"]
     ...
