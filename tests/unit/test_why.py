@@ -133,6 +133,13 @@ def test_nothing_found_is_said(retriever):
     assert search.hits == () and sum(each.count for each in search.left_out) == search.candidates
 
 
+def test_an_answer_from_documents_in_one_language_loads_no_model_of_languages(
+    retriever, monkeypatch
+):
+    monkeypatch.setattr("kvasir.language.detect._MODEL", None)
+    assert explained(make(retriever), ANSWERED)[1].reply_language == "en"
+
+
 def test_the_words_are_in_the_language_of_the_question(retriever):
     _, why = explained(make(retriever), "¿Quién ganó el campeonato mundial de fútbol?")
     assert why.reply_language == "es"

@@ -283,6 +283,7 @@ class Answerer:
             searches,
             decided_by=by,
             calibrated=self.calibration is not None,
+            is_refused=certainty is Certainty.NO,
         )
 
     def _search(

@@ -93,7 +93,8 @@ def explain_search(
     ids = {candidate.chunk_id for candidate in found}
     return SearchExplanation(
         query=syntax.text or request.query,
-        reply_language=asked_language(request.query, hits, LANGUAGES),
+        # Within an answer, the answer's own explanation says it.
+        reply_language=asked_language(request.query, hits, () if request.explain else LANGUAGES),
         language=trace.language,
         languages=tuple(sorted(trace.languages)),
         language_set=trace.language_set,

@@ -53,9 +53,14 @@ def explain_decision(
     *,
     decided_by: Decision,
     calibrated: bool,
+    is_refused: bool,
 ) -> AnswerExplanation:
-    """Return what a decision is made of, in the order of the calibration's features."""
-    language = asked_language(weighed.question, hits, LANGUAGES)
+    """Return what a decision is made of, in the order of the calibration's features.
+
+    The language is that of a refusal. Of an answer it is one of the hits: to choose from more may
+    load a model, which takes half a second in a chat that nobody asks why.
+    """
+    language = asked_language(weighed.question, hits, LANGUAGES if is_refused else ())
     evidence = weighed.evidence
     parts = (
         ()
@@ -75,7 +80,7 @@ def explain_decision(
         refuse_below=calibration.threshold,
         sure_from=calibration.sure,
         calibrated=calibrated,
-        searches=tuple(searches),
+        searches=tuple(replace(each, reply_language=language) for each in searches),
     )
 
 

@@ -240,14 +240,15 @@ def _evidence_lines(why: AnswerExplanation, width: int | None) -> list[Text]:
     rows.append((f"{total:+.2f}", "", say("sum", why.reply_language, confidence=why.confidence)))
     lines: list[Text] = []
     for added, product, meaning in rows:
-        begin = f"{_STEP * 2}{added:>6}  {product:<15}"
+        begin = f"{_STEP * 2}{added:>6}  {product:<16} "
         lines += hanging(Text(meaning, "dim"), width, begin, " " * min(len(begin), 12))
     return lines
 
 
 def _evidence_row(part: EvidencePart) -> tuple[str, str, str]:
     product = f"= {part.value:.2f} x {part.weight:.2f}"
-    return f"{part.contribution:+.2f}", product, part.meaning
+    # A contribution that rounds to nothing has no sign of its own.
+    return f"{round(part.contribution, 2) + 0.0:+.2f}", product, part.meaning
 
 
 def filter_text(condition: Mapping[str, Any]) -> str:
