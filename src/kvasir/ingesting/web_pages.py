@@ -283,7 +283,7 @@ class _Visit:
     def __init__(self, turns: _Turns, conditions: Conditions, seconds: float) -> None:
         self._turns, self._conditions = turns, conditions
         self._end = time.monotonic() + seconds
-        self._held: threading.Lock | None = None
+        self._turn: threading.Lock | None = None
 
     def __call__(self, address: str) -> Mapping[str, str]:
         """Wait for the turn at the host of a request; return its conditions."""
@@ -292,11 +292,11 @@ class _Visit:
         lock = self._turns.of(host)
         if not lock.acquire(timeout=max(0.0, self._end - time.monotonic())):
             raise FetchError(f"{host} was busy with another page all the time; try again later")
-        self._held = lock
+        self._turn = lock
         return self._conditions(address)
 
     def leave(self) -> None:
         """End the turn; a second call does nothing."""
-        held, self._held = self._held, None
-        if held is not None:
-            held.release()
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.release()
