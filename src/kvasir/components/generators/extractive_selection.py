@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators.extractive_passages import Passage
-from kvasir.components.generators.question_kinds import QuestionKind
+from kvasir.components.generators.question_kinds import QuestionKind, announces_a_number
 
 MORE_OF_ANOTHER_DOCUMENT = 0.09
 """Added to ``min_relative_score`` for a sentence of another document than the best one's."""
@@ -24,7 +24,8 @@ WHOLE_LIST = 2.5
 LONGEST_DESCRIPTION = 60
 """Most words of a paragraph that describes a name or term of the question."""
 PARALLEL = 0.5
-"""Share of its terms that a sentence has in common with one that says the same of another thing."""
+"""Share of the longer one's terms that two sentences have in common if one says of another thing
+what the other one says."""
 FEWEST_PARALLEL = 2
 """Fewest terms that two such sentences have in common."""
 
@@ -162,8 +163,8 @@ def _is_about_another(
     passage, before = found[number], found[quoted]
     if (passage.is_row and before.is_row) or (passage.is_item and before.is_item):
         return True
-    fewer = min(len(own.terms), len(other.terms))
-    return len(own.terms & other.terms) >= max(FEWEST_PARALLEL, PARALLEL * fewer)
+    longer = max(len(own.terms), len(other.terms))
+    return len(own.terms & other.terms) >= max(FEWEST_PARALLEL, PARALLEL * longer)
 
 
 def _completed(
@@ -191,7 +192,8 @@ def _whole(
     if not is_wanted or passage.is_row or passage.is_code:
         return None
     whole = blocks.with_its_list(found, number, int(WHOLE_LIST * budget))
-    if whole is None and not passage.introduces_next:
+    counts = kind is QuestionKind.HOW_TO or announces_a_number(passage.text)
+    if whole is None and counts and not passage.introduces_next:
         return blocks.with_its_paragraph(found, number, budget)
     return whole
 
