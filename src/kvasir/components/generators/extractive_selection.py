@@ -23,7 +23,7 @@ WHOLE_LIST = 2.5
 """Most words of a list or of steps that the question asks for, as a multiple of ``max_words``."""
 LONGEST_DESCRIPTION = 60
 """Most words of a paragraph that describes a name or term of the question."""
-PARALLEL = 0.5
+PARALLEL = 0.4
 """Share of the longer one's terms that two sentences have in common if one says of another thing
 what the other one says."""
 FEWEST_PARALLEL = 2
