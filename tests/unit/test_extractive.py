@@ -168,6 +168,13 @@ def test_a_table_whose_heading_asks_is_quoted_whole():
     assert cited("What do the exit codes mean?", section)[0] == f"{rows}\n[1]"
 
 
+def test_a_table_whose_header_is_asked_for_is_quoted():
+    head = "| month | visitors | new members |\n|---|---|---|"
+    table = f"{head}\n| May | 980 | 18 |\n| June | 1115 | 25 |"
+    said, _ = cited("How many new members are there?", hit(table), hit("New rules apply.", 1, 0.5))
+    assert said == f"{table}\n[1]"
+
+
 def test_a_table_that_is_cut_says_how_many_rows_are_quoted():
     head = "| format | kept |\n|---|---|"
     rows = "\n".join(f"| kind {number} | its text and all of its tables |" for number in range(31))

@@ -2,9 +2,13 @@
 
 import pytest
 
+from kvasir.answering.answers import Answerer
 from kvasir.answering.neighbours import MOST_AFTER, read_on
+from kvasir.components.analyzers.bm25 import Bm25Analyzer
+from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.core.ledger import DocumentVersion
-from kvasir.core.types import Chunk, Hit
+from kvasir.core.types import Chunk, Hit, SearchRequest
+from kvasir.testing.fakes import FakeEmbedder
 
 
 def extended(document, passage, headings=()):
@@ -91,3 +95,27 @@ def test_only_the_best_hits_are_read_on():
 def test_a_list_is_read_after_the_sentence_that_it_follows():
     text = "There are two cases.\n\n- The first.\n- The second.\n\nGo on."
     assert extended(text, "There are two cases.") == text.removesuffix("\n\nGo on.")
+
+
+def test_an_answer_quotes_the_whole_list_and_cites_it_in_the_document():
+    passage = "Change the filter as follows:\n\n1. Open the door."
+    start = MANUAL.index(passage)
+    metadata = {"language": "en", "source_uri": "/manual.md"}
+    chunk = Chunk("c", "d", passage, start, start + len(passage), None, (), metadata)
+
+    class Finds:
+        def retrieve(self, request):
+            return [Hit(chunk, 1.0, 0.9, 1.0)]
+
+    analyzer = Bm25Analyzer()
+    answer = Answerer(
+        Finds(),
+        ExtractiveGenerator(FakeEmbedder(), analyzer),
+        analyzer=analyzer,
+        refuse=False,
+        find_version={"d": DocumentVersion(MANUAL)}.get,
+    ).ask(SearchRequest("How do I change the filter?"))
+    assert answer.text == f"{STEPS}\n[1]"
+    (citation,) = answer.citations
+    assert MANUAL[citation.start : citation.end] == citation.quote == STEPS
+    assert [hit.chunk for hit in answer.hits] == [chunk]

@@ -354,6 +354,8 @@ def _inherit_heading_scores(scores: Scores, found: Sequence[Passage]) -> Scores:
             inherited = -np.inf
         elif not passage.quotable and not passage.is_row:
             inherited = result[i]
+        elif passage.is_table_header:
+            inherited = max(inherited, result[i] - COST_OF_A_WEAK_ROW)
     return result
 
 

@@ -120,9 +120,9 @@ def with_its_list(found: Sequence[Passage], number: int, budget: int) -> Passage
     """
     first = number
     if not _introduces(found, number):
-        while _goes_on(found, first) and not _introduces(found, first):
+        while _goes_on(found, first) and not found[first].introduces_next:
             first -= 1
-        if not (found[first].is_item or _introduces(found, first)):
+        if not (found[first].is_item or found[first].introduces_next):
             return None
     last = first
     while last + 1 < len(found) and _goes_on(found, last + 1, lead=found[first]):
@@ -150,7 +150,7 @@ def _goes_on(found: Sequence[Passage], number: int, lead: Passage | None = None)
         return False
     if passage.is_row or before.is_row:
         return False
-    if _introduces(found, number - 1) and not _in_item(found, number - 1):
+    if (before.introduces_next or before is lead) and not _in_item(found, number - 1):
         return passage.is_item and (lead is None or lead is before)
     is_same_paragraph = passage.start - before.end < _NEXT_PARAGRAPH
     follows = passage.is_item or passage.is_command or is_same_paragraph

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators.extractive_passages import Passage
-from kvasir.components.generators.question_kinds import QuestionKind
+from kvasir.components.generators.question_kinds import QuestionKind, announces_a_number
 
 MORE_OF_ANOTHER_DOCUMENT = 0.09
 """Added to ``min_relative_score`` for a sentence of another document than the best one's."""
@@ -23,8 +23,9 @@ WHOLE_LIST = 2.5
 """Most words of a list or of steps that the question asks for, as a multiple of ``max_words``."""
 LONGEST_DESCRIPTION = 60
 """Most words of a paragraph that describes a name or term of the question."""
-PARALLEL = 0.5
-"""Share of its terms that a sentence has in common with one that says the same of another thing."""
+PARALLEL = 0.4
+"""Share of the longer one's terms that two sentences have in common if one says of another thing
+what the other one says."""
 FEWEST_PARALLEL = 2
 """Fewest terms that two such sentences have in common."""
 
@@ -110,6 +111,7 @@ def select(
     said: set[int | str] = set()
     chosen: list[Passage] = []
     numbers: list[int] = []
+    has_block = False
     words = 0
     for i in order:
         needed = limits.min_relative_score
@@ -122,7 +124,7 @@ def select(
         needed = OTHER_SIDE if is_side or is_beside else needed
         if chosen and (len(chosen) >= limits.max_sentences or scores[i] < needed * best):
             continue
-        if _is_quoted(found[i], chosen):
+        if _is_quoted(found[i], chosen) or (has_block and not is_side):
             continue
         if chosen and asked.language and chosen[0].language == asked.language != found[i].language:
             continue
@@ -130,18 +132,22 @@ def select(
             _is_about_another(i, n, found, overlaps) for n in numbers
         ):
             continue
-        quoted = None if chosen else _whole(found, i, asked.kind, limits.max_words)
+        block = None if has_block else _block(found, i, asked.kind, limits.max_words)
+        quoted = block
+        if quoted is None and not chosen:
+            quoted = _paragraph(found, i, asked.kind, limits.max_words)
         if quoted is None and overlaps[i].describes:
             longest = min(LONGEST_DESCRIPTION, limits.max_words - words)
             quoted = blocks.with_its_paragraph(found, i, longest)
         quoted = quoted or _completed(found, i, overlaps[i], limits.max_words - words)
-        if quoted is None or (chosen and words + quoted.words > limits.max_words):
+        if quoted is None or (chosen and not block and words + quoted.words > limits.max_words):
             continue
         if quoted is not found[i] and _is_quoted(quoted, chosen):
             continue
         chosen.append(replace(quoted, duplicate_markers=_duplicates(found[i], found)))
         numbers.append(i)
         said |= sides[i]
+        has_block = has_block or block is not None
         words += quoted.words
     # Every passage may introduce a text that is not there: then quote an introduction.
     return chosen or [found[order[0]]]
@@ -162,8 +168,8 @@ def _is_about_another(
     passage, before = found[number], found[quoted]
     if (passage.is_row and before.is_row) or (passage.is_item and before.is_item):
         return True
-    fewer = min(len(own.terms), len(other.terms))
-    return len(own.terms & other.terms) >= max(FEWEST_PARALLEL, PARALLEL * fewer)
+    longer = max(len(own.terms), len(other.terms))
+    return len(own.terms & other.terms) >= max(FEWEST_PARALLEL, PARALLEL * longer)
 
 
 def _completed(
@@ -180,20 +186,29 @@ def _completed(
     return passage
 
 
-def _whole(
-    found: Sequence[Passage], number: int, kind: QuestionKind | None, budget: int
+def _block(
+    found: Sequence[Passage], number: int, kind: QuestionKind | None, max_words: int
 ) -> Passage | None:
-    """Return a passage with its list, command or paragraph, where the question asks for these."""
+    """Return a passage with its list or command, where the question asks for these."""
     passage = found[number]
     if kind is QuestionKind.HOW_TO and (command := blocks.with_its_command(found, number)):
         return command
-    is_wanted = kind in (QuestionKind.HOW_TO, QuestionKind.LIST)
-    if not is_wanted or passage.is_row or passage.is_code:
+    if kind not in (QuestionKind.HOW_TO, QuestionKind.LIST) or passage.is_row or passage.is_code:
         return None
-    whole = blocks.with_its_list(found, number, int(WHOLE_LIST * budget))
-    if whole is None and not passage.introduces_next:
-        return blocks.with_its_paragraph(found, number, budget)
-    return whole
+    return blocks.with_its_list(found, number, int(WHOLE_LIST * max_words))
+
+
+def _paragraph(
+    found: Sequence[Passage], number: int, kind: QuestionKind | None, max_words: int
+) -> Passage | None:
+    """Return a passage with the rest of its paragraph, where it is the beginning of an answer."""
+    passage = found[number]
+    is_wanted = kind is QuestionKind.HOW_TO or (
+        kind is QuestionKind.LIST and announces_a_number(passage.text)
+    )
+    if not is_wanted or passage.is_row or passage.is_code or passage.introduces_next:
+        return None
+    return blocks.with_its_paragraph(found, number, max_words)
 
 
 def _other_sides_first(order: Sequence[int], sides: Sides) -> list[int]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
+from kvasir.core.text import count_words
+
 
 class QuestionKind(StrEnum):
     """What a good answer to a question holds."""
@@ -91,16 +93,19 @@ _DATE = re.compile(
     r"vendredi|samedi|dimanche)s?\b|[\d一二三四五六七八九十]+\s?[年月日号点]|(?:星期|周)[一二三四五六日]",
     re.IGNORECASE,
 )
-_AMOUNT = re.compile(
-    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|hundred|thousand|"
+_SPELLED = (
+    r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|hundred|thousand|"
     r"million|"
     r"dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|cien|mil|zwei|drei|vier|fünf|sechs|"
     r"sieben|acht|"
     r"neun|zehn|zwölf|hundert|tausend|deux|trois|quatre|cinq|sept|huit|neuf|dix|douze|cent|"
     r"mille)\b|"
-    r"[两二三四五六七八九十百千万]",
-    re.IGNORECASE,
+    r"[两二三四五六七八九十百千万]"
 )
+_AMOUNT = re.compile(rf"\d|{_SPELLED}", re.IGNORECASE)
+_COUNT = re.compile(rf"(?<![\d.,])[2-9](?![\d.,])|{_SPELLED}", re.IGNORECASE)
+LONGEST_ANNOUNCEMENT = 20
+"""Most words of a sentence that says how many things the following ones name."""
 _NAME = re.compile(r"(?<![.!?:|\-*] )(?<!^)\b[A-ZÁÉÍÓÚÄÖÜÑ][^\W\d_A-Z]+\b|[\u4e00-\u9fff]")
 
 _NEXT_QUESTION = re.compile(
@@ -156,6 +161,11 @@ def holds_what_is_asked(kind: QuestionKind | None, text: str) -> bool:
         QuestionKind.WHY: _REASON,
     }
     return kind in wanted and wanted[kind].search(text) is not None
+
+
+def announces_a_number(text: str) -> bool:
+    """Return True if a short sentence says how many things there are: "It has three parts."."""
+    return count_words(text) <= LONGEST_ANNOUNCEMENT and _COUNT.search(text) is not None
 
 
 def term_of(question: str) -> str:
