@@ -19,6 +19,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from functools import cache
 from typing import Protocol
 
+from kvasir.answering.cross_language import compares_languages
 from kvasir.answering.query_parts import query_parts
 from kvasir.answering.query_syntax import QuerySyntax, parse_query
 from kvasir.answering.ranking import (
@@ -30,6 +31,7 @@ from kvasir.answering.ranking import (
     prefer_literal,
     rank,
 )
+from kvasir.answering.reference_pairs import REFERENCE_PAIRS
 from kvasir.answering.unrelated import measure_unrelated
 from kvasir.core.deadline import run_within_deadline
 from kvasir.core.errors import RequestError, SettingsError
@@ -67,6 +69,11 @@ UNCERTAIN_LANGUAGE = 0.35
 """Dense share where that is unknown: costs little in either case."""
 UNKNOWN_LANGUAGE = 0.2
 """Dense share where it was not."""
+OTHER_LANGUAGE = 0.9
+"""Dense share where no document is in the question's language, and the model compares the two.
+
+Words that a question shares with texts in another language are names, or there by chance.
+"""
 
 FLUENT_BYTES_PER_TOKEN = 4.0
 """Fewest UTF-8 bytes per token of a tokenizer that was made for a language.
@@ -270,12 +277,24 @@ class Retriever:
     def _detect(self, queries: Sequence[str]) -> list[str]:
         if self.language is not None:
             return [self.language] * len(queries)
-        held = self.languages() if callable(self.languages) else self.languages
+        held = self._held()
+        if held and len(self.embedder.languages) != 1:
+            # The model may know more languages than the collection has.
+            held = (*held, *(code for code in REFERENCE_PAIRS if code not in held))
         return [detect(query, held) for query in queries]
+
+    def _held(self) -> Collection[str]:
+        """Return the languages of the collection's documents."""
+        return self.languages() if callable(self.languages) else self.languages
 
     def _share(self, language: str) -> float:
         if self.alpha is not None:
             return self.alpha
+        held = self._held()
+        if len(self.embedder.languages) != 1 and held and language not in held:
+            embedder = self.embedder
+            if any(compares_languages(embedder, language, written) for written in held):
+                return OTHER_LANGUAGE
         if language not in self._shares:
             # The sample is read only if ``dense_share`` uses it.
             has_counter = isinstance(self.embedder, TokenCounter)
