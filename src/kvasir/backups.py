@@ -339,7 +339,7 @@ def _complete_vectors(
             continue
         with _index(app, record.name) as collection:
             index = collection.index.opened()
-            if index.record != record:
+            if not index.is_of(record):
                 continue  # It was embedded again meanwhile; a restore embeds what is missing.
             for part in batches(list(wanted), _SLICE):
                 run.check()

@@ -173,9 +173,11 @@ class Index:
 
         Returns the former index, which the caller closes when no call uses it any more.
         """
+        opened = self._open(record, store)
+        _ = opened.store  # It is open, and closed with the rest.
         with self._opening:
             self._known = (time.monotonic(), record)
-            former, self._opened = self._opened, self._open(record, store)
+            former, self._opened = self._opened, opened
         return former
 
     @property

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,22 @@ import pytest
 
 Kvasir = Callable[..., Any]
 
-CHUNKS = 60
+FILES, LINES = 20, 10
+CHUNKS = FILES * LINES
+CALL = 64
+"""Passages in the first call of a model."""
 NAMED = ("--set", "rag.embedding_model.type=slow_models:SlowEmbedder")
-SLOW = '''"""A fake model that takes its time for documents, except for few."""
+OLD = (*NAMED, "--set", "rag.embedding_model.name=old")
+BY_LINE = ("--split-by", "line", "--split-length", "1")
+SLOW = '''"""A fake model that embeds once, if told to, and then is busy."""
 import os, time
 from kvasir.testing.fakes import NamedEmbedder
 
 class SlowEmbedder(NamedEmbedder):
     def embed_documents(self, texts):
-        if self.name == "new-32":
-            time.sleep(0.02 * len(texts) * float(os.environ.get("SLOWNESS", "0")))
+        if self.name == "new-32" and "BUSY" in os.environ:
+            # Progress is a line a second: after the first call one is due.
+            time.sleep(900 if self.embedded else 1.1)
         return super().embed_documents(texts)
 '''
 
@@ -35,15 +42,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "slow_models.py").write_text(SLOW)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "notes").mkdir()
-    for number in range(CHUNKS):
-        (tmp_path / f"notes/{number}.txt").write_text(f"Note {number} is about subject{number}.\n")
+    for file in range(FILES):
+        lines = [f"Note {file} says subject{file}x{line}.\n" for line in range(LINES)]
+        (tmp_path / f"notes/{file}.txt").write_text("".join(lines))
     return tmp_path
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start a command as a process."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("KVASIR__")}
-    own = {"KVASIR__DATA_DIR": "kvasir-data", "PYTHONPATH": str(folder), "SLOWNESS": "4"}
+    own = {"KVASIR__DATA_DIR": "kvasir-data", "PYTHONPATH": str(folder), "BUSY": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "kvasir", *arguments],
         cwd=folder,
@@ -64,6 +72,14 @@ def wait_until_embedded(process: subprocess.Popen[str], chunks: int) -> None:
     raise AssertionError(process.communicate())
 
 
+def wait_for(path: Path) -> None:
+    """Wait until a file is there."""
+    end = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 def best(run: Any) -> str:
     return Path(run.json[0]["chunk"]["metadata"]["source_uri"]).name
 
@@ -71,56 +87,56 @@ def best(run: Any) -> str:
 def test_a_kill_in_the_middle_loses_nothing_and_the_former_model_answers_until_the_end(
     kvasir: Kvasir, folder: Path
 ) -> None:
-    kvasir("ingest", "notes", *NAMED, "--set", "rag.embedding_model.name=old")
-    for reached, end in ((1, signal.SIGKILL), (33, signal.SIGINT)):
-        process = start(folder, "models", "use", "new-32", *NAMED, "--json")
-        try:
-            wait_until_embedded(process, reached)
-            # Through the process that changes the model, which holds the index.
-            with_old = (*NAMED, "--set", "rag.embedding_model.name=old")
-            assert best(kvasir("search", "subject7", "--json", *with_old)) == "7.txt"
-            process.send_signal(end)
-            out, err = process.communicate(timeout=60)
-        finally:
-            process.kill()
+    kvasir("ingest", "notes", *BY_LINE, *OLD)
+    for reached, end in ((CALL, signal.SIGKILL), (2 * CALL, signal.SIGINT)):
+        with start(folder, "models", "use", "new-32", *NAMED, "--json") as process:
+            try:
+                wait_until_embedded(process, reached)
+                wait_for(folder / "kvasir-data/owner.json")
+                # Through the process that changes the model, which holds the index.
+                assert best(kvasir("search", "subject7x7", "--json", *OLD)) == "7.txt"
+                process.send_signal(end)
+                out, err = process.communicate(timeout=60)
+            finally:
+                process.kill()
         if end == signal.SIGINT:
             assert process.returncode == 130, (out, err)
             assert "the former model answers; run the same command again" in err
-        assert best(kvasir("search", "subject8", "--json", *with_old)) == "8.txt"
-        assert "is sound" in kvasir("doctor", *with_old).out
+        assert best(kvasir("search", "subject8x8", "--json", *OLD)) == "8.txt"
+        assert "is sound" in kvasir("doctor", *OLD).out
         (listed,) = kvasir("collections", "list", "--json").json
         assert (listed["embedder"], listed["dimension"]) == ("old", 64)
-    said = kvasir("models", "use", "new-32", *with_old)
+    said = kvasir("models", "use", "new-32", *OLD)
     assert "has the model 'new-32' now, 32 dimensions" in said.out
-    assert "were embedded before" in said.out
+    assert f"{CHUNKS - 2 * CALL} chunks embedded, {2 * CALL} were embedded before" in said.out
     assert "new collections have 'old'; to change that" in said.err
     assert "      name: new-32\n" in said.err
-    assert best(kvasir("search", "subject9", "--json", *with_old)) == "9.txt"
-    assert "is sound" in kvasir("doctor", *with_old).out
-    assert "already" in kvasir("models", "use", "new-32", *with_old).out
+    assert best(kvasir("search", "subject9x9", "--json", *OLD)) == "9.txt"
+    assert "is sound" in kvasir("doctor", *OLD).out
+    assert "already" in kvasir("models", "use", "new-32", *OLD).out
     (listed,) = kvasir("collections", "list", "--json").json
-    assert (listed["embedder"], listed["dimension"], listed["chunk_count"]) == ("new-32", 32, 60)
+    assert (listed["embedder"], listed["dimension"]) == ("new-32", 32)
+    assert listed["chunk_count"] == CHUNKS
 
 
 def test_all_collections_or_one_are_embedded_again(kvasir: Kvasir, folder: Path) -> None:
-    old = (*NAMED, "--set", "rag.embedding_model.name=old")
     for name in ("one", "two"):
-        kvasir("ingest", "notes/1.txt", "--collection", name, *old)
-    (report,) = kvasir("models", "use", "a", "--collection", "two", "--json", *old).json
+        kvasir("ingest", "notes/1.txt", "--collection", name, *OLD)
+    (report,) = kvasir("models", "use", "a", "--collection", "two", "--json", *OLD).json
     assert (report["collection"], report["changed"], report["former"]) == ("two", True, "old")
-    reports = kvasir("models", "use", "a", "--json", *old).json
+    reports = kvasir("models", "use", "a", "--json", *OLD).json
     assert [(each["collection"], each["changed"]) for each in reports] == [
         ("one", True),
         ("two", False),
     ]
-    missing = kvasir("models", "use", "a", "--collection", "three", *old, code=2)
+    missing = kvasir("models", "use", "a", "--collection", "three", *OLD, code=2)
     assert "there is no collection 'three'" in missing.err
 
 
 def test_another_model_in_the_settings_is_one_sentence_with_the_remedy(
     kvasir: Kvasir, folder: Path
 ) -> None:
-    kvasir("ingest", "notes/1.txt", *NAMED, "--set", "rag.embedding_model.name=old")
+    kvasir("ingest", "notes/1.txt", *OLD)
     error = kvasir("search", "x", *NAMED, "--set", "rag.embedding_model.name=b", code=3).err
     assert error.count("\n") == 1
     assert "made with the embedding model 'old'" in error

@@ -3,14 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from test_catalog import draft
 
 from kvasir.app import App
 from kvasir.catalog.sql import SqlCatalog
 from kvasir.core.errors import ConflictError, IndexReplacedError
-from kvasir.core.ledger import EmbeddingModel
+from kvasir.core.ledger import EmbeddingModel, SourceState, VersionDraft
 from kvasir.core.run import Run
-from kvasir.core.types import document_id
+from kvasir.core.types import Chunk, Document, chunk_id, document_id
 from kvasir.frontends.api.owner import OwnerServer
 from kvasir.remote.service import RemoteService, connect_to_owner
 from kvasir.settings.schema import Settings
@@ -19,6 +18,13 @@ from kvasir.testing.collections import upload
 from kvasir.testing.fake_collection import FakeCollections
 
 MODEL = EmbeddingModel("openvino", "b", {"max_tokens": 3})
+
+
+def draft(uri, text="one"):
+    name = document_id(uri)
+    chunk = Chunk(chunk_id(name, text, 0, 3), name, text, 0, 3)
+    state = SourceState(uri, "text/plain", "0" * 64, 3, None, "recipe")
+    return VersionDraft(state, Document(name, uri, uri, text), "en", {}, (chunk,))
 
 
 @pytest.fixture

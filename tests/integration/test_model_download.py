@@ -21,13 +21,17 @@ from click.testing import CliRunner
 from filelock import FileLock
 from gguf_files import gguf_bytes
 from huggingface_hub import constants, file_download
+from small_models import write_sentence_model
 
+from kvasir.app import App
 from kvasir.core.errors import ModelNotFoundError, StoppedError
 from kvasir.core.run import LEFT_BEHIND, Progress, Run, StopToken
+from kvasir.core.types import Source
 from kvasir.frontends.cli.main import cli
 from kvasir.frontends.cli.remedies import explain
 from kvasir.models import hub, language_models
 from kvasir.models.local import PARTIAL, find, find_local, list_local
+from kvasir.settings.schema import Settings
 
 NAME = "acme/small-encoder"
 LISTING = f"/api/models/{NAME}/revision/main"
@@ -222,6 +226,29 @@ def test_a_program_is_told_where_the_fetched_model_is(server, tmp_path):
     row = json.loads(pulled.stdout)
     assert (row["name"], row["origin"]) == (NAME, "downloaded")
     assert stored(Path(row["path"])).keys() == KEPT
+
+
+def test_a_collection_is_embedded_again_by_a_model_that_is_fetched_for_it(server, tmp_path):
+    model = write_sentence_model(tmp_path, "bert", "mean", {"query": "q: ", "document": "p: "})
+    server.files = server.listed = stored(model)
+    fake, seen = {"type": "kvasir.testing.fakes:NamedEmbedder", "name": "old"}, []
+    settings = Settings(data_dir=tmp_path / "data", rag={"embedding_model": fake})
+    with App(settings) as app, app.collection() as collection:
+        collection.ingest((Source("upload:a.txt", "text/plain"), b"Green tea is steeped."))
+        run = Run(progress=lambda event: seen.append(event.stage))
+        report = collection.use_model(NAME, kind="openvino", run=run)
+        assert (report.model, report.dimension, report.embedded) == (NAME, 32, 1)
+        assert list(dict.fromkeys(seen))[:1] == ["download"]
+        assert collection.search("Is tea steeped?")
+        embedder = app.embedder_of(collection.record())
+        assert (embedder.model.query_prompt, embedder.model.document_prompt) == ("q: ", "p: ")
+    server.status = 500
+    with App(settings) as app, app.collection() as collection:
+        assert collection.search("Is tea steeped?")
+        with pytest.raises(ModelNotFoundError) as raised:
+            collection.use_model("acme/other", kind="openvino")
+        assert "run 'kvasir models pull acme/other'" in explain(raised.value)
+        assert collection.search("Is tea steeped?")
 
 
 def test_progress_counts_the_bytes_of_the_whole_model(server, tmp_path):

@@ -19,6 +19,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import Protocol
 
 from kvasir.answering.cosine_scale import cosine_scale
+from kvasir.answering.cross_language import compares_languages
 from kvasir.answering.explaining import SearchTrace, explain_search
 from kvasir.answering.query_parts import query_parts
 from kvasir.answering.query_syntax import QuerySyntax, parse_query
@@ -31,6 +32,7 @@ from kvasir.answering.ranking import (
     prefer_literal,
     rank,
 )
+from kvasir.answering.reference_pairs import REFERENCE_PAIRS
 from kvasir.core.deadline import run_within_deadline
 from kvasir.core.errors import RequestError, SettingsError
 from kvasir.core.explanations import Weighting
@@ -68,6 +70,11 @@ UNCERTAIN_LANGUAGE = 0.35
 """Dense share where that is unknown: costs little in either case."""
 UNKNOWN_LANGUAGE = 0.2
 """Dense share where it was not."""
+OTHER_LANGUAGE = 0.9
+"""Dense share where no document is in the question's language, and the model compares the two.
+
+Words that a question shares with texts in another language are names, or there by chance.
+"""
 
 FLUENT_BYTES_PER_TOKEN = 4.0
 """Fewest UTF-8 bytes per token of a tokenizer that was made for a language.
@@ -325,6 +332,9 @@ class Retriever:
         if self.language is not None:
             return [self.language] * len(queries)
         held = self._held_languages()
+        if held and len(self.embedder.languages) != 1:
+            # The model may know more languages than the collection has.
+            held = (*held, *(code for code in REFERENCE_PAIRS if code not in held))
         return [detect(query, held) for query in queries]
 
     def _held_languages(self) -> Collection[str]:
@@ -333,6 +343,11 @@ class Retriever:
     def _share(self, language: str) -> float:
         if self.alpha is not None:
             return self.alpha
+        held = self._held_languages()
+        if len(self.embedder.languages) != 1 and held and language not in held:
+            embedder = self.embedder
+            if any(compares_languages(embedder, language, written) for written in held):
+                return OTHER_LANGUAGE
         if language not in self._shares:
             # The sample is read only if ``dense_share`` uses it.
             has_counter = isinstance(self.embedder, TokenCounter)
@@ -379,7 +394,9 @@ def dense_share(embedder: Embedder, language: str, sample: Sequence[str]) -> flo
 
 
 def weighting(embedder: Embedder, language: str, share: float) -> Weighting:
-    """Return why ``dense_share`` gave a share."""
+    """Return why the dense leg has a share."""
+    if share == OTHER_LANGUAGE:
+        return Weighting.COMPARED
     if _is_listed(embedder, language):
         is_known = language in embedder.languages
         return Weighting.LISTED if is_known else Weighting.NOT_LISTED

@@ -210,6 +210,12 @@ _SAYINGS: Mapping[str, tuple[str, str, str, str]] = {
         "Theo cấu hình, nghĩa tính {share:.0%}, từ tính {rest:.0%}",
         "按设置，意义占 {share:.0%}，词语占 {rest:.0%}",
     ),
+    "compared": (
+        "no document is in this language, and the model finds passages in other languages",
+        "ningún documento está en este idioma, y el modelo encuentra pasajes en otros idiomas",
+        "không có tài liệu nào bằng ngôn ngữ này, và mô hình tìm được đoạn bằng ngôn ngữ khác",
+        "没有使用该语言的文档，而模型能找到其他语言的段落",
+    ),
     "vectors alone": (
         "Meaning alone was compared; a score is (1 + cosine) / 2",
         "Solo se comparó el significado; la puntuación es (1 + coseno) / 2",

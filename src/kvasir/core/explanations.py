@@ -24,6 +24,7 @@ class Weighting(StrEnum):
     NOT_LISTED = "not listed"  # The list does not have it.
     TOKENIZER = "tokenizer"  # There is no list; the model's tokenizer was made for the language.
     UNKNOWN = "unknown"  # Neither a list nor the tokenizer shows it.
+    COMPARED = "compared"  # No document is in it, and the model finds those in other languages.
     SETTING = "setting"  # The settings give the share.
     VECTORS_ALONE = "vectors alone"  # Keywords were not searched.
 
