@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from service_ways import ways
 
 from kvasir.app import App
 from kvasir.core.errors import ConflictError, ForbiddenError
@@ -174,16 +175,17 @@ class IndexAtBroker:
         self._broker.close()
 
 
-@pytest.fixture(
-    scope="module", params=["tcp", "tcp curve", "ipc", "ipc curve", "inproc", "inproc curve"]
-)
+@pytest.fixture(scope="module", params=ways("ipc curve"))
 def index(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[IndexAtBroker]:
     with closing(IndexAtBroker(request.param, tmp_path_factory.mktemp("i"))) as index:
         yield index
 
 
 class TestOverZeroMq(CollectionContract):
-    """All tests of a way share an index, in which each leaves no collection."""
+    """All tests of a way share an index, in which each leaves no collection.
+
+    By default one way, because a test takes long; all six with KVASIR_TEST_WAYS=all.
+    """
 
     @pytest.fixture
     def open_collection(self, index: IndexAtBroker) -> Iterator[Callable[..., Any]]:
