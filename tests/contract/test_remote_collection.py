@@ -5,15 +5,16 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
+from service_ways import ways
 
 from kvasir.app import App
-from kvasir.core.errors import ConflictError
+from kvasir.core.errors import ConflictError, ForbiddenError
 from kvasir.core.services.accounts import Role
 from kvasir.core.types import StoreAddress
 from kvasir.frontends.api.application import make_application
@@ -27,7 +28,7 @@ from kvasir.remote.zeromq.indexing import connect_to_index
 from kvasir.remote.zeromq.worker import Worker
 from kvasir.settings.schema import Settings
 from kvasir.sharing import owner_of
-from kvasir.testing.collections import CollectionContract
+from kvasir.testing.collections import CollectionContract, upload
 
 Connect = Callable[[Any], ServerClient]
 
@@ -130,32 +131,85 @@ class TestByALogin(RemoteContract):
         return StoreAddress("qdrant", str(tmp_path / "kvasir-data" / "copies"))
 
 
-@pytest.mark.parametrize("way", ["tcp", "ipc curve", "inproc"])
-class TestOverZeroMq(RemoteContract):
-    """Behind a broker and a worker."""
+class IndexAtBroker:
+    """An index behind a broker and a worker; started again for other settings."""
 
-    @pytest.fixture(autouse=True)
-    def chosen_way(self, way: str, tmp_path: Path) -> None:
-        self.way, self.folder = way, tmp_path
-
-    @contextmanager
-    def connected(self, app: App) -> Iterator[Connect]:
-        protocol, _, curve = self.way.partition(" ")
+    def __init__(self, way: str, folder: Path) -> None:
+        self.folder = folder
+        protocol, _, curve = way.partition(" ")
         ends = {
             "tcp": ("tcp://127.0.0.1:0", "tcp://127.0.0.1:0"),
-            "ipc": (f"ipc://{self.folder}/s/f", f"ipc://{self.folder}/s/b"),
-            "inproc": (f"inproc://{self.folder}/f", f"inproc://{self.folder}/b"),
+            "ipc": (f"ipc://{folder}/s/f", f"ipc://{folder}/s/b"),
+            "inproc": (f"inproc://{folder}/f", f"inproc://{folder}/b"),
         }[protocol]
-        keys = self.folder / "keys" if curve else None
-        if keys is not None and not keys.exists():
-            make_keys(keys, "client")
-            make_keys(keys, "worker")
-        own = load_keys(keys, "worker") if keys else None
-        with (
-            IndexService(app) as index,
-            Broker(*ends, keys=keys) as broker,
-            Worker(broker.back_end[0], [index.service()], keys=own),
-        ):
-            yield lambda settings: connect_to_index(
-                broker.front_end[0], settings, keys=str(keys or "")
-            )
+        self._keys = folder / "keys" if curve else None
+        if self._keys is not None:
+            make_keys(self._keys, "client")
+            make_keys(self._keys, "worker")
+        self._broker = Broker(*ends, keys=self._keys)
+        self._running: tuple[Any, ExitStack] | None = None
+
+    def connect(self, filters: Any) -> RemoteService:
+        if self._running is None or self._running[0] != filters:
+            self.close_worker()
+            stack = ExitStack()
+            app = stack.enter_context(App(settings_in(self.folder, filters)))
+            index = stack.enter_context(IndexService(app))
+            own = load_keys(self._keys, "worker") if self._keys else None
+            stack.enter_context(Worker(self._broker.back_end[0], [index.service()], keys=own))
+            self._running = (filters, stack)
+        return RemoteService(
+            lambda settings: connect_to_index(
+                self._broker.front_end[0], settings, keys=str(self._keys or "")
+            ),
+            collection="contract",
+        )
+
+    def close_worker(self) -> None:
+        if self._running is not None:
+            self._running[1].close()
+            self._running = None
+
+    def close(self) -> None:
+        self.close_worker()
+        self._broker.close()
+
+
+@pytest.fixture(scope="module", params=ways("ipc curve"))
+def index(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[IndexAtBroker]:
+    with closing(IndexAtBroker(request.param, tmp_path_factory.mktemp("i"))) as index:
+        yield index
+
+
+class TestOverZeroMq(CollectionContract):
+    """All tests of a way share an index, in which each leaves no collection.
+
+    By default one way, because a test takes long; all six with KVASIR_TEST_WAYS=all.
+    """
+
+    @pytest.fixture
+    def open_collection(self, index: IndexAtBroker) -> Iterator[Callable[..., Any]]:
+        with ExitStack() as opened:
+
+            def open_collection(name: str = "contract", filters: Any = None) -> Any:
+                return opened.enter_context(index.connect(filters)).collection(name)
+
+            yield open_collection
+        with index.connect(None) as service:
+            for record in service.collections():
+                with service.collection(record.name) as collection:
+                    collection.drop()
+
+    @pytest.fixture
+    def copy_address(self, index: IndexAtBroker, tmp_path: Path) -> StoreAddress:
+        # A client may not say where a service writes beside its data.
+        return StoreAddress("qdrant", str(index.folder / "kvasir-data" / tmp_path.name))
+
+    def test_a_client_writes_nowhere_but_into_the_data_folder(
+        self, open_collection: Callable[..., Any], tmp_path: Path
+    ) -> None:
+        with open_collection() as collection:
+            collection.ingest(upload("upload:one.txt", "One two three."))
+            with pytest.raises(ForbiddenError, match="into the data folder"):
+                collection.copy(StoreAddress("qdrant", str(tmp_path / "elsewhere")))
+        assert not (tmp_path / "elsewhere").exists()

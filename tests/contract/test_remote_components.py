@@ -1,6 +1,7 @@
 """Proxies of components behind a broker keep the contracts of the components.
 
-Over tcp, ipc and inproc, with CURVE and without (which inproc does not encrypt).
+Over tcp, ipc and inproc, with CURVE and without (which inproc does not encrypt). The long suite of
+stores takes three of these six ways, and all with KVASIR_TEST_WAYS=all.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 from cross_encoders import write_cross_encoder
+from service_ways import ALL_WAYS, ways
 
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
@@ -48,7 +50,6 @@ from kvasir.testing.generators import GeneratorContract, make_prompt
 from kvasir.testing.rerankers import QUERY, TEXTS, RerankerContract
 from kvasir.testing.stores import StoreContract
 
-WAYS = [f"{protocol}{curve}" for protocol in ("tcp", "ipc", "inproc") for curve in ("", " curve")]
 _NUMBERS = itertools.count()
 
 
@@ -75,7 +76,7 @@ class Reach:
         return Worker(self.broker.back_end[0], services, keys=keys)
 
 
-@pytest.fixture(scope="module", params=WAYS)
+@pytest.fixture(scope="module", params=ALL_WAYS)
 def reach(request, tmp_path_factory):
     # A short path: that of a socket has 100 bytes at most.
     reach = Reach(request.param, tmp_path_factory.mktemp("r"))
@@ -164,6 +165,7 @@ class StoreReach(StoreContract):
         return open_store
 
 
+@pytest.mark.parametrize("reach", ways("tcp", "ipc curve", "inproc"), indirect=True)
 class TestRemoteMemoryStore(StoreReach):
     def make(self, folder, analyzer):
         return lambda collection, dimension, fingerprint: MemoryStore(

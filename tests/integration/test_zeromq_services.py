@@ -303,7 +303,7 @@ def test_garbage_within_a_session_is_refused_and_answered(broker, make_worker, m
     envelope, *body = raw.socket.recv_multipart()
     assert wire.read(envelope)[2] == wire.ERROR
     assert unpack(body)[0] == "malformed_json"
-    for kind in (0, wire.WELCOME, wire.CHUNK, wire.BYE, 255):
+    for kind in (0, wire.WELCOME, wire.CHUNK, 255):
         raw.socket.send_multipart([wire.write(kind, session, 7), b"x"])
     for kind in (wire.MORE, wire.CANCEL):
         raw.socket.send_multipart([wire.write(kind, session, 2**63, 2**32 - 1)])

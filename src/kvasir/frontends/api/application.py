@@ -71,13 +71,20 @@ def check_accounts(app: App) -> None:
 
 
 def make_application(
-    app: App, *, owner_token: str = "", closes: bool = False, on_demand: bool = False
+    app: App,
+    *,
+    owner_token: str = "",
+    owner_is_local: bool = True,
+    closes: bool = False,
+    on_demand: bool = False,
 ) -> FastAPI:
     """Return the application that serves an ``App``.
 
     Args:
         app: What it serves.
         owner_token: The token of the data folder's owner record, which acts as administrator.
+        owner_is_local: Whoever has that token is the user of this process, who may write into any
+            folder.
         closes: Close the ``App`` when the server ends.
         on_demand: Serve an index that a command or a script has open: no work in the background
             before the first upload, no log of answers, and no collection is kept open.
@@ -122,6 +129,7 @@ def make_application(
     )
     api.state.kvasir = app
     api.state.owner_token = owner_token
+    api.state.owner_is_local = owner_is_local
     api.state.on_demand = on_demand
     api.state.operations = Operations()
     api.state.answers = RunningAnswers()

@@ -37,7 +37,10 @@ class IndexService:
             SettingsError: A setting is unusable.
         """
         self._token = secrets.token_urlsafe(32)
-        self._api: FastAPI = make_application(app, owner_token=self._token, on_demand=True)
+        # Clients may be on other machines.
+        self._api: FastAPI = make_application(
+            app, owner_token=self._token, owner_is_local=False, on_demand=True
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="index service", daemon=True

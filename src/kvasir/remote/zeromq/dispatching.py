@@ -163,6 +163,8 @@ class Dispatcher:
                 self._cancel(client, id_)
             elif kind == wire.PING:
                 self._tell(client, wire.PONG)
+            elif kind == wire.BYE:
+                self._forget(client)
             elif kind == wire.STATISTICS:
                 self._tell(client, wire.REPLY, id_, body=pack(self.statistics(now)))
             elif kind != wire.PONG:

@@ -40,7 +40,7 @@ CANCEL = 10
 MORE = 11
 """The reader of a stream wants further pieces."""
 BYE = 12
-"""A worker takes no more requests; the broker says so, too, when it has understood."""
+"""A worker takes no more requests, which the broker confirms; or a client leaves."""
 STATISTICS = 13
 
 IDEMPOTENT = 1

@@ -28,6 +28,8 @@ LIVENESS = 3
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.25
 """Seconds between two attempts to open a session; they double."""
+_BYE_MS = 200
+"""How long what was sent last may take; the process does not wait for it."""
 _NEW_SOCKET_SECONDS = 1.0
 """After this long without a session another socket is made: a socket whose key was refused does
 not try again by itself."""
@@ -161,7 +163,8 @@ class Link:
             logger.exception("the connection to a broker has failed")
             raise
         finally:
-            self._socket.close()
+            self.send(wire.BYE)
+            self._socket.close(linger=_BYE_MS)
             self._outbox.close()
 
     def _wait(self) -> float:
