@@ -1,4 +1,5 @@
-# The two commands: `make demo` (no PyTorch, ends with a cited answer) and `make test` (everything).
+# The commands: `make demo` (no PyTorch, ends with a cited answer), `make up` (the same in the
+# browser) and `make test` (everything).
 PYTHON ?= python3
 VENV := .venv
 DEV := .venv-dev
@@ -16,11 +17,15 @@ MEMORY := $(shell test -w /dev/shm && echo PYTEST_DEBUG_TEMPROOT=/dev/shm)
 CHECKED := src tests bench scripts examples
 DEMO := $(VENV)/bin/kvasir --data-dir $(VENV)/demo-data
 
-.PHONY: demo test check bench docs pin clean python
+.PHONY: demo up test check bench docs pin clean python
 
 demo: $(VENV)/.installed
 	$(DEMO) ingest docs
 	$(DEMO) ask "What happens to a file that needs a password?"
+	@echo; echo "The same in the browser, with the sources a click away: make up"
+
+up: $(VENV)/.installed-ui
+	$(DEMO) up
 
 test: $(DEV)/.installed
 	$(MEMORY) $(DEV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup --max-worker-restart 0 --durations 25
@@ -53,6 +58,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | python
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) --editable .
 	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) $(WEIGHTS)
+	touch $@
+
+$(VENV)/.installed-ui: $(VENV)/.installed
+	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) --editable '.[ui]'
 	touch $@
 
 $(DEV)/.installed: pyproject.toml constraints.txt | python

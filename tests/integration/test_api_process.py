@@ -19,7 +19,8 @@ from service_process import SUPPORT, ServiceProcess
 
 from kvasir.app import App
 from kvasir.core.services.jobs import JobState
-from kvasir.frontends.api.listening import listen, take_last_connections
+from kvasir.frontends.api.listening import take_last_connections
+from kvasir.frontends.process import listen
 from kvasir.settings.loading import load_settings
 
 TIMED = {"type": "slow_generator:TimedGenerator"}

@@ -23,7 +23,8 @@ _waiting = library("selenium.webdriver.support.ui")
 locators = library("selenium.webdriver.common.by")
 keyboard = library("selenium.webdriver.common.keys")
 
-_SECONDS = 30.0
+_SECONDS = 90.0
+"""Longest wait for what a page shows; where the machine has much to do it takes that long."""
 
 
 class Browser:

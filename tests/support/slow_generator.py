@@ -49,3 +49,25 @@ class TimedGenerator:
         for word in ["Green", "tea", "is", "brewed", "at", "80", "degrees.", "[1]"]:
             time.sleep(0.1)
             yield f"{word} "
+
+
+class SentenceGenerator:
+    """Writes its first sentence, and the others when it is allowed to; stops between two."""
+
+    sentences = (
+        "Green tea is brewed at 80 degrees. [1]",
+        "Black tea is brewed at 95 degrees. [1]",
+        "White tea needs water of 70 degrees. [1]",
+    )
+    allowed = threading.Event()
+
+    def generate(self, prompt):
+        first, *others = self.sentences
+        yield f"{first} "
+        end = time.monotonic() + 60
+        while not self.allowed.is_set() and time.monotonic() < end:
+            stop = current_stop()
+            if stop is not None and stop.is_set():
+                return
+            time.sleep(0.01)
+        yield " ".join(others)

@@ -211,10 +211,13 @@ _SAYINGS: Mapping[str, tuple[str, str, str, str]] = {
         "按设置，意义占 {share:.0%}，词语占 {rest:.0%}",
     ),
     "compared": (
-        "no document is in this language, and the model finds passages in other languages",
-        "ningún documento está en este idioma, y el modelo encuentra pasajes en otros idiomas",
-        "không có tài liệu nào bằng ngôn ngữ này, và mô hình tìm được đoạn bằng ngôn ngữ khác",
-        "没有使用该语言的文档，而模型能找到其他语言的段落",
+        "No document is in this language, and the embedding model finds passages in others: "
+        "meaning counts {share:.0%}, words {rest:.0%}",
+        "Ningún documento está en este idioma, y el modelo de vectores encuentra pasajes en otros: "
+        "el significado cuenta {share:.0%}, las palabras {rest:.0%}",
+        "Không có tài liệu nào bằng ngôn ngữ này, và mô hình nhúng tìm được đoạn bằng ngôn ngữ "
+        "khác: nghĩa tính {share:.0%}, từ tính {rest:.0%}",
+        "没有使用这种语言的文档，而嵌入模型能找到其他语言的段落：意义占 {share:.0%}，词语占 {rest:.0%}",
     ),
     "vectors alone": (
         "Meaning alone was compared; a score is (1 + cosine) / 2",

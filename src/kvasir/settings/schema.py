@@ -31,6 +31,7 @@ from kvasir.settings.service_schema import (
     MailSettings,
     QuestionSettings,
     ServerSettings,
+    UiSettings,
 )
 from kvasir.settings.store_uris import absolute_database_url, absolute_uri, is_relative
 from kvasir.settings.web_schema import WebSearchSettings
@@ -290,6 +291,7 @@ class Settings(Section):
     evaluation: EvaluationSettings = EvaluationSettings()
     database: DatabaseSettings = DatabaseSettings()
     server: ServerSettings = ServerSettings()
+    ui: UiSettings = UiSettings()
     accounts: AccountSettings = AccountSettings()
     questions: QuestionSettings = QuestionSettings()
     mail: MailSettings = MailSettings()

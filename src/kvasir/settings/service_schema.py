@@ -77,6 +77,19 @@ class ServerSettings(Section):
     shutdown_seconds: Seconds = Field(20.0, gt=0, description="wait for requests in progress")
 
 
+class UiSettings(Section):
+    """The web client."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8501, ge=0, le=65535, description="0: any free one, which is printed")
+    server: str | None = Field(
+        None, description="the server that it is a client of; default: server.host and server.port"
+    )
+    left_seconds: Seconds = Field(
+        120.0, ge=1, description="a page that was left keeps its state for that long"
+    )
+
+
 _LIMITS = r"^\s*(\d+\s*/\s*(\d+\s*)?(second|minute|hour|day)s?\s*(;\s*|$))*$"
 """The form of limits, such as ``10/minute; 100/day``."""
 

@@ -16,11 +16,11 @@ from kvasir.app import App
 from kvasir.core.errors import KvasirError, StorageError
 from kvasir.core.run import StopToken
 from kvasir.frontends.api.application import check_accounts, make_application
-from kvasir.frontends.api.listening import listen, take_last_connections
+from kvasir.frontends.api.listening import take_last_connections
 from kvasir.frontends.api.owner import check_no_owner, owned, take_over
 from kvasir.frontends.api.readiness import Readiness
 from kvasir.frontends.api.registration import first_admin_link
-from kvasir.frontends.process import configure_logging, stop_on_signals
+from kvasir.frontends.process import configure_logging, listen, stop_on_signals
 
 logger = logging.getLogger(__name__)
 

@@ -1,17 +1,14 @@
-"""The socket at which the service listens, and how it is closed without losing a request."""
+"""How the socket at which the service listens is closed without losing a request."""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
-import errno
 import socket
 import struct
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-
-from kvasir.core.errors import StorageError
 
 _SO_ATTACH_FILTER = 26
 """Of Linux (socket(7)); Python has no name for it."""
@@ -25,29 +22,6 @@ _IGNORE_NEW_CONNECTIONS = (
 )
 _HANDSHAKE_SECONDS = 0.1
 """For the last step of connections that have begun."""
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens at an address of this machine.
-
-    Raises:
-        StorageError: The port is taken, or the address is not of this machine.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio sends each part at once (TCP_NODELAY), not 40 ms later.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(1024)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise StorageError(
-                f"port {port} of {host} is taken by another program: set server.port"
-            ) from error
-        raise StorageError(f"{host}:{port} cannot be listened at: {error.strerror}") from error
-    return listener
 
 
 async def take_last_connections(listeners: Sequence[socket.socket]) -> list[socket.socket]:

@@ -41,6 +41,8 @@ COMMANDS = {
     "doctor": ("collections", "Compare catalog and store, and repair them."),
     "calibrate": ("collections", "Fit the decision to refuse to a collection."),
     "evaluate": ("evaluate", "Measure retrieval, answers or chunking, or ask your own questions."),
+    "up": ("ui", "Start everything: the server and the web client."),
+    "ui": ("ui", "Serve the web client."),
     "serve": ("serve", "Serve the documents over HTTP."),
     "backup": ("backup", "Back up everything, also while a server runs."),
     "restore": ("backup", "Restore a backup."),

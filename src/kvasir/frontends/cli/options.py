@@ -257,6 +257,25 @@ def settings_of(
         raise
 
 
+def setting_arguments(ctx: click.Context) -> list[str]:
+    """Return the arguments that give another command the same settings.
+
+    They are ``--config``, ``--data-dir``, ``--set`` and ``--collection``, wherever they were typed.
+    """
+    before, own = ctx.find_object(dict) or {}, ctx.params
+    arguments = []
+    for name, option in (
+        ("config", "--config"),
+        ("data_dir", "--data-dir"),
+        ("collection", "--collection"),
+    ):
+        if value := own.get(name) or before.get(name):
+            arguments += [option, str(value)]
+    for each in (*before.get("assignments", ()), *(own.get("assignments") or ())):
+        arguments += ["--set", each]
+    return arguments
+
+
 def _typed(ctx: click.Context) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the typed values by dotted key, and the option of each."""
     before, own = ctx.find_object(dict) or {}, ctx.params

@@ -1,0 +1,155 @@
+"""``kvasir ui`` and ``kvasir up``: the web client, alone or with the server that it needs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kvasir.core.errors import MissingExtraError
+from kvasir.core.run import StopToken
+from kvasir.frontends.cli.logins import clean_address
+from kvasir.frontends.cli.options import (
+    setting_arguments,
+    setting_options,
+    with_settings,
+)
+from kvasir.frontends.cli.supervising import Program, run_together
+from kvasir.frontends.cli.terminal import echo
+from kvasir.frontends.process import listen, stop_on_signals
+from kvasir.sharing import owner_of
+
+if TYPE_CHECKING:
+    from kvasir.settings.schema import Settings
+
+_ANSWER_SECONDS = 2.0
+
+
+@click.command()
+@setting_options(
+    ("--host", "ui.host", "The address to listen at."),
+    ("--port", "ui.port", "The port to listen at."),
+    ("--server", "ui.server", "The server that it is a client of."),
+)
+@with_settings
+@click.pass_context
+def ui(ctx: click.Context, /, settings: Settings) -> None:
+    """Serve the web client: ask, add documents, share and evaluate in the browser.
+
+    It starts a server of its own if none is named and none answers.
+    """
+    address = settings.ui.server or _address_of_server(settings)
+    if settings.ui.server is None and not answers(address):
+        _run_both(ctx, settings)
+        return
+    command = _command()
+    listener = listen(settings.ui.host, settings.ui.port, "ui.port")
+    connection = importlib.import_module("kvasir.frontends.ui.connection").Connection(
+        clean_address(address),
+        owner_token=partial(_owner_token, settings, clean_address(address)),
+        is_local=command.is_loopback(settings.ui.host),
+    )
+    command.serve(
+        connection,
+        listener,
+        host=settings.ui.host,
+        max_file_mb=settings.rag.ingest.max_file_mb,
+        left_seconds=round(settings.ui.left_seconds),
+        announce=partial(echo, err=True),
+    )
+
+
+@click.command()
+@with_settings
+@click.pass_context
+def up(ctx: click.Context, /, settings: Settings) -> None:
+    """Start everything: the server, which answers the queue of questions, and the web client.
+
+    Ctrl-C ends all of it. A part that dies is started again.
+    """
+    _run_both(ctx, settings)
+
+
+def _run_both(ctx: click.Context, settings: Settings) -> None:
+    _command()  # A missing extra is reported before anything starts.
+    server, client = settings.server, settings.ui
+    api_port = _free_port(server.host, server.port, "server.port")
+    ui_port = _free_port(client.host, client.port, "ui.port")
+    address, shown = _url(server.host, api_port), _url(client.host, ui_port)
+    kvasir = [sys.executable, "-m", "kvasir", *setting_arguments(ctx)]
+    programs = [
+        Program(
+            "the server",
+            [*kvasir, "serve", "--port", str(api_port)],
+            is_ready=partial(answers, address),
+        ),
+        Program(
+            "the web client",
+            [*kvasir, "ui", "--port", str(ui_port), "--server", address],
+            is_ready=partial(answers, shown, "/_stcore/health"),
+        ),
+    ]
+    stop = StopToken()
+    with stop_on_signals(stop):
+        run_together(
+            programs,
+            stop,
+            say=partial(echo, err=True),
+            when_ready=lambda: echo(
+                f"Open {shown} in a browser. Ctrl-C ends everything.", err=True
+            ),
+        )
+
+
+def answers(address: str, path: str = "/health") -> bool:
+    """Return True if a server answers at an address."""
+    import httpx
+
+    with suppress(httpx.HTTPError, httpx.InvalidURL):
+        reply = httpx.get(address + path, timeout=_ANSWER_SECONDS, trust_env=False)
+        return reply.status_code == httpx.codes.OK
+    return False
+
+
+def _command() -> Any:
+    """Return the web client's command, by name: front doors do not import each other.
+
+    Raises:
+        MissingExtraError: The extra ``ui`` is not installed.
+    """
+    try:
+        return importlib.import_module("kvasir.frontends.ui.command")
+    except ModuleNotFoundError as error:
+        if error.name and error.name.partition(".")[0] == "kvasir":
+            raise
+        raise MissingExtraError("the web client", "ui") from error
+
+
+def _owner_token(settings: Settings, address: str) -> str:
+    """Return the token of the data folder's owner, if that is the server at this address."""
+    record = owner_of(settings)
+    return record.token if record is not None and record.address == address else ""
+
+
+def _address_of_server(settings: Settings) -> str:
+    return _url(settings.server.host, settings.server.port)
+
+
+def _url(host: str, port: int) -> str:
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def _free_port(host: str, port: int, setting: str) -> int:
+    """Return the port, or a free one for 0.
+
+    Raises:
+        StorageError: It is taken.
+    """
+    with listen(host, port, setting) as probe:
+        found: int = probe.getsockname()[1]
+        return found

@@ -1,0 +1,79 @@
+"""The ASGI application of the web client: Streamlit's, with pages of its own to sign in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import streamlit as st
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from kvasir.core.errors import KvasirError
+from kvasir.frontends.ui import signing_in
+from kvasir.frontends.ui.connection import current
+from kvasir.frontends.ui.session import SESSION_COOKIE
+
+PAGES = ("/", "/knowledge", "/questions", "/evaluation", "/help")
+"""The addresses of pages, for which a browser without a session is asked to sign in."""
+_SCRIPT = Path(__file__).with_name("script.py")
+
+
+def make_application() -> ASGIApp:
+    """Return the application; the connection and Streamlit's options are set before."""
+    return st.App(
+        _SCRIPT,
+        routes=signing_in.routes(),
+        middleware=[Middleware(_SignIn), Middleware(_Headers)],
+    )
+
+
+class _SignIn:
+    """Sends browsers without a session to the page to sign in."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] in PAGES:
+            request = Request(scope)
+            if not request.cookies.get(SESSION_COOKIE) and await _must_sign_in():
+                query = request.url.query
+                then = scope["path"] + (f"?{query}" if query else "")
+                answer = RedirectResponse(
+                    f"/sign-in?next={quote(then, safe='')}", 303, {"Cache-Control": "no-store"}
+                )
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+async def _must_sign_in() -> bool:
+    try:
+        return not await run_in_threadpool(current().token_without_sign_in)
+    except KvasirError:
+        return False  # The page says that the API does not answer.
+
+
+class _Headers:
+    """Adds headers that keep other sites from framing the pages."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-content-type-options", b"nosniff"),
+                    (b"x-frame-options", b"DENY"),
+                    (b"referrer-policy", b"same-origin"),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)

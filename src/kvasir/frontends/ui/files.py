@@ -1,0 +1,138 @@
+"""The files of a knowledge base with their state, and the work on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from kvasir.core.errors import CollectionNotFoundError, KvasirError
+from kvasir.frontends.ui import elements, faults
+from kvasir.frontends.ui.connection import part
+from kvasir.frontends.ui.session import Session
+from kvasir.frontends.ui.texts import text
+
+_PAGE = 25
+_LOOK_SECONDS = 1.0
+"""Between two looks at the jobs while there are any."""
+_MOST_JOBS = 20
+
+
+def show(session: Session, name: str) -> None:
+    """Draw jobs in progress, then the documents by their names."""
+    jobs = _jobs(session, name)
+    is_busy = any(job["state"] in ("waiting", "running") for job in jobs)
+    if jobs:
+        st.fragment(_show_jobs, run_every=_LOOK_SECONDS if is_busy else None)(session, name)
+    said = st.session_state.pop("file_said", "")
+    if said:
+        st.success(said, icon=":material/check:")
+    wanted = st.text_input(text("knowledge.find"), key=f"find-{name}", icon=":material/search:")
+    after = st.session_state.get("after", "") if not wanted else ""
+    query: dict[str, Any] = {"match": wanted} if wanted else {"after": after, "limit": _PAGE + 1}
+    try:
+        found = session.api.get(f"/v1/collections/{part(name)}/documents", **query)
+    except CollectionNotFoundError:
+        found = []  # A knowledge base has no index before its first document.
+    if not found:
+        if wanted:
+            st.info(text("knowledge.not_found"))
+        elif not jobs:
+            title, more = text("knowledge.no_documents"), text("knowledge.no_documents_more")
+            elements.empty_state(":material/note_add:", title, more)
+        return
+    for record in found[:_PAGE]:
+        _show_document(session, name, record)
+    _show_paging(found, after)
+
+
+def _jobs(session: Session, name: str) -> list[dict[str, Any]]:
+    """Return the jobs that are not done, the oldest first."""
+    query = {"collection": name, "state": ["waiting", "running", "failed"], "limit": _MOST_JOBS}
+    found: list[dict[str, Any]] = session.api.get("/v1/jobs", **query)
+    return found[::-1]
+
+
+def _show_jobs(session: Session, name: str) -> None:
+    with faults.shown():
+        jobs = _jobs(session, name)
+        was_busy = st.session_state.get("busy", 0)
+        busy = sum(job["state"] in ("waiting", "running") for job in jobs)
+        st.session_state["busy"] = busy
+        if busy < was_busy:
+            st.rerun()  # Documents were added, which the list below lacks.
+        if not jobs:
+            return
+        st.subheader(text("knowledge.working"), anchor=False)
+        for job in jobs:
+            _show_job(session, job)
+
+
+def _show_job(session: Session, job: dict[str, Any]) -> None:
+    given = job["arguments"]
+    name = elements.file_name(str(given.get("uri") or given.get("url") or job["task"]))
+    with st.container(border=True):
+        if job["state"] == "waiting":
+            said = text("knowledge.job_waiting", position=job["position"])
+        elif job["state"] == "running":
+            said = text("knowledge.job_running")
+        else:
+            said = text("knowledge.job_failed", reason=elements.plain(job["message"]))
+        st.markdown(f"**{elements.plain(name)}** · {said}")
+        progress = job["progress"]
+        if progress and progress["total"]:
+            st.progress(min(1.0, progress["done"] / progress["total"]))
+        is_failed = job["state"] == "failed"
+        action, label = ("retry", "job_retry") if is_failed else ("cancel", "job_cancel")
+        icon = ":material/refresh:" if is_failed else ":material/close:"
+        shown = text(f"knowledge.{label}", name=elements.plain(name))
+        if st.button(shown, key=f"{action}-{job['id']}", icon=icon):
+            session.api.post(f"/v1/jobs/{job['id']}/{action}")
+            st.rerun()
+
+
+def _show_document(session: Session, name: str, record: dict[str, Any]) -> None:
+    title = elements.plain(record["title"] or elements.file_name(record["source_uri"]))
+    file = elements.plain(elements.file_name(record["source_uri"]))
+    is_failed = record["status"] == "failed"
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        with st.container():
+            st.markdown(f"**{title}**")
+            state = text("knowledge.state_failed" if is_failed else "knowledge.state_live")
+            icon = "error" if is_failed else "check_circle"
+            parts = [f":material/{icon}: {state}", file]
+            if record["chunk_count"]:
+                parts.append(text("knowledge.passages", count=record["chunk_count"]))
+            st.caption(" · ".join(parts))
+            if record["error_message"]:
+                st.caption(elements.plain(record["error_message"]))
+        key = record["id"]
+        place = f"/v1/collections/{part(name)}/documents/{part(key)}"
+        label = text("knowledge.reindex", name=file)
+        if st.button(label, key=f"reindex-{key}", icon=":material/refresh:", type="tertiary"):
+            _do(session, "POST", f"{place}/reindex", text("knowledge.reindexed", name=file))
+        label = text("knowledge.delete_file", name=file)
+        if st.button(label, key=f"delete-{key}", icon=":material/delete:", type="tertiary"):
+            _do(session, "DELETE", place, text("knowledge.deleted_file", name=file))
+
+
+def _do(session: Session, method: str, path: str, said: str) -> None:
+    try:
+        session.api.send(method, path)
+    except KvasirError as error:
+        faults.show(error)
+        return
+    st.session_state["file_said"] = said
+    st.rerun()
+
+
+def _show_paging(found: list[dict[str, Any]], after: str) -> None:
+    with st.container(horizontal=True):
+        if after and st.button(text("knowledge.first_files"), icon=":material/first_page:"):
+            st.session_state["after"] = ""
+            st.rerun()
+        if len(found) > _PAGE and st.button(
+            text("knowledge.next_files"), icon=":material/navigate_next:"
+        ):
+            st.session_state["after"] = found[_PAGE - 1]["source_uri"]
+            st.rerun()

@@ -1,0 +1,143 @@
+"""Sources as cards, and the document at the quoted passage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from kvasir.core.errors import KvasirError, NotFoundError
+from kvasir.core.text import one_line
+from kvasir.frontends.ui import elements, faults
+from kvasir.frontends.ui.connection import part
+from kvasir.frontends.ui.session import Session
+from kvasir.frontends.ui.texts import text
+from kvasir.frontends.ui.turns import Source
+
+_QUOTE = 240
+"""Characters of a quote on its card."""
+_AROUND = 300
+_WIDER = 3000
+"""Characters of the text around a passage, before and after a click."""
+_PDF = "application/pdf"
+
+
+def show_sources(
+    session: Session,
+    collection: str,
+    answer_id: str,
+    sources: Sequence[Source],
+    title: str,
+    *,
+    is_open: bool = True,
+) -> None:
+    """Draw the cards of an answer's sources."""
+    with st.expander(title, expanded=is_open, icon=":material/library_books:"):
+        for number, source in enumerate(_by_marker(sources)):
+            with st.container(border=True):
+                _show_card(session, collection, f"open-{answer_id}-{number}", source)
+
+
+def _by_marker(sources: Sequence[Source]) -> list[Source]:
+    """Return the first passage of each marker, in the order of the markers."""
+    found: dict[tuple[int, int], Source] = {}
+    for each in sources:
+        found.setdefault((each.marker, each.start), each)
+    return sorted(found.values(), key=lambda each: (each.marker, each.start))
+
+
+def _show_card(session: Session, collection: str, key: str, source: Source) -> None:
+    place = _place(source)
+    tail = f" · {elements.plain(place)}" if place else ""
+    st.markdown(f"**\\[{source.marker}\\] {elements.plain(source.title)}**{tail}")
+    st.markdown(f"> {elements.plain(one_line(source.quote, _QUOTE))}")
+    label = text("chat.open", marker=source.marker)
+    if st.button(label, key=key, icon=":material/open_in_new:", type="secondary"):
+        open_document(session, collection, source)
+
+
+def _place(source: Source) -> str:
+    parts = [" › ".join(source.headings)] if source.headings else []
+    if source.page is not None:
+        parts.append(text("chat.page", page=source.page))
+    elif source.line is not None:
+        parts.append(text("chat.line", line=source.line))
+    return " · ".join(parts)
+
+
+def open_document(session: Session, collection: str, source: Source) -> None:
+    """Open a document at a passage, in a dialog over the page."""
+    st.session_state.pop("page", None)
+    st.session_state.pop("wider", None)
+    title = one_line(source.title, 80) or text("document.title")
+    st.dialog(elements.plain(title), width="large")(_show_document)(session, collection, source)
+
+
+def _show_document(session: Session, collection: str, source: Source) -> None:
+    with faults.shown():
+        place = f"/v1/collections/{part(collection)}/documents/{part(source.document_id)}"
+        record = session.api.get(place)
+        if record["state"]["media_type"] == _PDF and source.page is not None:
+            _show_page(session, place, record, source)
+        _show_passage(session, place, source)
+        _show_download(session, place, record)
+
+
+def _show_page(session: Session, place: str, record: dict[str, Any], source: Source) -> None:
+    """Draw the page of a PDF document, if its bytes are kept."""
+    page = st.session_state.get("page", source.page)
+    query: dict[str, Any] = {"width": 1100}
+    if page == source.page:
+        query |= {"box": source.box} if source.box else {"start": source.start, "end": source.end}
+    try:
+        picture = session.api.send("GET", f"{place}/pages/{page}", params=query).content
+    except NotFoundError:
+        return
+    except KvasirError as error:
+        st.caption(faults.words(error))
+        return
+    last = int(record["metadata"].get("pages") or page)
+    st.image(picture, width="stretch", alt=text("document.picture", page=page))
+    st.caption(text("document.page_of", page=page))
+    with st.container(horizontal=True):
+        if st.button(text("document.previous"), disabled=page <= 1, icon=":material/arrow_back:"):
+            st.session_state["page"] = page - 1
+            st.rerun(scope="fragment")
+        if st.button(text("document.next"), disabled=page >= last, icon=":material/arrow_forward:"):
+            st.session_state["page"] = page + 1
+            st.rerun(scope="fragment")
+
+
+def _show_passage(session: Session, place: str, source: Source) -> None:
+    around = _WIDER if st.session_state.get("wider") else _AROUND
+    found = session.api.get(f"{place}/passage", start=source.start, end=source.end, around=around)
+    st.markdown(f"#### {text('document.text')}")
+    elements.passage(found["before"], found["quote"], found["after"])
+    shown = {"first": found["start"] + 1, "last": found["end"]}
+    st.caption(text("document.part", **shown))
+    is_cut = len(found["before"]) == around or len(found["after"]) == around
+    if (
+        is_cut
+        and around == _AROUND
+        and st.button(text("document.wider"), icon=":material/unfold_more:")
+    ):
+        st.session_state["wider"] = True
+        st.rerun(scope="fragment")
+
+
+def _show_download(session: Session, place: str, record: dict[str, Any]) -> None:
+    name = elements.file_name(record["source_uri"])
+
+    def load() -> bytes:
+        return session.api.send("GET", f"{place}/original").content
+
+    if not record["source_uri"].startswith("upload:"):
+        return  # Its bytes are where it was ingested from.
+    st.download_button(
+        text("document.download"),
+        load,
+        file_name=name,
+        icon=":material/download:",
+        on_click="ignore",
+    )

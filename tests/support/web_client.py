@@ -1,0 +1,176 @@
+"""``kvasir ui`` in a process of its own, and a person at it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+from chromium import Browser, keyboard, locators
+from libraries import library
+
+TimeoutException = library("selenium.common.exceptions").TimeoutException
+
+WORDS_OF_FAULTS = ("Traceback", "Error:", "Exception")
+
+
+class WebClientProcess:
+    """The web client of a server, at a free port."""
+
+    def __init__(self, server, *options):
+        self._command = [sys.executable, "-m", "kvasir", "ui", "--server", server, "--port", "0"]
+        self._command += options
+        self.lines = []
+        self.process = None
+
+    def __enter__(self):
+        self.process = subprocess.Popen(
+            self._command, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+        self.url = self._wait_for(r"The web client is at (http://\S+)")
+        return self
+
+    def _read(self):
+        for line in self.process.stderr:
+            self.lines.append(line)
+
+    def _wait_for(self, pattern, seconds=60.0):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for line in list(self.lines):
+                if found := re.search(pattern, line):
+                    return found[1]
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise AssertionError("the web client did not start: " + "".join(self.lines))
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(20) == 0, "".join(self.lines)
+        self.process.stderr.close()
+
+    def memory(self):
+        """Return the memory of the process in MiB."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+class Person:
+    """Somebody who sees the pages, and presses what is written on buttons."""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self.browser, self.url = browser, url
+
+    def go(self, path="/"):
+        self.browser.driver.get(self.url + path)
+
+    def sign_in(self, name, password):
+        self.browser.fill(self.see("//input[@name='username']"), name)
+        field = self.see("//input[@name='password']")
+        self.browser.fill(field, password)
+        field.send_keys(keyboard.Keys.ENTER)
+
+    def see(self, path):
+        """Return what is shown at a path; a failure has the words of the page, and a picture."""
+        try:
+            return self.browser.find(path)
+        except TimeoutException as error:
+            picture = self.browser.screenshot("missing")
+            shown = f"the page ({picture}) shows:\n{self.page()}"
+            raise AssertionError(f"nothing is shown at {path}; {shown}") from error
+
+    def read(self, words):
+        """Wait for words on the page."""
+        return self.see(f"//*[text()[contains(., {quoted(words)})]]")
+
+    def press(self, words):
+        """Press a button, also one that the page draws anew meanwhile."""
+        self._again(f"//button[contains(normalize-space(.), {quoted(words)})]")
+
+    def go_to(self, name):
+        """Follow the page's name beside the page."""
+        self._again(f"//nav//a[contains(., {quoted(name)})] | //li//a[contains(., {quoted(name)})]")
+
+    def choose(self, words):
+        """Choose one of several: a radio button, a switch or a section."""
+        label = f"//label[contains(., {quoted(words)})]"
+        self._again(f"{label} | //button[normalize-space(.)={quoted(words)}]")
+
+    def unfold(self, words):
+        """Open what is folded up."""
+        self._again(f"//summary[contains(., {quoted(words)})]")
+
+    def _again(self, path):
+        for attempt in range(20):
+            element = self.see(path)
+            try:
+                self.browser.driver.execute_script(
+                    "arguments[0].scrollIntoView({block: 'center'})", element
+                )
+                element.click()
+                return
+            except Exception as error:  # Streamlit replaces elements while it draws.
+                if attempt == 19 or not is_redrawn(error):
+                    raise
+                time.sleep(0.25)
+
+    def write(self, label, words):
+        """Write into the field with a label."""
+        path = f"//*[@aria-label={quoted(label)}]"
+        self.browser.fill(self.see(path), words)
+        return self.see(path)
+
+    def ask(self, question, label="Ask a question"):
+        field = self.see(f"//textarea[@aria-label={quoted(label)} or @placeholder={quoted(label)}]")
+        self.browser.fill(field, question)
+        field.send_keys(keyboard.Keys.ENTER)
+
+    def pick(self, label, choice):
+        """Choose from the list with a label."""
+        self._again(
+            f"//*[@data-testid='stSelectbox'][.//*[text()={quoted(label)}]]"
+            "//*[@role='combobox' or @data-baseweb='select']"
+        )
+        self._again(f"//*[@role='option'][contains(., {quoted(choice)})]")
+
+    def api(self, server, path, name="ana"):
+        """Return what the API says to a user."""
+        headers = {"Authorization": f"Bearer {server.keys[name]}"}
+        answer = httpx.get(server.url + path, headers=headers)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def settle(self, seconds=30.0):
+        """Wait until nothing is drawn any more."""
+        end = time.monotonic() + seconds
+        path = "//*[@data-test-script-state]"
+        while time.monotonic() < end:
+            (app,) = self.browser.driver.find_elements(locators.By.XPATH, path)[:1] or (None,)
+            if app is not None and app.get_attribute("data-test-script-state") == "notRunning":
+                return
+            time.sleep(0.1)
+        raise AssertionError("the page is still drawn")
+
+    def page(self):
+        """Return the words that the page shows."""
+        return self.browser.driver.find_element(locators.By.TAG_NAME, "body").text
+
+
+def is_redrawn(error):
+    return type(error).__name__ in (
+        "StaleElementReferenceException",
+        "ElementClickInterceptedException",
+        "ElementNotInteractableException",
+    )
+
+
+def quoted(words):
+    """Return an XPath literal."""
+    return f'"{words}"' if "'" in words else f"'{words}'"
