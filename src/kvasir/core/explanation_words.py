@@ -217,7 +217,8 @@ _SAYINGS: Mapping[str, tuple[str, str, str, str]] = {
         "el significado cuenta {share:.0%}, las palabras {rest:.0%}",
         "Không có tài liệu nào bằng ngôn ngữ này, và mô hình nhúng tìm được đoạn bằng ngôn ngữ "
         "khác: nghĩa tính {share:.0%}, từ tính {rest:.0%}",
-        "没有使用这种语言的文档，而嵌入模型能找到其他语言的段落：意义占 {share:.0%}，词语占 {rest:.0%}",
+        "没有使用这种语言的文档，而嵌入模型能找到其他语言的段落：意义占 {share:.0%}，"
+        "词语占 {rest:.0%}",
     ),
     "vectors alone": (
         "Meaning alone was compared; a score is (1 + cosine) / 2",
