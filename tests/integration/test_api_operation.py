@@ -388,7 +388,7 @@ def test_two_servers_share_one_database(tmp_path, engine):
             assert second.post(f"{place}/search", json=body, headers=ana).json()
             # Rights that are taken at one are gone at the other, on SQLite a moment later.
             app.services.accounts.change_user(app.services.accounts.user("ana").id, disabled=True)
-            until(lambda: second.get("/v1/jobs", headers=ana).status_code != 200)
+            until(lambda: second.get("/v1/jobs", headers=ana).status_code != 200, seconds=10.0)
             assert second.get("/v1/jobs", headers=ana).status_code == 401
             root = make_admin(second, app)
             assert first.get("/v1/users", headers=root).status_code == 200
