@@ -132,6 +132,13 @@ def test_names_and_numbers_of_the_question_are_looked_for():
     assert read("Who is it?", hit()).missing_names == 0.0
 
 
+def test_a_german_noun_is_no_name_but_an_abbreviation_is():
+    passage = hit("Der Verein spendete 200 Euro.", language="de")
+    assert read("Wem gab der Verein das Geld?", passage, languages=("de",)).missing_names == 0.0
+    assert read("Wem gab der ADAC das Geld?", passage, languages=("de",)).missing_names == 1.0
+    assert read("Wem gab er 300 Euro?", passage, languages=("de",)).missing_names == 1.0
+
+
 def test_one_hit_may_be_the_best_of_both_searches():
     assert read("Who made Kvasir?", hit(), hit("Else.", 0.8, 1.0)).agreement == 1.0
     assert read("Who made Kvasir?", hit(), hit("Else.", 0.95, 1.0)).agreement == 0.0

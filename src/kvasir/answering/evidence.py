@@ -113,7 +113,7 @@ class EvidenceReader:
             first_coverage=chunks[0],
             lead=lead,
             agreement=_agreement(hits),
-            missing_names=_missing_names(question, hits),
+            missing_names=_missing_names(question, language, hits),
             similarity=0.0 if foreign else max([0.0, *cosines]),
             foreign=float(foreign),
             contrast=lead if foreign else 0.0,
@@ -179,16 +179,18 @@ def _agreement(hits: Sequence[Hit]) -> float:
     return float((nearest.lexical_score or 0.0) >= max(hit.lexical_score or 0.0 for hit in hits))
 
 
-def _missing_names(question: str, hits: Sequence[Hit]) -> float:
+def _missing_names(question: str, language: str, hits: Sequence[Hit]) -> float:
     """Return the smallest share of the question's names and numbers that a chunk lacks.
 
-    Names are words with a capital, but for the first word: in German all nouns.
+    Names are words with a capital, but for the first word. In German, where all nouns have one,
+    these are words with a further capital, such as abbreviations.
     """
     words = [match[0] for match in _WORD.finditer(question)]
+    capitals = slice(1, None) if language == "de" else slice(0, 1)
     names = [
         _stem(word)
         for number, word in enumerate(words)
-        if any(map(str.isdigit, word)) or (number and word[0].isupper())
+        if any(map(str.isdigit, word)) or (number and any(map(str.isupper, word[capitals])))
     ]
     if not names:
         return 0.0

@@ -156,11 +156,11 @@ class Calibration:
 
 
 DEFAULT_CALIBRATION = Calibration(
-    weights=(2.07, 1.81, 1.6, 3.42, 1.18, 1.3, -1.1),
-    bias=-3.55,
+    weights=(1.83, 1.61, 2.08, 3.27, 2.1, 1.07, -1.51),
+    bias=-4.03,
     threshold=0.2,
-    report={"refused_on_topic": 0.028, "refused_off_topic": 0.897},
-    sure=0.55,
+    report={"refused_on_topic": 0.024, "refused_off_topic": 0.901},
+    sure=0.6,
 )
 """Fitted by bench/fit_refusal.py; the report is of all its sets, five-fold cross-validated."""
 
