@@ -6,17 +6,21 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from kvasir.app import App
+from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import LexicalSearch
-from kvasir.core.types import LocalFile
+from kvasir.core.types import LocalFile, Source
 from kvasir.frontends.cli.main import cli
-from kvasir.remote.zeromq.broker import Broker
+from kvasir.remote.service import RemoteService
+from kvasir.remote.zeromq.client import Client
 from kvasir.remote.zeromq.curve_keys import load_keys
+from kvasir.remote.zeromq.indexing import connect_to_index
 from kvasir.settings.schema import Settings
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -30,26 +34,43 @@ PLUGIN = {
 }
 
 
-@pytest.fixture
-def served(tmp_path):
-    """Serve the components of a plug-in with one process of ``kvasir services run``."""
-    keys = tmp_path / "keys"
+class Command:
+    """A ``kvasir services`` command, which ends in order with the block."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "kvasir", "services", *arguments],
+            env={**os.environ, "PYTHONPATH": str(SUPPORT)},
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(30) == 0
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A broker, and one worker with the components of a plug-in, as a user starts them."""
+    folder = tmp_path_factory.mktemp("s")
+    keys = folder / "keys"
     made = CliRunner().invoke(cli, ["services", "keys", str(keys)], obj={})
     assert made.exit_code == 0, made.output
-    back = f"ipc://{tmp_path}/s/back"
-    with Broker(f"ipc://{tmp_path}/s/front", back, keys=keys) as broker:
-        options = [f"--set={key}={value}" for key, value in PLUGIN.items()]
-        roles = ["embedder", "reranker", "generator", "store"]
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "kvasir", "services", "run", *roles, "--back-end", back,
-             "--keys", str(keys), "--data-dir", str(tmp_path / "worker"), *options],
-            env={**os.environ, "PYTHONPATH": str(SUPPORT)},
-        )  # fmt: skip
-        try:
-            yield broker.front_end[0], keys
-        finally:
-            worker.send_signal(signal.SIGTERM)
-            assert worker.wait(20) == 0
+    front, back = (f"ipc://{folder}/s/{name}" for name in ("front", "back"))
+    options = [f"--set={key}={value}" for key, value in PLUGIN.items()]
+    roles = ["embedder", "reranker", "generator", "store", "index"]
+    with (
+        Command("broker", "--front-end", front, "--back-end", back, "--keys", str(keys)),
+        Command("run", *roles, "--back-end", back, "--keys", str(keys), "--data-dir",
+                str(folder / "kvasir-data"), *options),
+    ):  # fmt: skip
+        # A client waits ten seconds for a broker, and these processes may take longer to start.
+        with Client(front, keys=load_keys(keys, "client"), patience=60) as client:
+            while len(client.statistics()["services"]) < len(roles):
+                time.sleep(0.05)
+        yield front, keys
 
 
 def results_of(folder, **settings):
@@ -74,7 +95,6 @@ def results_of(folder, **settings):
 
 def test_going_from_embedded_to_services_changes_settings_only(tmp_path, served):
     front, keys = served
-    assert load_keys(keys, "client")
     plugin = "plugin_components:Plugin"
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
@@ -100,3 +120,25 @@ def test_going_from_embedded_to_services_changes_settings_only(tmp_path, served)
     assert remote == embedded
     assert remote[1]
     assert remote[3] == "fake-48"
+
+
+def test_the_collections_of_an_index_service_are_used_from_another_process(served):
+    front, keys = served
+    with RemoteService(
+        lambda settings: connect_to_index(front, settings, keys=str(keys)), collection="library"
+    ) as service:
+        assert service.collections() == []
+        with service.collection() as library:
+            library.ingest((Source("upload:feasts.md", "text/markdown"), TEXT.encode()))
+            hits = library.search("mead of poetry")
+            assert "The mead of poetry is made of honey." in hits[0].chunk.text
+            answer = library.ask("What is the mead of poetry made of?")
+            assert [each.quote for each in answer.citations]
+        assert [each.name for each in service.collections()] == ["library"]
+
+
+def test_a_broker_beyond_this_machine_needs_keys():
+    asked = ["--front-end", "tcp://0.0.0.0:0", "--back-end", "tcp://127.0.0.1:0"]
+    refused = CliRunner().invoke(cli, ["services", "broker", *asked], obj={})
+    assert isinstance(refused.exception, SettingsError)
+    assert "needs CURVE keys" in str(refused.exception)

@@ -37,7 +37,7 @@ from kvasir.remote.zeromq import envelopes as wire
 from kvasir.remote.zeromq.broker import Broker
 from kvasir.remote.zeromq.client import Client
 from kvasir.remote.zeromq.curve_keys import load_keys, make_keys
-from kvasir.remote.zeromq.dispatching import Limits
+from kvasir.remote.zeromq.dispatching_records import Limits
 from kvasir.remote.zeromq.packing import pack, unpack
 from kvasir.remote.zeromq.worker import Service, Worker
 

@@ -23,7 +23,7 @@ import numpy as np
 from kvasir.core.deadline import check
 from kvasir.core.run import StopToken
 from kvasir.remote.zeromq.broker import Broker
-from kvasir.remote.zeromq.dispatching import Limits
+from kvasir.remote.zeromq.dispatching_records import Limits
 from kvasir.remote.zeromq.worker import Arguments, Service, Worker
 
 HEARTBEAT = 0.4

@@ -22,7 +22,8 @@ import zmq
 from kvasir.core.errors import ComponentError
 from kvasir.remote.zeromq.addresses import Address, check_bind
 from kvasir.remote.zeromq.curve_keys import AUTHENTICATORS, BROKER, ROLES, load_keys
-from kvasir.remote.zeromq.dispatching import Dispatcher, Limits
+from kvasir.remote.zeromq.dispatching import Dispatcher
+from kvasir.remote.zeromq.dispatching_records import Limits
 from kvasir.remote.zeromq.sockets import Outbox, Socket, listening_socket, shared_context
 
 logger = logging.getLogger(__name__)

@@ -11,17 +11,16 @@ Source of the pattern: https://zguide.zeromq.org/docs/chapter4/ (Paranoid Pirate
 from __future__ import annotations
 
 import logging
-import os
 import struct
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kvasir.core.errors import ComponentError, KvasirError, WireError
 from kvasir.core.wire import from_json
 from kvasir.remote.zeromq import envelopes as wire
+from kvasir.remote.zeromq.dispatching_records import Client, Limits, Peer, Request, Service
 from kvasir.remote.zeromq.failures import pack_error
 from kvasir.remote.zeromq.links import LIVENESS
 from kvasir.remote.zeromq.packing import pack, unpack
@@ -39,83 +38,6 @@ _IDLE_SECONDS = 600.0
 """Then a client without requests is forgotten; it is known again with its next request."""
 _BUSY_SECONDS = 1.0
 _FIRST_KEY = 2**62
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a broker takes on."""
-
-    requests: int = 8192  # Requests that wait or run; beyond it callers hear "busy".
-    held_bytes: int = 1 << 30  # Bytes of these requests together.
-    message_bytes: int = 256 << 20  # Of one frame.
-    frames: int = 64  # Of one message.
-    clients: int = 10_000  # Connections.
-
-
-class Request:
-    """A request from its arrival to its end."""
-
-    __slots__ = (
-        "attempts",
-        "begun",
-        "body",
-        "client",
-        "deadline",
-        "id",
-        "idempotent",
-        "is_over",
-        "key",
-        "service",
-        "size",
-        "worker",
-    )
-
-    def __init__(
-        self, client: Client, id_: int, service: Service, deadline: float, flags: int
-    ) -> None:
-        self.client, self.id, self.service, self.deadline = client, id_, service, deadline
-        self.idempotent = bool(flags & wire.IDEMPOTENT)
-        self.body: list[bytes] = []
-        self.size = self.key = self.attempts = 0
-        self.worker: Peer | None = None
-        self.begun = self.is_over = False
-
-
-class Client:
-    """A connection at the front end."""
-
-    __slots__ = ("identity", "last_id", "requests", "seen", "session")
-
-    def __init__(self, identity: bytes, now: float) -> None:
-        self.identity, self.seen, self.session = identity, now, os.urandom(8)
-        self.last_id = 0
-        self.requests: dict[int, Request] = {}
-
-
-class Peer:
-    """A worker, a connection at the back end."""
-
-    __slots__ = ("free", "identity", "leaving", "name", "requests", "seen", "session", "slots")
-
-    def __init__(self, identity: bytes, now: float) -> None:
-        self.identity, self.seen, self.session = identity, now, os.urandom(8)
-        self.name = ""
-        self.slots: dict[str, int] = {}
-        self.free: dict[str, int] = {}
-        self.requests: dict[int, Request] = {}
-        self.leaving = False
-
-
-class Service:
-    """The waiting requests and the ready workers of a service, and what was counted of it."""
-
-    __slots__ = ("counts", "name", "ready", "waiting")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.waiting: deque[Request] = deque()
-        self.ready: OrderedDict[Peer, None] = OrderedDict()
-        self.counts = dict.fromkeys(("served", "failed", "busy", "expired", "retried"), 0)
 
 
 class Dispatcher:

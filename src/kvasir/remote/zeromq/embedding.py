@@ -12,7 +12,7 @@ from kvasir.core.batches import sized_batches
 from kvasir.core.errors import WrongEmbedderError
 from kvasir.core.protocols import Embedder, PendingVectors, TokenCounter
 from kvasir.core.types import Matrix
-from kvasir.remote.zeromq.client import Call
+from kvasir.remote.zeromq.calls import Call
 from kvasir.remote.zeromq.components import (
     TIMEOUT_SECONDS,
     RemoteComponent,

@@ -1,0 +1,86 @@
+"""What a broker knows of requests, of its peers at both ends, and of services."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+
+from kvasir.remote.zeromq import envelopes as wire
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a broker takes on."""
+
+    requests: int = 8192  # Requests that wait or run; beyond it callers hear "busy".
+    held_bytes: int = 1 << 30  # Bytes of these requests together.
+    message_bytes: int = 256 << 20  # Of one frame.
+    frames: int = 64  # Of one message.
+    clients: int = 10_000  # Connections.
+
+
+class Request:
+    """A request from its arrival to its end."""
+
+    __slots__ = (
+        "attempts",
+        "begun",
+        "body",
+        "client",
+        "deadline",
+        "id",
+        "idempotent",
+        "is_over",
+        "key",
+        "service",
+        "size",
+        "worker",
+    )
+
+    def __init__(
+        self, client: Client, id_: int, service: Service, deadline: float, flags: int
+    ) -> None:
+        self.client, self.id, self.service, self.deadline = client, id_, service, deadline
+        self.idempotent = bool(flags & wire.IDEMPOTENT)
+        self.body: list[bytes] = []
+        self.size = self.key = self.attempts = 0
+        self.worker: Peer | None = None
+        self.begun = self.is_over = False
+
+
+class Client:
+    """A connection at the front end."""
+
+    __slots__ = ("identity", "last_id", "requests", "seen", "session")
+
+    def __init__(self, identity: bytes, now: float) -> None:
+        self.identity, self.seen, self.session = identity, now, os.urandom(8)
+        self.last_id = 0
+        self.requests: dict[int, Request] = {}
+
+
+class Peer:
+    """A worker, a connection at the back end."""
+
+    __slots__ = ("free", "identity", "leaving", "name", "requests", "seen", "session", "slots")
+
+    def __init__(self, identity: bytes, now: float) -> None:
+        self.identity, self.seen, self.session = identity, now, os.urandom(8)
+        self.name = ""
+        self.slots: dict[str, int] = {}
+        self.free: dict[str, int] = {}
+        self.requests: dict[int, Request] = {}
+        self.leaving = False
+
+
+class Service:
+    """The waiting requests and the ready workers of a service, and what was counted of it."""
+
+    __slots__ = ("counts", "name", "ready", "waiting")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.waiting: deque[Request] = deque()
+        self.ready: OrderedDict[Peer, None] = OrderedDict()
+        self.counts = dict.fromkeys(("served", "failed", "busy", "expired", "retried"), 0)
