@@ -31,7 +31,8 @@ class WebClientProcess:
         self.process = subprocess.Popen(
             self._command, stderr=subprocess.PIPE, text=True, encoding="utf-8"
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self.url = self._wait_for(r"The web client is at (http://\S+)")
         return self
 
@@ -53,8 +54,10 @@ class WebClientProcess:
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(20) == 0, "".join(self.lines)
+        code = self.process.wait(60)
+        self._reader.join(10)
         self.process.stderr.close()
+        assert code == 0, "".join(self.lines)
 
     def memory(self):
         """Return the memory of the process in MiB."""
@@ -140,12 +143,38 @@ class Person:
         )
         self._again(f"//*[@role='option'][contains(., {quoted(choice)})]")
 
+    def upload(self, *files):
+        """Give files to the field for them, which is not shown itself."""
+        self.see("//*[@data-testid='stFileUploader']")
+        (field,) = self._all("//input[@type='file']")
+        field.send_keys("\n".join(map(str, files)))
+
     def api(self, server, path, name="ana"):
         """Return what the API says to a user."""
         headers = {"Authorization": f"Bearer {server.keys[name]}"}
         answer = httpx.get(server.url + path, headers=headers)
         assert answer.is_success, answer.text
         return answer.json()
+
+    def tab_to(self, is_it, most=80):
+        """Press Tab until the element that has the focus is the right one; return it."""
+        driver = self.browser.driver
+        for _ in range(most):
+            active = driver.switch_to.active_element
+            if is_it(active):
+                return active
+            active.send_keys(keyboard.Keys.TAB)
+        raise AssertionError("Tab does not come to it")
+
+    def gone(self, path, seconds=30.0):
+        """Wait until nothing is shown at a path any more."""
+        end = time.monotonic() + seconds
+        while any(each.is_displayed() for each in self._all(path)):
+            assert time.monotonic() < end, f"{path} is still there"
+            time.sleep(0.1)
+
+    def _all(self, path):
+        return self.browser.driver.find_elements(locators.By.XPATH, path)
 
     def settle(self, seconds=30.0):
         """Wait until nothing is drawn any more."""

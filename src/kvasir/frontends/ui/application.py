@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from kvasir.core.errors import KvasirError
 from kvasir.frontends.ui import signing_in
 from kvasir.frontends.ui.connection import current
+from kvasir.frontends.ui.left_sessions import freeing
 from kvasir.frontends.ui.session import SESSION_COOKIE
 
 PAGES = ("/", "/knowledge", "/questions", "/evaluation", "/help")
@@ -27,6 +28,7 @@ def make_application() -> ASGIApp:
     """Return the application; the connection and Streamlit's options are set before."""
     return st.App(
         _SCRIPT,
+        lifespan=freeing,
         routes=signing_in.routes(),
         middleware=[Middleware(_SignIn), Middleware(_Headers)],
     )

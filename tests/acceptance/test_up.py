@@ -1,0 +1,115 @@
+"""``kvasir up``: everything by one command, and ended by one Ctrl-C."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from kvasir.frontends.process import listen
+
+pytestmark = pytest.mark.xdist_group("web client")
+
+SECONDS = 120.0
+FAKE = "rag.embedding_model.type=kvasir.testing.fakes:FakeEmbedder"
+
+
+class Up:
+    """The command in a process of its own."""
+
+    def __init__(self, folder, *settings):
+        options = [part for each in (FAKE, *settings) for part in ("--set", each)]
+        self.lines = []
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "kvasir", "up", "--data-dir", "kvasir-data", *options],
+            cwd=folder,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stderr:
+            self.lines.append(line)
+
+    def end(self):
+        """Return the exit code when it has ended, and all that it said was read."""
+        code = self.process.wait(SECONDS)
+        self._reader.join(SECONDS)
+        self.process.stderr.close()
+        return code
+
+    def wait_for(self, pattern, first=0):
+        """Return the match of a pattern in a line from a number on."""
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            for line in self.lines[first:]:
+                if found := re.search(pattern, line):
+                    return found
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.1)
+        raise AssertionError(f"no {pattern} in {''.join(self.lines)}")
+
+    def children(self):
+        """Return the command and the id of each child."""
+        found = {}
+        for pid in self._child_ids():
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            found[next(each for each in ("serve", "ui") if each.encode() in arguments)] = pid
+        return found
+
+    def _child_ids(self):
+        own = self.process.pid
+        return [int(each) for each in Path(f"/proc/{own}/task/{own}/children").read_text().split()]
+
+
+def is_there(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_it_starts_everything_starts_again_what_dies_and_ends_all_at_ctrl_c(tmp_path):
+    up = Up(tmp_path, "server.port=0", "ui.port=0")
+    try:
+        shown = up.wait_for(r"Open (http://127\.0\.0\.1:\d+) in a browser")[1]
+        api = up.wait_for(r"Kvasir serves at (http://127\.0\.0\.1:\d+)")[1]
+        assert httpx.get(f"{shown}/_stcore/health").text == "ok"
+        # Nobody has to sign in: it is the user's own machine.
+        assert httpx.get(shown).status_code == 200
+        before = up.children()
+        assert before.keys() == {"serve", "ui"}
+        seen = len(up.lines)
+        os.kill(before["serve"], signal.SIGKILL)
+        up.wait_for(r"the server has ended \(SIGKILL\); it is started again in 1 s", seen)
+        up.wait_for("Kvasir serves at", seen)
+        assert httpx.get(f"{api}/health").status_code == 200
+        after = up.children()
+        assert after["ui"] == before["ui"] and after["serve"] != before["serve"]
+    finally:
+        up.process.send_signal(signal.SIGINT)
+        code = up.end()
+    assert code == 0, "".join(up.lines)
+    assert not any(is_there(pid) for pid in after.values())
+    assert not any("Traceback" in line for line in up.lines), "".join(up.lines)
+
+
+def test_a_port_that_is_taken_is_one_sentence(tmp_path):
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        up = Up(tmp_path, "server.port=0", f"ui.port={port}")
+        assert up.end() == 3
+    expected = f"error: port {port} of 127.0.0.1 is taken by another program: set ui.port"
+    assert "".join(up.lines).split() == expected.split()

@@ -1,0 +1,256 @@
+"""A person at the web client: signs in, asks, opens a source, adds documents, shares them."""
+
+import io
+
+import pytest
+from account_client import NO_LIMITS, PASSWORD
+from chromium import chromium
+from live_server import TEA, live_server
+from pdf_files import make_pdf
+from slow_generator import SentenceGenerator
+from web_client import Person, WebClientProcess
+
+from kvasir.accounts import passwords
+from kvasir.core.services.accounts import Role
+from kvasir.core.types import Source
+from kvasir.frontends.ui.texts import table
+
+pytestmark = pytest.mark.xdist_group("web client")
+
+OOLONG = "Oolong is brewed at 90 degrees Celsius."
+QUESTION = "At how many degrees is green tea brewed?"
+FIRST, _, LAST = (each.removesuffix(" [1]") for each in SentenceGenerator.sentences)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    passwords._MEMORY_KIB = 64
+    with live_server(
+        tmp_path_factory.mktemp("service"),
+        generator={"type": "slow_generator:SentenceGenerator"},
+        # It holds a sentence back until the next one begins.
+        answer={"check_sentences": False},
+        accounts={"rate_limits": NO_LIMITS},
+        questions={"workers": 1},
+    ) as running:
+        ana = running.add_user("ana", role=Role.ADMIN)
+        running.add_user("bob")
+        running.add_document("tea", "tea.md", TEA, owner=ana)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with WebClientProcess(server.url) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory, client):
+    with chromium(tmp_path_factory.mktemp("browser")) as running:
+        yield running
+
+
+@pytest.fixture
+def person(browser, client):
+    return Person(browser, client.url)
+
+
+@pytest.fixture(autouse=True)
+def allowed():
+    """Let answers go on behind their first sentence; a test may hold them up."""
+    SentenceGenerator.allowed.set()
+    yield SentenceGenerator.allowed
+    SentenceGenerator.allowed.set()
+
+
+@pytest.fixture
+def ana(person):
+    """Ana, who is signed in."""
+    person.go()
+    if "/sign-in" in person.browser.driver.current_url:
+        person.sign_in("ana", PASSWORD)
+    person.see("//textarea")
+    return person
+
+
+def test_a_wrong_password_is_words_and_the_right_one_leads_to_the_page_wanted(person):
+    person.browser.driver.delete_all_cookies()
+    person.go("/knowledge")
+    person.sign_in("ana", "wrong")
+    assert person.see("//*[@role='alert']").text == "The user name or the password is wrong."
+    person.sign_in("ana", PASSWORD)
+    person.read("A knowledge base is a set of documents")
+    assert person.browser.driver.current_url.endswith("/knowledge")
+    cookie = person.browser.driver.get_cookie("kvasir_ui_session")
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
+
+
+def test_an_answer_comes_in_pieces_and_its_source_opens_at_the_marked_passage(ana, server, allowed):
+    ana.browser.complaints()
+    allowed.clear()
+    ana.ask(QUESTION)
+    ana.read(FIRST)
+    assert LAST not in ana.page()
+    allowed.set()
+    ana.press("Open source 1")
+    assert LAST in ana.page()
+    assert "80 degrees" in ana.see("//mark").text
+    assert "Black tea is brewed at 95 degrees" in ana.see("//*[@role='dialog']").text
+    ana.see("//*[@role='dialog']//button[@aria-label='Close']").click()
+    ana.press("Good answer")
+    ana.read("Thank you. Your rating is kept")
+    logged = list(server.app.services.answer_log.export())
+    assert [each.rating for each in logged if each.question == QUESTION] == [1]
+    assert not ana.browser.complaints()
+    assert ana.browser.hosts() == {ana.url.removeprefix("http://")}
+
+
+def test_a_reload_keeps_the_sign_in_and_the_chat(ana):
+    ana.press("New chat")
+    ana.ask(QUESTION)
+    ana.press("Open source 1")
+    ana.browser.driver.refresh()
+    ana.read(LAST)
+    ana.see("//button[contains(., 'Open source 1')]")
+
+
+def test_a_click_in_the_middle_of_an_answer_loses_no_text(ana, allowed):
+    ana.press("New chat")
+    allowed.clear()
+    ana.ask(QUESTION)
+    ana.read(FIRST)
+    ana.unfold("Search options")
+    ana.choose("Answer from the documents")
+    ana.read(FIRST)
+    allowed.set()
+    ana.see("//button[contains(., 'Open source 1')]")
+    assert [ana.page().count(each) for each in (FIRST, LAST)] == [1, 1]
+
+
+def test_an_answer_can_be_stopped(ana, allowed):
+    ana.press("New chat")
+    allowed.clear()
+    ana.ask(QUESTION)
+    ana.read(FIRST)
+    ana.press("Stop")
+    ana.read("You stopped this answer.")
+    assert FIRST in ana.page() and LAST not in ana.page()
+    allowed.set()
+    ana.ask(QUESTION)
+    ana.see("//button[contains(., 'Open source 1')]")
+
+
+def test_a_knowledge_base_is_made_filled_shared_and_deleted(ana, server, tmp_path):
+    files = [tmp_path / "oolong.pdf", tmp_path / "mate.md", tmp_path / "broken.pdf"]
+    files[0].write_bytes(make_pdf([[(72, 700, 12, "A cover.")], [(72, 700, 12, OOLONG)]]))
+    files[1].write_text("Mate is drunk from a gourd.")
+    files[2].write_bytes(b"%PDF-1.4 and nothing else")
+    ana.go_to("Knowledge bases")
+    ana.press("New knowledge base")
+    ana.write("Name", "drinks")
+    ana.press("Create")
+    ana.read("Add its first documents")
+    ana.read("No documents yet")
+
+    ana.choose("Add")
+    ana.upload(*files)
+    ana.press("Upload (3)")
+    ana.read("Uploaded: 3.")
+    ana.write("Title", "Chai")
+    ana.write("Text", "Chai has milk, ginger and cardamom.")
+    ana.press("Add the text")
+    ana.read("Uploaded: 1.")
+
+    ana.choose("Files")
+    for name in ("oolong.pdf", "mate.md", "Chai.md"):
+        ana.see(f"//button[contains(., 'Delete {name}')]")
+    ana.see("//p[contains(., 'broken.pdf') and contains(., 'failed:')]")
+    ana.press("Index mate.md again")
+    ana.read("is being indexed again")
+    ana.press("Delete mate.md")
+    ana.read("was deleted")
+    sources = {each["source_uri"] for each in ana.api(server, "/v1/collections/drinks/documents")}
+    assert "upload:ana/mate.md" not in sources and "upload:ana/oolong.pdf" in sources
+
+    ana.choose("Share")
+    ana.choose("Shared with some")
+    ana.write("May read", "bob")
+    ana.press("Save")
+    ana.read("The rights are saved.")
+    access = ana.api(server, "/v1/collections/drinks/access")
+    assert (access["visibility"], access["readers"]) == ("shared", ["bob"])
+
+    ana.choose("Delete")
+    ana.write("Type the name drinks to confirm", "drinks")
+    ana.press("Delete for good")
+    ana.read("was deleted")
+    names = {each["collection"] for each in ana.api(server, "/v1/access")}
+    assert "drinks" not in names
+
+
+def test_a_page_of_a_pdf_is_shown_as_a_picture(ana, server, tmp_path):
+    with server.app.collection("scrolls") as collection:
+        digest, _ = server.app.services.spool.put(
+            io.BytesIO(content := make_pdf([[(72, 700, 12, OOLONG)]])), max_bytes=1 << 20
+        )
+        assert digest
+        collection.ingest((Source("upload:ana/oolong.pdf", "application/pdf"), content))
+    ana.go("/")
+    ana.see("//textarea")
+    ana.pick("Knowledge base", "scrolls")
+    ana.ask("At how many degrees is oolong brewed?")
+    ana.press("Open source 1")
+    ana.see("//*[@role='dialog']//img[contains(@alt, 'with the passage marked in yellow')]")
+    assert OOLONG in ana.see("//mark").text
+
+
+def test_the_queue_of_questions_answers_while_the_page_is_open(ana):
+    ana.go_to("Questions")
+    ana.unfold("Put a question into the queue")
+    ana.write("Question", QUESTION)
+    ana.press("Ask")
+    ana.read("Your question is in the queue.")
+    ana.read(FIRST)
+    assert "answered" in ana.page()
+
+
+def test_an_evaluation_has_a_plot_and_its_figures_in_words(ana, tmp_path):
+    file = tmp_path / "questions.jsonl"
+    file.write_text(
+        '{"question": "How hot is green tea?", "must": [["80"]]}\n'
+        '{"question": "Who won the cup?", "refuse": true}\n'
+    )
+    ana.go_to("Evaluation")
+    ana.pick("Knowledge base", "tea")
+    ana.upload(file)
+    ana.press("Run the evaluation")
+    ana.see("//canvas | //*[contains(@class, 'marks')]")
+    assert "100% (1/1)" in ana.see("//table").text
+
+
+@pytest.mark.parametrize(("language", "name"), [("es", "Español"), ("zh", "中文")])
+def test_every_page_is_translated(ana, language, name):
+    ana.pick("Language", name)
+    own = {row[language] for row in table().values()}
+    english = {row["en"] for row in table().values()} - own
+    for key in ("nav.knowledge", "nav.questions", "nav.evaluation", "nav.help", "nav.chat"):
+        ana.go_to(table()[key][language])
+        ana.settle()
+        shown = set(ana.page().splitlines())
+        assert shown & english == set()
+        assert shown & own
+        html = ana.browser.driver.find_element("tag name", "html")
+        assert html.get_attribute("lang") == language
+    ana.pick(table()["app.language"][language], "English")
+    ana.read("Knowledge bases")
+
+
+def test_a_sign_in_that_does_not_hold_any_more_is_words(ana, server):
+    ana.browser.driver.delete_cookie("kvasir_ui_session")
+    ana.browser.driver.add_cookie({"name": "kvasir_ui_session", "value": "x.y.z"})
+    ana.go("/knowledge")
+    ana.read("Your sign-in has expired.")
+    link = ana.see("//main//a[contains(., 'Sign in')]").get_attribute("href")
+    assert link.endswith("/sign-in")
+    ana.browser.driver.delete_all_cookies()
