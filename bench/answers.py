@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
 from itertools import islice
 from typing import Any
 
@@ -75,7 +76,9 @@ def _summary(seconds: Sequence[float]) -> dict[str, float]:
 
 def measure_text(chunks: int, answers: int) -> dict[str, Any]:
     """Return the figures of a collection of prose."""
-    settings = load_settings(prepare(chunks))
+    with redirect_stdout(sys.stderr):
+        file = prepare(chunks)
+    settings = load_settings(file)
     with App(settings) as app, app.collection() as collection:
         questions = list(islice(Prose(app.embedder.name).questions(chunks), answers + WARM_UP))
         started = time.perf_counter()
@@ -140,7 +143,7 @@ def main() -> None:
         measure_text(given.chunks, given.answers),
         measure_table(given.rows, given.answers),
     ]
-    print(json.dumps(figures) if given.json else render(figures), file=sys.stdout)
+    print(json.dumps(figures) if given.json else render(figures))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.components.generators.question_kinds import (
     QuestionKind,
+    announces_a_number,
     holds_what_is_asked,
     is_definition,
     parts_of,
@@ -86,6 +87,14 @@ def test_the_kind_of_a_question_is_seen_in_its_words(question, kind):
 )
 def test_several_questions_in_one_are_told_apart(question, count):
     assert len(parts_of(question)) == count
+
+
+def test_a_short_sentence_may_say_how_many_things_there_are():
+    assert announces_a_number("Mail has three parts.")
+    assert announces_a_number("e-mail 系统共有三个主要的组成功能。")
+    assert announces_a_number("There are 3 of them.")
+    assert not announces_a_number("My bike is a Brompton M6L.")
+    assert not announces_a_number("It was sold in 1998.")
 
 
 def test_several_questions_in_one_are_all_answered():

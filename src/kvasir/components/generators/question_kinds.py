@@ -103,7 +103,7 @@ _SPELLED = (
     r"[两二三四五六七八九十百千万]"
 )
 _AMOUNT = re.compile(rf"\d|{_SPELLED}", re.IGNORECASE)
-_COUNT = re.compile(rf"(?<![\d.,])[2-9](?![\d.,])|{_SPELLED}", re.IGNORECASE)
+_COUNT = re.compile(rf"(?<![A-Za-z\d.,-])[2-9](?![A-Za-z\d.,-])|{_SPELLED}", re.IGNORECASE)
 LONGEST_ANNOUNCEMENT = 20
 """Most words of a sentence that says how many things the following ones name."""
 _NAME = re.compile(r"(?<![.!?:|\-*] )(?<!^)\b[A-ZÁÉÍÓÚÄÖÜÑ][^\W\d_A-Z]+\b|[\u4e00-\u9fff]")
