@@ -19,7 +19,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from functools import cache
 from typing import Protocol
 
-from kvasir.answering.cross_language import compares_languages
+from kvasir.answering.cross_language import LanguageLevels, compares_languages
 from kvasir.answering.query_parts import query_parts
 from kvasir.answering.query_syntax import QuerySyntax, parse_query
 from kvasir.answering.ranking import (
@@ -35,7 +35,7 @@ from kvasir.answering.reference_pairs import REFERENCE_PAIRS
 from kvasir.answering.unrelated import measure_unrelated
 from kvasir.core.deadline import run_within_deadline
 from kvasir.core.errors import RequestError, SettingsError
-from kvasir.core.filters import Comparison, Filter
+from kvasir.core.filters import Comparison, Filter, all_of
 from kvasir.core.protocols import (
     BackgroundEmbedder,
     Candidate,
@@ -70,7 +70,7 @@ UNCERTAIN_LANGUAGE = 0.35
 UNKNOWN_LANGUAGE = 0.2
 """Dense share where it was not."""
 OTHER_LANGUAGE = 0.9
-"""Dense share where no document is in the question's language, and the model compares the two.
+"""Dense share where documents are in other languages, and the model compares them with a question.
 
 Words that a question shares with texts in another language are names, or there by chance.
 """
@@ -139,6 +139,7 @@ class Retriever:
         )
         self._shares: dict[str, float] = {}
         self._noise = cache(self._measure_noise)
+        self._levels = LanguageLevels(self.store)
 
     def retrieve(self, request: SearchRequest) -> list[Hit]:
         """Return the hits for one request; see ``retrieve_many``."""
@@ -264,10 +265,44 @@ class Retriever:
         spoken = [language for each, language in zip(parts, languages, strict=True) for _ in each]
         pending = self._start_embedding(texts)
         found = iter(self._hybrid.search_hybrid(pending, texts, spoken, depth, filters))
-        return [
-            rank(_pooled(found, len(each)), threshold, self._share(language), self._noise())
-            for each, language in zip(parts, languages, strict=True)
-        ]
+        ranked = []
+        for each, language in zip(parts, languages, strict=True):
+            candidates, shifts = _pooled(found, len(each)), dict[str, float]()
+            share = self._share(language)
+            if others := self._others(language):
+                share = OTHER_LANGUAGE
+                for text in each:
+                    more, shifted = self._across(text, language, others, depth, filters)
+                    candidates += more
+                    shifts |= shifted
+            ranked.append(rank(candidates, threshold, share, self._noise(), shifts))
+        return ranked
+
+    def _others(self, language: str) -> list[str]:
+        """Return the languages, beside that of the question, that the model compares with it.
+
+        Empty where no document is in the question's language: then all are searched alike.
+        """
+        held = self._held()
+        if self.alpha is not None or len(self.embedder.languages) == 1 or language not in held:
+            return []
+        others = [code for code in held if code != language]
+        return [code for code in others if compares_languages(self.embedder, language, code)]
+
+    def _across(
+        self, text: str, asked: str, others: Sequence[str], depth: int, filters: Filter | None
+    ) -> tuple[list[Candidate], dict[str, float]]:
+        """Return the nearest chunks in other languages, and what is added to their scores."""
+        vectors = self.embedder.embed_queries([text])
+        found: list[Candidate] = []
+        shifts: dict[str, float] = {}
+        for other in others:
+            condition = all_of(filters, Comparison("language", "==", other))
+            (near,) = self.store.search(vectors, depth, condition)
+            shift = self._levels.shift(vectors[0], asked, other)
+            found += near
+            shifts |= dict.fromkeys((each.chunk_id for each in near), shift)
+        return found, shifts
 
     def _read(self, rows: Iterable[list[str]]) -> dict[str, Chunk]:
         """Return the chunks of several lists of ids, by id."""
