@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from kvasir.answering.cross_language import compares_languages
+from kvasir.answering.dense_share import OTHER_LANGUAGE, UNCERTAIN_LANGUAGE
 from kvasir.answering.reference_pairs import REFERENCE_PAIRS
-from kvasir.answering.retrieval import OTHER_LANGUAGE, UNCERTAIN_LANGUAGE, Retriever
+from kvasir.answering.retrieval import Retriever
 from kvasir.core.types import SearchRequest
 from kvasir.testing.fakes import FakeAnalyzer, FakeEmbedder, MemoryStore
 from kvasir.testing.store_cases import make_chunk
@@ -97,3 +98,37 @@ def test_a_model_of_one_language_needs_no_detection_of_others(store, monkeypatch
     )
     retrieve(store, embedder, ["en"])
     assert asked == [("en",)]
+
+
+class BiasedEmbedder(TranslatingEmbedder):
+    """Puts texts of one language nearer to each other than texts on one subject."""
+
+    def __init__(self):
+        super().__init__(["en", "es"])
+        self.fingerprint = "biased"
+
+    def embed_queries(self, texts):
+        vectors = super().embed_queries(texts)
+        english = {text for pair in REFERENCE_PAIRS["en"] for text in pair}
+        for row, text in zip(vectors, texts, strict=True):
+            row[50 if text in english else 51] += 1.5
+            row /= np.linalg.norm(row)
+        return vectors
+
+
+def test_in_a_mixed_collection_passages_are_compared_with_others_in_their_language():
+    embedder, store = BiasedEmbedder(), MemoryStore()
+    chunks = [
+        make_chunk(100 * place + number, passage, {"language": code})
+        for place, code in enumerate(("en", "es"))
+        for number, (_, passage) in enumerate(REFERENCE_PAIRS[code])
+        if (code, number) != ("es", 0)
+    ]
+    store.upsert(chunks, embedder.embed_documents([chunk.text for chunk in chunks]))
+    asked = SearchRequest(QUESTION, 3)
+    hits = Retriever(embedder, store, languages=["en", "es"]).retrieve(asked)
+    assert hits[0].chunk.text == PASSAGE
+    cosine = float(embedder.embed_queries([QUESTION])[0] @ embedder.embed_queries([PASSAGE])[0])
+    assert hits[0].dense_score == pytest.approx((1 + cosine) / 2, abs=1e-5)
+    plain = Retriever(embedder, store, languages=["en", "es"], alpha=1.0).retrieve(asked)
+    assert plain[0].chunk.metadata["language"] == "es"

@@ -4,9 +4,11 @@ import random
 import string
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from kvasir.answering.evidence import ALL_FEATURES
+from kvasir.answering.reference_pairs import REFERENCE_PAIRS
 from kvasir.answering.retrieval import Retriever
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.core import explanation_words as words
@@ -65,6 +67,23 @@ class Backwards:
         return rated[:top_k]
 
 
+class ComparesLanguages(FakeEmbedder):
+    """Finds the passages of the shipped reference pairs in both languages of the texts."""
+
+    def __init__(self):
+        super().__init__(512, languages=())
+        self.fingerprint = "compares languages"
+
+    def embed_queries(self, texts):
+        vectors = super().embed_queries(texts)
+        for row, text in zip(vectors, texts, strict=True):
+            for code in ("en", "es"):
+                for number, pair in enumerate(REFERENCE_PAIRS[code]):
+                    if text in pair:
+                        row[:] = np.eye(len(row), dtype=np.float32)[number]
+        return vectors
+
+
 @pytest.fixture(scope="module")
 def embedder():
     return FakeEmbedder(dimension=512)
@@ -86,7 +105,8 @@ def make_chunk(text, number):
 
 
 @pytest.fixture(
-    scope="module", params=["hybrid", "vectors alone", "reranked", "keywords", "few candidates"]
+    scope="module",
+    params=["hybrid", "vectors alone", "reranked", "keywords", "few candidates", "across"],
 )
 def retriever(request, embedder, store):
     languages = ["en", "es"]
@@ -96,6 +116,7 @@ def retriever(request, embedder, store):
         "reranked": lambda: Retriever(embedder, store, Backwards(), rerank_candidates=4),
         "keywords": lambda: Retriever(embedder, store, alpha=0.0),
         "few candidates": lambda: Retriever(embedder, store, candidates=3),
+        "across": lambda: Retriever(ComparesLanguages(), store, languages=languages),
     }[request.param]()
 
 
@@ -109,6 +130,16 @@ def score_of(part, search):
     if part.reranked is not None:
         return part.reranked
     return score if search.unread_factor is None else score * search.unread_factor
+
+
+def test_a_passage_in_another_language_says_by_how_much_its_score_was_shifted(store):
+    retriever = Retriever(ComparesLanguages(), store, languages=["en", "es"])
+    search = check(retriever, SearchRequest("Where was the wolf seen again?", 12)).explanation
+    (spanish,) = [part for part in search.hits if part.shift]
+    assert search.weighting is Weighting.COMPARED
+    dense = (1.0 + spanish.cosine) / 2.0 + spanish.shift
+    scaled = 1.0 - (search.best_dense - dense) / search.dense_range
+    assert spanish.scaled_dense == pytest.approx(scaled)
 
 
 def check(retriever, request):

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from kvasir.answering.ranking import fuse
-from kvasir.answering.retrieval import (
+from kvasir.answering.dense_share import (
     KNOWN_LANGUAGE,
     UNCERTAIN_LANGUAGE,
     UNKNOWN_LANGUAGE,
     dense_share,
 )
+from kvasir.answering.ranking import fuse
 
 
 class Model:

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir.answering.cosine_scale import cosine_scale
+from kvasir.answering.dense_share import KNOWN_LANGUAGE, dense_share
 from kvasir.answering.reference_pairs import REFERENCE_PAIRS
-from kvasir.answering.retrieval import KNOWN_LANGUAGE, dense_share
 from kvasir.core.protocols import Embedder, TextAnalyzer
 from kvasir.core.scoring import inverse_document_frequency
 from kvasir.core.types import Hit

@@ -43,6 +43,7 @@ class SearchTrace:
         depth: Candidates that each leg was asked for.
         rows: The candidates of each part.
         language, language_set, languages, weighting, share, noise: As of ``SearchExplanation``.
+        shifts: What is added to the dense scores of chunks in other languages, by id.
         ranked: Fused scores of the candidates that reach the threshold, best first.
         chunks: Those that were read, by id.
         found: The hits before the reranker.
@@ -62,6 +63,7 @@ class SearchTrace:
     weighting: Weighting = Weighting.VECTORS_ALONE
     share: float = 1.0
     noise: float = 0.0
+    shifts: Mapping[str, float] = field(default_factory=dict)
     ranked: Sequence[Scored] = ()
     chunks: dict[str, Chunk] = field(default_factory=dict)
     found: Sequence[Hit] = ()
@@ -75,9 +77,13 @@ class SearchTrace:
         found = [candidate for row in self.rows for candidate in row]
         if self.weighting is Weighting.VECTORS_ALONE or not found:
             return Fusion(1.0, 1.0, 1.0, 0.0)
-        dense = np.array([candidate.dense_score for candidate in found])
+        dense = np.array([self.shifted(candidate) for candidate in found])
         lexical = np.array([candidate.lexical_score or 0.0 for candidate in found])
         return Fusion.of(dense, lexical, self.share, self.noise)
+
+    def shifted(self, candidate: Candidate) -> float:
+        """Return the dense score that is compared with those of other languages."""
+        return candidate.dense_score + self.shifts.get(candidate.chunk_id, 0.0)
 
 
 FetchChunks = Callable[[Sequence[str]], Iterable[Chunk]]
@@ -111,8 +117,8 @@ def explain_search(
         candidates=len(ids),
         dense_candidates=len({each.chunk_id for row in trace.rows for each in _best(row, trace)}),
         lexical_candidates=len({c.chunk_id for c in found if c.lexical_score is not None}),
-        best_dense=max((each.dense_score for each in found), default=0.0),
-        worst_dense=min((each.dense_score for each in found), default=0.0),
+        best_dense=max(map(trace.shifted, found), default=0.0),
+        worst_dense=min(map(trace.shifted, found), default=0.0),
         dense_range=fusion.dense_range,
         noise=trace.noise,
         best_lexical=fusion.best_lexical,
@@ -156,13 +162,15 @@ def _explain_hits(
         score, candidate = scored[chunk.id]
         part = parts[id(candidate)]
         similar, shared = (
-            np.array([value]) for value in (candidate.dense_score, candidate.lexical_score or 0.0)
+            np.array([value])
+            for value in (trace.shifted(candidate), candidate.lexical_score or 0.0)
         )
         is_read = trace.unread_factor is not None and ordered[chunk.id] < trace.read
         yield HitExplanation(
             chunk_id=chunk.id,
             part=part,
             cosine=2.0 * candidate.dense_score - 1.0,
+            shift=trace.shifts.get(chunk.id, 0.0),
             dense_rank=dense[part].get(chunk.id),
             scaled_dense=float(fusion.scaled_dense(similar)[0]),
             lexical_rank=lexical[part].get(chunk.id),

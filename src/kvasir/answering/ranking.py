@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Self
 
 import numpy as np
@@ -34,14 +35,18 @@ def rank(
     threshold: float,
     alpha: float = 1.0,
     noise: float = 0.0,
+    shifts: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Scored]:
     """Return the candidates of one query that reach a ``dense_score``, best first, each once.
 
-    With an alpha of 1 the score is the ``dense_score`` itself.
+    With an alpha of 1 the score is the ``dense_score`` itself. ``shifts``, by chunk id, are added
+    to the dense scores that are compared, not to those of the candidates.
     """
     # By id, for a stable order of equal scores; a chunk without BM25 scores as one with 0.
     candidates = sorted(candidates, key=lambda each: (each.chunk_id, -each.dense_score))
-    scores = np.array([candidate.dense_score for candidate in candidates])
+    scores = np.array(
+        [candidate.dense_score + shifts.get(candidate.chunk_id, 0.0) for candidate in candidates]
+    )
     if alpha != 1.0:
         lexical = np.array([candidate.lexical_score or 0.0 for candidate in candidates])
         scores = fuse(scores, lexical, alpha, noise)

@@ -19,7 +19,13 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import Protocol
 
 from kvasir.answering.cosine_scale import cosine_scale
-from kvasir.answering.cross_language import compares_languages
+from kvasir.answering.cross_language import LanguageLevels, compares_languages
+from kvasir.answering.dense_share import (
+    OTHER_LANGUAGE,
+    dense_share,
+    is_listed,
+    weighting,
+)
 from kvasir.answering.explaining import SearchTrace, explain_search
 from kvasir.answering.query_parts import query_parts
 from kvasir.answering.query_syntax import QuerySyntax, parse_query
@@ -36,7 +42,7 @@ from kvasir.answering.reference_pairs import REFERENCE_PAIRS
 from kvasir.core.deadline import run_within_deadline
 from kvasir.core.errors import RequestError, SettingsError
 from kvasir.core.explanations import Weighting
-from kvasir.core.filters import Comparison, Filter
+from kvasir.core.filters import Comparison, Filter, all_of
 from kvasir.core.protocols import (
     BackgroundEmbedder,
     Candidate,
@@ -64,30 +70,8 @@ MOST_HITS = 10_000
 _SAMPLE = 32
 """Chunks on which the tokenizer is measured, once per language."""
 
-KNOWN_LANGUAGE = 0.5
-"""Dense share where the embedding model was trained for the language."""
-UNCERTAIN_LANGUAGE = 0.35
-"""Dense share where that is unknown: costs little in either case."""
-UNKNOWN_LANGUAGE = 0.2
-"""Dense share where it was not."""
-OTHER_LANGUAGE = 0.9
-"""Dense share where no document is in the question's language, and the model compares the two.
-
-Words that a question shares with texts in another language are names, or there by chance.
-"""
-
-FLUENT_BYTES_PER_TOKEN = 4.0
-"""Fewest UTF-8 bytes per token of a tokenizer that was made for a language.
-
-Bytes make scripts comparable: all-MiniLM-L6-v2, an English model, has 4.9 in English, 3.2 in
-Spanish, 3.4 in Vietnamese and 3.0 in Chinese.
-"""
-
 SPREAD_DEVIATIONS = 4.0
 """Deviations of the cosines of unrelated texts that hold nearly all of them: mean +- 2."""
-
-_ANY = {"mul", "multilingual"}
-"""Entries of a model's language list that name no single language."""
 
 Languages = Collection[str] | Callable[[], Collection[str]]
 
@@ -142,6 +126,7 @@ class Retriever:
             else self.embedder.embed_queries
         )
         self._shares: dict[str, float] = {}
+        self._levels = LanguageLevels(self.store)
 
     def retrieve(self, request: SearchRequest) -> list[Hit]:
         """Return the hits for one request; see ``retrieve_many``."""
@@ -304,23 +289,68 @@ class Retriever:
         languages = self._detect(queries)
         spoken = [language for each, language in zip(parts, languages, strict=True) for _ in each]
         pending = self._start_embedding(texts)
-        rows = self._hybrid.search_hybrid(pending, texts, spoken, depth, filters)
-        if trace is not None:
-            self._note_legs(trace, rows, languages[0])
-        found = iter(rows)
-        return [
-            rank(_pooled(found, len(each)), threshold, self._share(language), self._noise(language))
-            for each, language in zip(parts, languages, strict=True)
-        ]
+        found = self._hybrid.search_hybrid(pending, texts, spoken, depth, filters)
+        rows = [list(row) for row in found]
+        ranked, first = [], 0
+        for each, language in zip(parts, languages, strict=True):
+            own = rows[first : first + len(each)]
+            first += len(each)
+            share, shifts = self._share(language), dict[str, float]()
+            if others := self._others(language):
+                share = OTHER_LANGUAGE
+                for text, row in zip(each, own, strict=True):
+                    shifts |= self._add_across(row, text, language, others, depth, filters)
+            if trace is not None:
+                self._note_legs(trace, own, language, share, shifts)
+            candidates = [candidate for row in own for candidate in row]
+            ranked.append(rank(candidates, threshold, share, self._noise(language), shifts))
+        return ranked
 
-    def _note_legs(self, trace: SearchTrace, rows: list[list[Candidate]], language: str) -> None:
+    def _others(self, language: str) -> list[str]:
+        """Return the languages, beside that of the question, that the model compares with it.
+
+        Empty where no document is in the question's language: then all are searched alike.
+        """
+        held = self._held_languages()
+        if self.alpha is not None or len(self.embedder.languages) == 1 or language not in held:
+            return []
+        others = [code for code in held if code != language]
+        return [code for code in others if compares_languages(self.embedder, language, code)]
+
+    def _add_across(
+        self,
+        row: list[Candidate],
+        text: str,
+        asked: str,
+        others: Sequence[str],
+        depth: int,
+        filters: Filter | None,
+    ) -> dict[str, float]:
+        """Add the nearest chunks in other languages; return what is added to their scores."""
+        vectors = self.embedder.embed_queries([text])
+        known = {candidate.chunk_id for candidate in row}
+        shifts: dict[str, float] = {}
+        for other in others:
+            condition = all_of(filters, Comparison("language", "==", other))
+            (near,) = self.store.search(vectors, depth, condition)
+            shift = self._levels.shift(vectors[0], asked, other)
+            row += [each for each in near if each.chunk_id not in known]
+            shifts |= dict.fromkeys((each.chunk_id for each in near), shift)
+        return shifts
+
+    def _note_legs(
+        self,
+        trace: SearchTrace,
+        rows: list[list[Candidate]],
+        language: str,
+        share: float,
+        shifts: dict[str, float],
+    ) -> None:
         trace.rows, trace.language, trace.languages = rows, language, self._held_languages()
         trace.language_set = self.language is not None
-        trace.share, trace.noise = self._share(language), self._noise(language)
+        trace.share, trace.noise, trace.shifts = share, self._noise(language), shifts
         trace.weighting = (
-            weighting(self.embedder, language, trace.share)
-            if self.alpha is None
-            else Weighting.SETTING
+            weighting(self.embedder, language, share) if self.alpha is None else Weighting.SETTING
         )
 
     def _read(self, rows: Iterable[list[str]]) -> dict[str, Chunk]:
@@ -351,7 +381,7 @@ class Retriever:
         if language not in self._shares:
             # The sample is read only if ``dense_share`` uses it.
             has_counter = isinstance(self.embedder, TokenCounter)
-            measured = has_counter and not _is_listed(self.embedder, language)
+            measured = has_counter and not is_listed(self.embedder, language)
             sample = self._sample(language) if measured else []
             share = dense_share(self.embedder, language, sample)
             if measured and not sample:
@@ -377,38 +407,3 @@ def _pooled(found: Iterator[list[Candidate]], parts: int) -> list[Candidate]:
 
 def _ids(ranked: Sequence[Scored]) -> list[str]:
     return [candidate.chunk_id for _, candidate in ranked]
-
-
-def dense_share(embedder: Embedder, language: str, sample: Sequence[str]) -> float:
-    """Return the dense share for an embedder and the language of a question (ISO 639-1, ``und``).
-
-    The model's own list of languages decides. Without one, few tokens for the sample, texts of the
-    collection in that language, show that the tokenizer was made for it. Many tokens show nothing
-    (some good Chinese models tokenize by character), so the lowest share needs the list.
-    """
-    if _is_listed(embedder, language):
-        return KNOWN_LANGUAGE if language in embedder.languages else UNKNOWN_LANGUAGE
-    if isinstance(embedder, TokenCounter) and _is_fluent(embedder, sample):
-        return KNOWN_LANGUAGE
-    return UNCERTAIN_LANGUAGE
-
-
-def weighting(embedder: Embedder, language: str, share: float) -> Weighting:
-    """Return why the dense leg has a share."""
-    if share == OTHER_LANGUAGE:
-        return Weighting.COMPARED
-    if _is_listed(embedder, language):
-        is_known = language in embedder.languages
-        return Weighting.LISTED if is_known else Weighting.NOT_LISTED
-    return Weighting.TOKENIZER if share == KNOWN_LANGUAGE else Weighting.UNKNOWN
-
-
-def _is_listed(embedder: Embedder, language: str) -> bool:
-    """Return True if the model's list of languages decides for a language."""
-    listed = embedder.languages
-    return language not in ("", UNKNOWN) and bool(listed) and not _ANY.intersection(listed)
-
-
-def _is_fluent(counter: TokenCounter, sample: Sequence[str]) -> bool:
-    size = sum(len(text.encode()) for text in sample)
-    return size > 0 and size >= FLUENT_BYTES_PER_TOKEN * sum(counter.count_tokens(sample))

@@ -211,14 +211,13 @@ _SAYINGS: Mapping[str, tuple[str, str, str, str]] = {
         "按设置，意义占 {share:.0%}，词语占 {rest:.0%}",
     ),
     "compared": (
-        "No document is in this language, and the embedding model finds passages in others: "
-        "meaning counts {share:.0%}, words {rest:.0%}",
-        "Ningún documento está en este idioma, y el modelo de vectores encuentra pasajes en otros: "
-        "el significado cuenta {share:.0%}, las palabras {rest:.0%}",
-        "Không có tài liệu nào bằng ngôn ngữ này, và mô hình nhúng tìm được đoạn bằng ngôn ngữ "
-        "khác: nghĩa tính {share:.0%}, từ tính {rest:.0%}",
-        "没有使用这种语言的文档，而嵌入模型能找到其他语言的段落：意义占 {share:.0%}，"
-        "词语占 {rest:.0%}",
+        "The embedding model finds passages in other languages than the question's: meaning counts "
+        "{share:.0%}, words {rest:.0%}",
+        "El modelo de vectores encuentra pasajes en otros idiomas que el de la pregunta: el "
+        "significado cuenta {share:.0%}, las palabras {rest:.0%}",
+        "Mô hình nhúng tìm được đoạn bằng ngôn ngữ khác với câu hỏi: nghĩa tính {share:.0%}, từ "
+        "tính {rest:.0%}",
+        "嵌入模型能找到与问题语言不同的段落：意义占 {share:.0%}，词语占 {rest:.0%}",
     ),
     "vectors alone": (
         "Meaning alone was compared; a score is (1 + cosine) / 2",

@@ -24,7 +24,7 @@ class Weighting(StrEnum):
     NOT_LISTED = "not listed"  # The list does not have it.
     TOKENIZER = "tokenizer"  # There is no list; the model's tokenizer was made for the language.
     UNKNOWN = "unknown"  # Neither a list nor the tokenizer shows it.
-    COMPARED = "compared"  # No document is in it, and the model finds those in other languages.
+    COMPARED = "compared"  # The model finds passages in other languages than the question's.
     SETTING = "setting"  # The settings give the share.
     VECTORS_ALONE = "vectors alone"  # Keywords were not searched.
 
@@ -57,6 +57,7 @@ class HitExplanation:
     chunk_id: str
     part: int  # Index of the part of the question that found it, in ``SearchExplanation.parts``.
     cosine: float  # Of the question and the passage, -1..1.
+    shift: float  # Added to the dense score: it is in another language than the question.
     dense_rank: int | None  # Rank in the dense leg, from 1; None if it is not among its best.
     scaled_dense: float  # The dense score, scaled over the candidates.
     lexical_rank: int | None  # Rank in the keyword leg, as of ``dense_rank``.
@@ -119,7 +120,7 @@ class SearchExplanation:
     candidates: int = 0  # Passages that either leg found.
     dense_candidates: int = 0
     lexical_candidates: int = 0
-    best_dense: float = 0.0  # Highest ``dense_score`` of the candidates.
+    best_dense: float = 0.0  # Highest dense score of the candidates, shifted.
     worst_dense: float = 0.0  # Lowest one.
     # ``scaled_dense`` is 1 - (best_dense - dense score) / dense_range; without a keyword search the
     # dense score itself.
