@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -231,6 +232,29 @@ def test_a_flood_beyond_the_limit_hears_busy(make_broker, make_client, opened):
     opened.enter_context(Worker(broker.back_end[0], echo_services(4), heartbeat=HEARTBEAT))
     assert [calls[value].result()["value"] for value in accepted] == accepted
     assert client.statistics()["held_bytes"] == 0
+
+
+def test_a_flood_does_not_fill_the_memory_of_the_broker(make_client, opened, tmp_path):
+    ends = [f"ipc://{tmp_path}/private/{name}" for name in ("front", "back")]
+    broker = opened.enter_context(peer("broker", *ends, HEARTBEAT, 100))
+    client = make_client(ends[0])
+    text = "x" * 50_000
+
+    calls = []
+
+    def flood(count):
+        calls.extend(client.start("echo", "double", {"text": text}) for _ in range(count))
+        wait_for(lambda: sum(not call.is_done for call in calls) == 100)
+
+    flood(300)
+    before = resident_megabytes(broker.process.pid)
+    flood(3000)  # 150 MB
+    assert resident_megabytes(broker.process.pid) - before < 50
+
+
+def resident_megabytes(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 def test_five_thousand_requests_are_in_flight_over_one_connection(client, make_worker):

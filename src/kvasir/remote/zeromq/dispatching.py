@@ -186,7 +186,7 @@ class Dispatcher:
                 key,
                 min(left, wire.MOST_MILLISECONDS),
                 0,
-                name.encode(),
+                service.encoded,
             )
             if not self._to_worker((worker.identity, envelope, *request.body)):
                 # This one was not sent, so that any request may wait for the next worker.
