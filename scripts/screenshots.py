@@ -67,6 +67,9 @@ class Pictures:
             person.press("New chat")
         person.ask(QUESTION)
         person.see("//button[contains(., 'Open source')]")
+        person.settle()
+        top = "document.querySelector('[data-testid=stMain]').scrollTo(0, 0)"
+        person.browser.driver.execute_script(top)
         self.take(name)
 
     def of_source(self, name: str) -> None:

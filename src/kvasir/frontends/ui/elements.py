@@ -44,7 +44,7 @@ def link(label: str, address: str) -> None:
 def empty_state(icon: str, title: str, more: str) -> None:
     """Show what to do where there is nothing yet; ``icon`` as of Streamlit."""
     with st.container(border=True, horizontal_alignment="center"):
-        st.markdown(f"## {icon} {title}", text_alignment="center")
+        st.markdown(f"### {icon} {title}", text_alignment="center")
         st.markdown(more, text_alignment="center")
 
 
