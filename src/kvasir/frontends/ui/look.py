@@ -31,7 +31,7 @@ border-radius:.2rem}
 [data-testid="stMainBlockContainer"] h1{font-size:1.9rem}
 [data-testid="stBottomBlockContainer"]{max-width:52rem}
 [data-testid="stMarkdownContainer"] blockquote{margin:0 0 .5rem;color:inherit}
-[data-testid="stCaptionContainer"],[data-testid="stCaptionContainer"] *{color:inherit}
+[data-testid="stCaptionContainer"]{opacity:.85}
 [data-testid="stMainBlockContainer"] h3{font-size:1.25rem}
 [data-testid="stFileUploaderDropzoneInstructions"],[data-testid="InputInstructions"]{display:none}
 button[kind="primary"],button[kind="primaryFormSubmit"]{background:#1f5fa8;border-color:#1f5fa8;
