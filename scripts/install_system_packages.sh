@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs what the tests need from Debian, and checks that the services answer.
+# Installs what the tests need from Debian and npm, and checks that the services answer.
 #
 # Does nothing where everything is there. Starts no service: the machine does. Each service is
 # looked for at its standard port on 127.0.0.1: PostgreSQL with the user postgres (trust), MariaDB
 # with root and no password, Redis and RabbitMQ.
 set -euo pipefail
 
-PACKAGES=(postgresql mariadb-server redis-server rabbitmq-server chromium chromium-driver
+PACKAGES=(postgresql mariadb-server redis-server rabbitmq-server chromium chromium-driver npm
   libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui
   libgomp1 fonts-dejavu-core fonts-liberation fonts-wqy-zenhei fonts-arphic-uming fonts-arphic-ukai)
 
@@ -22,6 +22,15 @@ if [ ${#missing[@]} -gt 0 ]; then
   "${as_root[@]}" apt-get update -q
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get install -q -y --no-install-recommends "${missing[@]}"
+fi
+
+# The engine that looks for faults of pages for people with disabilities.
+AXE=4.14.1
+axe_folder="${XDG_CACHE_HOME:-$HOME/.cache}/kvasir-tests/axe-core-$AXE"
+if [ ! -f "$axe_folder/axe.min.js" ]; then
+  mkdir -p "$axe_folder"
+  (cd "$axe_folder" && npm pack --silent "axe-core@$AXE" > /dev/null &&
+    tar -xzf "axe-core-$AXE.tgz" --strip-components 1 package/axe.min.js && rm "axe-core-$AXE.tgz")
 fi
 
 postgresql() { psql -w -h 127.0.0.1 -p 5432 -U postgres -c 'select 1'; }

@@ -25,9 +25,10 @@ from web_client import Person, WebClientProcess  # noqa: E402
 from kvasir.core.services.accounts import Role  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
-DOCUMENTS = ("documents.md", "questions.md", "service.md", "stores.md")
+DOCUMENTS = ("documents.md", "questions.md")
 QUESTION = "What happens to a file that needs a password?"
-WIDE, PHONE = (1200, 900), (390, 844)
+WIDE, HIGH, PHONE = (1200, 900), (1200, 1360), (390, 844)
+"""Sizes of the window; in the high one a whole answer has room."""
 PASSWORD = "correct horse"
 
 
@@ -109,7 +110,9 @@ def main() -> None:
         if chosen.all:
             take_all(pictures, person)
         else:
+            pictures.look(HIGH, "light")
             pictures.of_answer("ask")
+            pictures.look(WIDE, "light")
             pictures.of_source("source")
 
 

@@ -2,9 +2,10 @@
 
 import io
 
+import axe
 import pytest
 from account_client import NO_LIMITS, PASSWORD
-from chromium import chromium
+from chromium import chromium, keyboard
 from live_server import TEA, live_server
 from pdf_files import make_pdf
 from slow_generator import SentenceGenerator
@@ -244,6 +245,41 @@ def test_every_page_is_translated(ana, language, name):
         assert html.get_attribute("lang") == language
     ana.pick(table()["app.language"][language], "English")
     ana.read("Knowledge bases")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_page_has_a_serious_fault_for_people_with_disabilities(ana, theme):
+    driver = ana.browser.driver
+    features = [{"name": "prefers-color-scheme", "value": theme}]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    ana.go("/")
+    ana.ask(QUESTION)
+    ana.press("Open source 1")
+    ana.see("//mark")
+    found = {"a source": axe.faults(driver)}
+    for path in ("/", "/knowledge", "/questions", "/evaluation", "/help", "/sign-in"):
+        ana.go(path)
+        ana.see("//h1")
+        if path != "/sign-in":
+            ana.settle()
+        found[path] = axe.faults(driver)
+    assert {path: each for path, each in found.items() if each} == {}
+
+
+def test_a_question_is_asked_and_its_source_opened_by_keyboard_alone(ana):
+    keys = keyboard.Keys
+    ana.press("New chat")
+    ana.settle()
+    active = ana.tab_to(lambda element: element.tag_name == "textarea")
+    active.send_keys(QUESTION, keys.ENTER)
+    ana.see("//button[contains(., 'Open source 1')]")
+    ana.settle()
+    ana.tab_to(
+        lambda element: element.tag_name == "button" and "Open source 1" in element.text
+    ).send_keys(keys.ENTER)
+    assert "80 degrees" in ana.see("//mark").text
+    ana.browser.driver.switch_to.active_element.send_keys(keys.ESCAPE)
+    ana.gone("//*[@role='dialog']")
 
 
 def test_a_sign_in_that_does_not_hold_any_more_is_words(ana, server):

@@ -30,11 +30,11 @@ def _upload(session: Session, place: str) -> None:
     chosen = st.file_uploader(
         text("knowledge.upload"),
         accept_multiple_files=True,
-        help=text("knowledge.upload_help", size=session.max_file_mb),
         label_visibility="collapsed",
         max_upload_size=session.max_file_mb,
         key=f"upload-{number}",
     )
+    st.caption(text("knowledge.upload_help", size=session.max_file_mb))
     _show_result()
     if not chosen or not st.button(
         text("knowledge.upload_button", count=len(chosen)), type="primary", icon=":material/upload:"

@@ -12,6 +12,8 @@ from kvasir.core.text import one_line, printable
 _FENCE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`)", re.DOTALL)
 _ACTIVE = re.compile(r"(\$|!(?=\[)|:(?=[a-z][\w-]*(?:\[|/|:))|<)")
 """What Streamlit's Markdown would make formulas, pictures, icons, colours or tags of."""
+_AFTER_TABLE = re.compile(r"(\|[ \t]*)\n(\[\d+\])")
+"""Between a table and its marker, which would be one more row."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~$:.-])")
 
 
@@ -20,7 +22,7 @@ def answer_markdown(answer: str) -> str:
 
     A picture would be fetched from wherever a document says.
     """
-    parts = _FENCE.split(printable(answer))
+    parts = _FENCE.split(_AFTER_TABLE.sub(r"\1\n\n\2", printable(answer)))
     return "".join(
         part if number % 2 else _ACTIVE.sub(r"\\\1", part) for number, part in enumerate(parts)
     )
@@ -44,7 +46,7 @@ def link(label: str, address: str) -> None:
 def empty_state(icon: str, title: str, more: str) -> None:
     """Show what to do where there is nothing yet; ``icon`` as of Streamlit."""
     with st.container(border=True, horizontal_alignment="center"):
-        st.markdown(f"## {icon} {title}", text_alignment="center")
+        st.markdown(f"### {icon} {title}", text_alignment="center")
         st.markdown(more, text_alignment="center")
 
 

@@ -36,7 +36,8 @@ async def _free_again_and_again() -> None:
     kept: float = config.get_option("server.disconnectedSessionTTL")
     while True:
         await asyncio.sleep(max(0.5, kept * _SHARE))
-        free(get_instance()._session_mgr._session_storage)
+        running: Any = get_instance()
+        free(running._session_mgr._session_storage)
 
 
 def free(storage: Any) -> None:

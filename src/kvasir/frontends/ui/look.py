@@ -24,14 +24,21 @@ THEME: Mapping[str, str] = {
 
 STYLE = """
 .kvasir-passage{white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.6;
-border-left:.25rem solid var(--st-border-color,#d4dae2);padding:.25rem 0 .25rem 1rem}
+border-left:.25rem solid rgba(128,136,150,.5);padding:.25rem 0 .25rem 1rem}
 .kvasir-passage mark,.kvasir-quote mark{background:#ffe25c;color:#1b2430;padding:.05rem .1rem;
 border-radius:.2rem}
 [data-testid="stMainBlockContainer"]{padding-top:3.5rem;padding-bottom:4rem;max-width:52rem}
 [data-testid="stMainBlockContainer"] h1{font-size:1.9rem}
-[data-testid="stMarkdownContainer"] blockquote{margin-bottom:.5rem}
-.kvasir-button{font:inherit;padding:.35rem .75rem;border-radius:.6rem;background:none;
-color:inherit;border:1px solid var(--st-border-color,#d4dae2);cursor:pointer;width:100%}
+[data-testid="stBottomBlockContainer"]{max-width:52rem}
+[data-testid="stMarkdownContainer"] blockquote{margin:0 0 .5rem;color:inherit}
+[data-testid="stCaptionContainer"]{opacity:.85}
+[data-testid="stMainBlockContainer"] h3{font-size:1.25rem}
+[data-testid="stFileUploaderDropzoneInstructions"],[data-testid="InputInstructions"]{display:none}
+button[kind="primary"],button[kind="primaryFormSubmit"]{background:#1f5fa8;border-color:#1f5fa8;
+color:#fff}
+.kvasir-button{font:inherit;font-size:.875rem;padding:.35rem .75rem;border-radius:.6rem;
+background:none;color:inherit;border:1px solid rgba(128,136,150,.5);cursor:pointer;
+width:100%}
 .kvasir-button:focus-visible{outline:.2rem solid var(--st-primary-color,#1f5fa8)}
 .kvasir-link{display:inline-block;padding:.35rem 0}
 .kvasir-heading{font-size:.95rem;font-weight:600;margin:0}

@@ -61,7 +61,6 @@ def _show_user() -> None:
         session = open_session()
     except KvasirError:
         return  # The page says why.
-    st.divider()
     if not session.username:
         st.caption(f":material/computer: {text('app.this_machine')}")
         return
