@@ -22,8 +22,8 @@ LEAST_FOUND = 0.9
 _SAMPLE = 256
 """Passages whose mean stands for a language."""
 
-_lock = Lock()
 _known: dict[tuple[str, str, str], bool] = {}
+_locks: dict[tuple[str, str, str], Lock] = {}
 
 
 def compares_languages(embedder: Embedder, asked: str, written: str) -> bool:
@@ -38,14 +38,18 @@ def compares_languages(embedder: Embedder, asked: str, written: str) -> bool:
     if asked not in REFERENCE_PAIRS or written not in REFERENCE_PAIRS:
         return False
     key = embedder.fingerprint, asked, written
-    with _lock:
-        if key not in _known:
-            questions = embedder.embed_queries([pair[0] for pair in REFERENCE_PAIRS[asked]])
-            passages = embedder.embed_documents([pair[1] for pair in REFERENCE_PAIRS[written]])
-            nearest = np.argmax(questions @ passages.T, axis=1)
-            found = float((nearest == np.arange(len(questions))).mean())
-            _known[key] = found >= LEAST_FOUND
-        return _known[key]
+    if key not in _known:
+        with _locks.setdefault(key, Lock()):
+            if key not in _known:
+                _known[key] = _finds_passages(embedder, asked, written)
+    return _known[key]
+
+
+def _finds_passages(embedder: Embedder, asked: str, written: str) -> bool:
+    questions = embedder.embed_queries([pair[0] for pair in REFERENCE_PAIRS[asked]])
+    passages = embedder.embed_documents([pair[1] for pair in REFERENCE_PAIRS[written]])
+    nearest = np.argmax(questions @ passages.T, axis=1)
+    return float((nearest == np.arange(len(questions))).mean()) >= LEAST_FOUND
 
 
 class LanguageLevels:

@@ -116,7 +116,8 @@ def tables_at(text: str, start: int, end: int) -> Iterator[Table]:
         position = last + 1
         size = last - first
         read = _remembered_table if size <= _LONGEST_REMEMBERED else _table
-        if size < MOST_CHARACTERS and (table := read(text, first, last)):
+        # The lines alone, so that no whole document stays in memory.
+        if size < MOST_CHARACTERS and (table := read(text[first:last], first)):
             yield table
 
 
@@ -139,13 +140,16 @@ def _line_end(text: str, start: int) -> int:
     return len(text) if found < 0 else found
 
 
-def _table(text: str, start: int, end: int) -> Table | None:
-    """Read a table; None without exactly one rule, or with rows of another width."""
+def _table(text: str, offset: int) -> Table | None:
+    """Read a table, the text's lines, ``offset`` characters into the document.
+
+    None without exactly one rule, or with rows of another width.
+    """
     lines: list[Row] = []
     rules: list[int] = []
-    position = start
-    while position < end:
-        stop = min(_line_end(text, position), end)
+    position = 0
+    while position < len(text):
+        stop = _line_end(text, position)
         line = text[position:stop]
         if line.startswith(_RULE_BEGINS) and _RULE.fullmatch(line):
             rules.append(len(lines))
@@ -153,7 +157,8 @@ def _table(text: str, start: int, end: int) -> Table | None:
             cells = tuple(c.strip().replace("\\|", "|") for c in _CELL_END.split(line)[1:-1])
         else:
             cells = tuple(map(str.strip, line.split("|")[1:-1]))
-        lines.append(Row(position, position + len(line.rstrip()), cells))
+        start = offset + position
+        lines.append(Row(start, start + len(line.rstrip()), cells))
         position = stop + 1
     if len(rules) != 1 or not rules[0]:
         return None
@@ -166,7 +171,7 @@ def _table(text: str, start: int, end: int) -> Table | None:
         for column in range(width)
     )
     kept = tuple(row for row in rows if row.cells != heads[-1].cells)
-    return Table(start, end, lines[rules[0]].end, header, kept)
+    return Table(offset, offset + len(text), lines[rules[0]].end, header, kept)
 
 
 _remembered_table = lru_cache(REMEMBERED)(_table)

@@ -63,8 +63,8 @@ def check_embedder(record: CollectionRecord, embedder: Embedder) -> None:
     made = f"collection '{record.name}' was made with the embedding model '{record.embedder}'"
     if record.model is not None:
         raise WrongEmbedderError(
-            f"{made}, which was chosen for it, but the model's files are others than then: put "
-            "them back"
+            f"{made}, which was chosen for it, but the model's files have "
+            "changed since: restore them, or embed the collection again"
         )
     if record.embedder != embedder.name:
         raise WrongEmbedderError(
