@@ -379,7 +379,7 @@ def _form_scores(question: str, found: Sequence[Passage], kind: QuestionKind | N
     term, names = _described(question, kind)
     return np.array(
         [
-            ASKED_FOR * holds_what_is_asked(kind, p.text)
+            ASKED_FOR * holds_what_is_asked(kind, p.text, p.language)
             + LEADS_TO_LIST * (kind is QuestionKind.LIST and blocks.leads_to_list(found, i))
             + LEADS_TO_COMMAND * (kind is QuestionKind.HOW_TO and _leads_to_command(found, i))
             + DEFINED * is_definition(p.text, term, p.language)

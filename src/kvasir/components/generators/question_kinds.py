@@ -116,14 +116,18 @@ _NEXT_QUESTION = re.compile(
     re.IGNORECASE,
 )
 
-_REASON = re.compile(
-    r"\b(?:because|since|due to|owing to|so that|in order to|therefore|reasons?|otherwise|"
-    r"porque|ya que|debido|por lo que|para que|puesto que|razón|razones|"
-    r"weil|denn|da|damit|daher|deshalb|sonst|wegen|grund|gründe|"
-    r"parce qu\w*|car|puisqu\w*|afin|à cause|raisons?|pour que|sinon|"
-    r"vì|bởi|do đó|lý do)\b|因为|由于|所以|原因|否则|以免|以便|理由",
-    re.IGNORECASE,
-)
+_REASONS = {
+    code: re.compile(words, re.IGNORECASE)
+    for code, words in {
+        "en": r"\b(?:because|since|due to|owing to|so that|in order to|therefore|reasons?|"
+        r"otherwise)\b",
+        "es": r"\b(?:porque|ya que|debido|por lo que|para que|puesto que|razón|razones)\b",
+        "de": r"\b(?:weil|denn|da|damit|daher|deshalb|sonst|wegen|grund|gründe)\b",
+        "fr": r"\b(?:parce qu\w*|car|puisqu\w*|afin|à cause|raisons?|pour que|sinon)\b",
+        "vi": r"\b(?:vì|bởi|do đó|lý do)\b",
+        "zh": r"因为|由于|所以|原因|否则|以免|以便|理由",
+    }.items()
+}
 
 _IS = {
     "en": r"(?:is|are|was|were|means?|refers? to|stands? for|denotes?|describes?|performs?)\b",
@@ -152,13 +156,16 @@ def parts_of(question: str) -> list[str]:
     return parts or [question]
 
 
-def holds_what_is_asked(kind: QuestionKind | None, text: str) -> bool:
-    """Return True if a text has the date, number, name or reason that a question asks for."""
+def holds_what_is_asked(kind: QuestionKind | None, text: str, language: str) -> bool:
+    """Return True if a text has the date, number, name or reason that a question asks for.
+
+    ``language`` is the text's, an ISO 639-1 code: "car" gives a reason in French alone.
+    """
     wanted = {
         QuestionKind.WHEN: _DATE,
         QuestionKind.HOW_MANY: _AMOUNT,
         QuestionKind.WHO: _NAME,
-        QuestionKind.WHY: _REASON,
+        QuestionKind.WHY: _REASONS.get(language, _REASONS["en"]),
     }
     return kind in wanted and wanted[kind].search(text) is not None
 
