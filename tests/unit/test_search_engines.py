@@ -184,7 +184,7 @@ def test_ddgs_says_what_to_do_when_no_engine_answers(
 
 def test_ddgs_reports_too_many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     exceptions = pytest.importorskip("ddgs.exceptions", reason="the extra 'web' is not installed")
-    library = pytest.importorskip("ddgs").DDGS
+    library = pytest.importorskip("ddgs.ddgs").DDGS
 
     def refuse(*_: object, **__: object) -> None:
         raise exceptions.RatelimitException("202")
