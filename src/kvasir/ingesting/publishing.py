@@ -233,7 +233,10 @@ class Publisher:
         with self.session():
 
             def write() -> bool:
-                is_it = index is None or index == self.index
+                if index not in (None, self.index):
+                    # The vectors may be for an index that this publisher does not know of yet.
+                    self._follow(IndexReplacedError(self.collection))
+                is_it = index in (None, self.index)
                 if is_it:
                     self._write(drafts, embedded, run)
                 return is_it
