@@ -200,6 +200,8 @@ class Index:
         """Return the index of now with what an ingest needs of it."""
         from kvasir.ingesting.publishing import CurrentIndex
 
+        # Who asks was told that its index was replaced, perhaps in another process.
+        self.forget_record()
         opened = self.opened()
         return CurrentIndex(opened.name, opened.embedder, opened.store)
 

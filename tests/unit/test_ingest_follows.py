@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from ingest_world import World, names
 
+from kvasir.core.errors import StoppedError
 from kvasir.core.run import Run, StopToken
-from kvasir.ingesting.publishing import CurrentIndex
+from kvasir.ingesting.publishing import CurrentIndex, Publisher
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 
@@ -129,3 +130,22 @@ def test_documents_that_are_written_one_by_one_follow_too(replaced):
     assert tries == [30, *[1] * 31]
     assert (replaced.store.count(), replaced.other.store.count()) == (1, 29)
     assert replaced.has_vectors_of_the_new_model_only()
+
+
+def test_a_writer_that_cannot_follow_yet_pauses_between_its_tries_and_can_be_stopped(replaced):
+    replaced.ingest()
+    stop, tries = StopToken(), []
+
+    def stale():
+        tries.append(1)
+        if len(tries) == 3:
+            stop.set()
+        return CurrentIndex("", replaced.embedder, replaced.store)
+
+    publisher = Publisher(replaced.store, replaced.catalog, "test", index="", current=stale)
+    with pytest.raises(StoppedError):
+        publisher._when_free(lambda: publisher._recover(), stop)
+    assert len(tries) == 3
+    publisher.current = lambda: replaced.other
+    assert publisher.recover() == 0
+    assert publisher.index == "test@other"
