@@ -297,7 +297,8 @@ class Collection(CollectionMaintenance, WebIngesting):
     def drop(self) -> None:
         """Delete the collection with everything in it; its name is free for another model.
 
-        Calls in progress end first, later ones wait. A second call completes an interrupted one.
+        Calls in progress end first, later ones wait; a change of its model is stopped. A second
+        call completes an interrupted one.
 
         Raises:
             WriterConflictError: Another process writes to it; nothing was deleted then.
@@ -306,6 +307,8 @@ class Collection(CollectionMaintenance, WebIngesting):
 
         self._check_open()
         index = self.index
+        # It would go on for hours, and searches wait for the deletion.
+        index.changing_model.stop()
         with index.leases.call_alone():
             index.forget_record()
             index.record()
@@ -333,6 +336,7 @@ class Collection(CollectionMaintenance, WebIngesting):
         Raises:
             TooFewQuestionsError: There are too few questions, or too few sentences to make them of.
             StoppedError: The run was stopped; nothing was changed.
+            IndexReplacedError: The collection was embedded again meanwhile; nothing was changed.
         """
         from kvasir.answering.evidence import EvidenceReader
         from kvasir.evaluation.calibration import calibrate
@@ -352,7 +356,7 @@ class Collection(CollectionMaintenance, WebIngesting):
                 run=run,
             )
             if fitted.kept:
-                index.keep_calibration(fitted.calibration)
+                index.keep_calibration(fitted.calibration, fitted_to=opened.name)
             return fitted
 
     def keep_calibration(self, calibration: Calibration | None) -> None:

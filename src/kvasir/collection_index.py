@@ -21,7 +21,7 @@ from kvasir.core.errors import (
     StoreIncompleteError,
 )
 from kvasir.core.filters import Filter, Logical, all_of, to_mapping
-from kvasir.core.leases import Leases
+from kvasir.core.leases import Leases, SoleWork
 from kvasir.core.ledger import CollectionRecord, DocumentRecord, require_collection
 from kvasir.core.places import box_of
 from kvasir.core.protocols import Embedder, Generator, UsesEmbedder, VectorStore
@@ -108,7 +108,8 @@ class Index:
         self.options = options
         self.leases = Leases(self._close)
         self.writing = threading.Lock()
-        self.changing_model = threading.Lock()
+        self.changing_model = SoleWork()
+        self.deleting_unused = threading.Lock()
         self._opening = threading.Lock()
         self._opened: OpenIndex | None = None
         self._known: tuple[float, CollectionRecord | None] = (0.0, None)
@@ -176,7 +177,7 @@ class Index:
         opened = self._open(record, store)
         _ = opened.store  # It is open, and closed with the rest.
         with self._opening:
-            self._known = (time.monotonic(), record)
+            self.forget_record()
             former, self._opened = self._opened, opened
         return former
 
@@ -200,6 +201,8 @@ class Index:
         """Return the index of now with what an ingest needs of it."""
         from kvasir.ingesting.publishing import CurrentIndex
 
+        # Who asks was told that its index was replaced, perhaps in another process.
+        self.forget_record()
         opened = self.opened()
         return CurrentIndex(opened.name, opened.embedder, opened.store)
 
@@ -290,11 +293,17 @@ class Index:
         """Return the languages of the collection's documents."""
         return self.record().languages
 
-    def keep_calibration(self, calibration: Calibration | None) -> None:
-        """Store a decision to refuse with the collection; None restores the shipped one."""
+    def keep_calibration(
+        self, calibration: Calibration | None, *, fitted_to: str | None = None
+    ) -> None:
+        """Store a decision to refuse with the collection; None restores the shipped one.
+
+        Raises:
+            IndexReplacedError: The collection has another index than it was fitted to.
+        """
         self.record()
         stored = to_json(calibration) if calibration else None
-        self.components.catalog.set_calibration(self.name, stored)
+        self.components.catalog.set_calibration(self.name, stored, index=fitted_to)
         self.forget_record()
 
     def document(self, source: str) -> DocumentRecord:

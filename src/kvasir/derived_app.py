@@ -100,6 +100,7 @@ class _SharedIndex(Index):
         self._owner = owner
         self.writing, self._fields = owner.writing, owner._fields
         self.changing_model = owner.changing_model
+        self.deleting_unused = owner.deleting_unused
 
     def find_record(self) -> CollectionRecord | None:
         """Return the record as the other application knows it."""

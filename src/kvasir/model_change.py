@@ -14,11 +14,11 @@ from dataclasses import replace
 from time import perf_counter
 
 from kvasir.collection_index import RECORD_SECONDS, Index
-from kvasir.core.errors import ConflictError, KvasirError
+from kvasir.core.errors import ConflictError
 from kvasir.core.ledger import CollectionRecord
 from kvasir.core.protocols import Embedder
 from kvasir.core.reports import ModelChange
-from kvasir.core.run import Run
+from kvasir.core.run import Run, StopToken
 from kvasir.ingesting.publishing import Publisher
 from kvasir.maintenance.reembedding import reembed
 
@@ -34,7 +34,8 @@ def change_model(index: Index, name: str, kind: str | None, run: Run) -> ModelCh
     """Embed a collection again; as ``Collection.use_model``."""
     started = perf_counter()
     parts, catalog = index.components, index.components.catalog
-    with _one_at_a_time(index):
+    run = replace(run, stop=StopToken(run.stop))
+    with _one_at_a_time(index, run.stop):
         model = parts.choose_model(name, kind)
         embedder = run.call(lambda: parts.load_model(model, run))
         index.forget_record()
@@ -70,21 +71,23 @@ def change_model(index: Index, name: str, kind: str | None, run: Run) -> ModelCh
             run,
         )
         old = index.adopt(target, store)
-        counted = store.count()
-        if parts.shares_stores:
-            run.report(DELETING, 0, 1)
-            run.stop.wait(_GRACE_SECONDS)
 
         def delete_old() -> None:
-            if old is not None:
-                old.close()
             try:
+                if old is not None:
+                    old.close()
                 delete_unused(index)
-            except KvasirError as error:
+            except Exception as error:  # noqa: BLE001 - the change is made
                 # The catalog still names it, and the next change of the model deletes it.
                 logger.warning("the old index of '%s' is left behind: %s", index.name, error)
 
-        index.leases.after_calls(delete_old, own=False)
+        try:
+            if parts.shares_stores:
+                run.report(DELETING, 0, 1)
+                run.stop.wait(_GRACE_SECONDS)
+        finally:
+            index.leases.after_calls(delete_old, own=False)
+        counted = store.count()
     return replace(
         report,
         chunks=counted,
@@ -99,13 +102,18 @@ def delete_unused(index: Index, *, begun: bool = True, keep: str = "") -> None:
 
     The index ``keep`` stays.
     """
-    catalog, present = index.components.catalog, index.record().store_name
-    for unused in catalog.unused_indexes(index.name, begun=begun):
-        if unused.store_name == keep:
-            continue
-        if unused.store_name != present:
-            _delete(index, unused)
-        catalog.forget_index(index.name, unused.store_name)
+    catalog = index.components.catalog
+    with index.deleting_unused:
+        found = catalog.unused_indexes(index.name, begun=begun)
+        # As of now: one of them may have become the collection's again, or was it until now.
+        index.forget_record()
+        present = index.record().store_name
+        for unused in found:
+            if unused.store_name == keep:
+                continue
+            if unused.store_name != present:
+                _delete(index, unused)
+            catalog.forget_index(index.name, unused.store_name)
 
 
 def _delete(index: Index, unused: CollectionRecord) -> None:
@@ -123,12 +131,11 @@ def _index_name(collection: str, embedder: Embedder) -> str:
 
 
 @contextmanager
-def _one_at_a_time(index: Index) -> Iterator[None]:
-    if not index.changing_model.acquire(blocking=False):
-        raise ConflictError(
-            f"collection '{index.name}' is being embedded again: try again when that has finished"
-        )
-    try:
+def _one_at_a_time(index: Index, stop: StopToken) -> Iterator[None]:
+    with index.changing_model.begin(stop) as is_only:
+        if not is_only:
+            raise ConflictError(
+                f"collection '{index.name}' is being embedded again: "
+                "try again when that has finished"
+            )
         yield
-    finally:
-        index.changing_model.release()

@@ -100,10 +100,14 @@ def test_writers_with_the_old_index_are_refused_before_they_change_anything(
         lambda: catalog.mark_deleted("test", [document_id("/a")], writer, index=""),
         lambda: catalog.set_metadata("test", {document_id("/a"): {}}, writer, index=""),
         lambda: catalog.discard_pending("test", writer, index=""),
+        lambda: catalog.set_calibration("test", {"x": 1.0}, index=""),
     ):
         with pytest.raises(IndexReplacedError, match="'test' was embedded again meanwhile"):
             refused()
     assert catalog.unfinished("test") == 0
+    assert catalog.collection("test").calibration is None
+    catalog.set_calibration("test", {"x": 2.0}, index="test@1")
+    assert catalog.collection("test").calibration == {"x": 2.0}
     catalog.purge("test", writer)
     publish(catalog, writer, draft("/b"), index="test@1")
     catalog.keep_vectors("test", {"a" * 32: [1.0]}, "abc")

@@ -1,7 +1,8 @@
 """A collection is embedded again by another model, beside the index in use."""
 
 import threading
-from contextlib import ExitStack, contextmanager
+import time
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 from chroma_server import chroma_server
@@ -9,10 +10,17 @@ from gated_embedders import GatedEmbedder
 
 from kvasir.answering.refusal import DEFAULT_CALIBRATION
 from kvasir.app import App
-from kvasir.core.errors import ConflictError, StoppedError, WrongEmbedderError
+from kvasir.core.errors import (
+    CollectionNotFoundError,
+    ConflictError,
+    IndexReplacedError,
+    StoppedError,
+    WrongEmbedderError,
+)
 from kvasir.core.run import Run, StopToken
 from kvasir.core.types import Source, StoreAddress
 from kvasir.maintenance.reembedding import EMBEDDING
+from kvasir.model_change import delete_unused
 from kvasir.settings.schema import Settings
 
 EMBEDDED = pytest.mark.parametrize("kind", ["qdrant", "milvuslite", "chroma"])
@@ -203,9 +211,79 @@ def test_an_index_that_was_replaced_before_a_crash_is_deleted_by_a_repair(collec
     assert is_whole(collection, 30)
 
 
+def test_an_index_is_deleted_whatever_this_process_knew_of_the_collection(collection, monkeypatch):
+    index, former = collection.index, collection.record()
+    with monkeypatch.context() as patch:
+        patch.setattr("kvasir.model_change._delete", lambda *_: None)
+        patch.setattr(index.components.catalog, "forget_index", lambda *_: None)
+        collection.use_model("new")
+    index._known = (time.monotonic(), former)
+    delete_unused(index)
+    assert is_whole(collection, 30)
+    with closing(index.components.open_store(former.store_name, former)) as old:
+        assert old.count() == 0
+
+
+def test_a_collection_can_be_deleted_while_it_is_embedded_again(opened, collection):
+    GatedEmbedder.hold("new")
+    stopped = []
+
+    def change():
+        try:
+            collection.use_model("new")
+        except StoppedError as error:
+            stopped.append(error)
+
+    with in_thread(change):
+        assert GatedEmbedder.arrived.wait(60)
+        collection.drop()
+        assert len(stopped) == 1
+    with pytest.raises(CollectionNotFoundError):
+        collection.search("subject7")
+
+
+def test_documents_are_listed_again_only_if_one_was_changed(collection, monkeypatch):
+    catalog = collection.index.components.catalog
+    complete, documents, refused, listed = catalog.complete_model_change, catalog.documents, [], []
+
+    def busy(*arguments):
+        refused.append(1)
+        return len(refused) > 3 and complete(*arguments)
+
+    def count(*arguments, **options):
+        listed.append(1)
+        return documents(*arguments, **options)
+
+    monkeypatch.setattr(catalog, "complete_model_change", busy)
+    monkeypatch.setattr(catalog, "documents", count)
+    collection.use_model("new")
+    often = len(listed)
+    refused.extend([1] * 3)
+    listed.clear()
+    collection.use_model("old")
+    assert often == len(listed)
+    assert is_whole(collection, 30)
+
+
 def test_a_fitted_decision_to_refuse_is_forgotten_with_its_model(collection):
     collection.keep_calibration(DEFAULT_CALIBRATION)
     assert collection.use_model("new").calibration_lost
+    assert collection.record().calibration is None
+
+
+def test_a_decision_that_is_fitted_during_a_change_of_the_model_is_not_kept(collection):
+    changes = []
+
+    def change(event):
+        if not changes:
+            with in_thread(lambda: collection.use_model("new")) as results:
+                changes.append(results)
+
+    answered = [f"What is subject{number}?" for number in range(30)]
+    unanswered = [f"Who painted the moon {number}?" for number in range(30)]
+    with pytest.raises(IndexReplacedError):
+        collection.calibrate(answered, unanswered, apply=True, run=Run(progress=change))
+    assert changes[0][0].changed
     assert collection.record().calibration is None
 
 
@@ -254,7 +332,8 @@ def server(tmp_path_factory):
 
 def test_other_processes_at_a_shared_store_follow_the_change(opened, server, monkeypatch):
     monkeypatch.setattr("kvasir.model_change._GRACE_SECONDS", 0.0)
-    monkeypatch.setattr("kvasir.collection_index.RECORD_SECONDS", 0.3)
+    # Whoever is refused, or finds nothing, reads the record at once.
+    monkeypatch.setattr("kvasir.collection_index.RECORD_SECONDS", 3600.0)
     first, second = opened("chroma", server), opened("chroma", server)
     with first.collection("notes") as changing, second.collection("notes") as other:
         changing.ingest(*(upload(*note) for note in NOTES.items()))

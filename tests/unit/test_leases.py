@@ -7,7 +7,8 @@ import pytest
 
 from kvasir.core.deadline import deadline
 from kvasir.core.errors import ClosedError, DeadlineExceededError
-from kvasir.core.leases import Leases
+from kvasir.core.leases import Leases, SoleWork
+from kvasir.core.run import StopToken
 
 
 class Shared:
@@ -154,3 +155,40 @@ def test_only_what_nobody_uses_is_ended(shared, busy):
     assert shared.leases.end_if_unused()
     with pytest.raises(ClosedError), shared.leases.call():
         pass
+
+
+def test_what_waits_for_calls_has_a_thread_for_which_closing_waits(shared, busy, pool, caplog):
+    begun, go_on, done = threading.Event(), threading.Event(), []
+
+    def fails():
+        raise OSError("the old index is locked")
+
+    def works():
+        begun.set()
+        assert go_on.wait(30)
+        done.append(threading.current_thread().name)
+
+    for callback in (fails, works):
+        shared.leases.after_calls(callback)
+    busy.set()
+    assert begun.wait(30)
+    pool.submit(int).result(30)
+    closing = pool.submit(shared.leases.close)
+    while not shared.leases._is_closed:
+        pass
+    assert not closing.done()
+    go_on.set()
+    closing.result(30)
+    assert done == ["kvasir-after-calls"]
+    assert "the old index is locked" in caplog.text
+
+
+def test_of_sole_work_one_runs_and_others_can_stop_it():
+    work, stop = SoleWork(), StopToken()
+    work.stop()
+    with work.begin(stop) as is_only, work.begin(StopToken()) as is_second:
+        assert (is_only, is_second, stop.is_set()) == (True, False, False)
+        work.stop()
+        assert stop.is_set()
+    with work.begin(StopToken()) as is_only:
+        assert is_only

@@ -111,16 +111,23 @@ class SqlCatalog(ModelChanges):
         with writing(self._engine) as connection:
             rows.copy_records(connection, find_collection(connection, name).id, to)
 
-    def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
+    def set_calibration(
+        self,
+        collection: str,
+        calibration: Mapping[str, float] | None,
+        *,
+        index: str | None = None,
+    ) -> None:
         kept = dict(calibration) if calibration is not None else None
-        self._change(collection, calibration=kept)
+        self._change(collection, index, calibration=kept)
 
     def set_splitting(self, collection: str, splitting: Splitting) -> None:
-        self._change(collection, splitting=to_json(splitting))
+        self._change(collection, None, splitting=to_json(splitting))
 
-    def _change(self, collection: str, **values: Any) -> None:
+    def _change(self, collection: str, index: str | None, **values: Any) -> None:
         with writing(self._engine) as connection:
-            row = find_collection(connection, collection)
+            row = find_collection(connection, collection, lock=True)
+            check_index(row, index)
             connection.execute(update(collections).filter_by(id=row.id).values(**values))
 
     # Reading

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import Counter
@@ -11,6 +12,9 @@ from typing import Generic, TypeVar
 
 from kvasir.core.deadline import check, remaining
 from kvasir.core.errors import ClosedError, ForkedProcessError
+from kvasir.core.run import StopToken
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -61,6 +65,32 @@ class OwnerProcess:
                 f"the application was opened in process {self._id} and cannot be used in process "
                 f"{os.getpid()}, which was forked from it: open one in each process"
             )
+
+
+class SoleWork:
+    """Work of which one runs at a time, and which others may stop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stop: StopToken | None = None
+
+    @contextmanager
+    def begin(self, stop: StopToken) -> Iterator[bool]:
+        """Yield True and be the one that runs during the block; False if another one runs."""
+        if not self._lock.acquire(blocking=False):
+            yield False
+            return
+        self._stop = stop
+        try:
+            yield True
+        finally:
+            self._stop = None
+            self._lock.release()
+
+    def stop(self) -> None:
+        """Stop what runs now; does not wait for its end."""
+        if (stop := self._stop) is not None:
+            stop.set()
 
 
 class Leases:
@@ -138,14 +168,13 @@ class Leases:
             yield
         finally:
             with self._changed:
-                due = self._end_call()
-            for callback in due:
-                callback()
+                self._end_call()
 
     def after_calls(self, callback: Callable[[], None], *, own: bool = True) -> None:
         """Call a function once the calls that run now have ended, this thread's own if ``own``.
 
-        It is called in this thread if there are none, else in that of the last one.
+        It is called in this thread if there are none, else in a thread of its own, which counts as
+        a call; then its error is logged.
         """
         with self._changed:
             threads = self._calls.keys() - (set() if own else {threading.get_ident()})
@@ -182,9 +211,7 @@ class Leases:
                 try:
                     self._close()
                 finally:
-                    due = self._end_call()
-            for callback in due:
-                callback()
+                    self._end_call()
 
     def close(self) -> None:
         """Refuse new calls, wait for those of other threads, and close the resource."""
@@ -200,21 +227,34 @@ class Leases:
         if self._is_closed:
             raise ClosedError("the application is closed")
 
-    def _end_call(self) -> list[Callable[[], None]]:
-        """End a call of this thread; return what is to be called without the lock."""
+    def _end_call(self) -> None:
+        """End a call of this thread, and start what waits for it."""
         thread = threading.get_ident()
-        due = []
         self._calls[thread] -= 1
         if not self._calls[thread]:
             del self._calls[thread]
             for threads, callback in self._awaited:
                 threads.discard(thread)
                 if not threads:
-                    due.append(callback)
+                    self._start(callback)
             self._awaited = [each for each in self._awaited if each[0]]
         self._changed.notify_all()
         self._close_if_unused()
-        return due
+
+    def _start(self, callback: Callable[[], None]) -> None:
+        def work() -> None:
+            try:
+                callback()
+            except Exception:
+                logger.exception("cleaning up after the last call failed")
+            finally:
+                with self._changed:
+                    self._end_call()
+
+        thread = threading.Thread(target=work, name="kvasir-after-calls")
+        thread.start()
+        # It cannot end before the caller gives the lock back.
+        self._calls[thread.ident or 0] += 1
 
     def _close_if_unused(self) -> None:
         if not self._leases and not self._calls:

@@ -197,8 +197,17 @@ class Catalog(Protocol):
     def copy_collection(self, name: str, to: str) -> None:
         """Copy a collection's records to a new name."""
 
-    def set_calibration(self, collection: str, calibration: Mapping[str, float] | None) -> None:
-        """Store the fitted parameters of the decision to refuse a question; None deletes them."""
+    def set_calibration(
+        self,
+        collection: str,
+        calibration: Mapping[str, float] | None,
+        *,
+        index: str | None = None,
+    ) -> None:
+        """Store the parameters of the decision to refuse a question, fitted to an index.
+
+        None deletes them.
+        """
 
     def set_splitting(self, collection: str, splitting: Splitting) -> None:
         """Store how the documents of a collection are split from now on."""

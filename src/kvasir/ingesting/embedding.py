@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from kvasir.core.batches import batches
+from kvasir.core.errors import KvasirError
 from kvasir.core.ledger import Catalog, VersionDraft, passage_hash
 from kvasir.core.protocols import Embedder, VectorStore
 from kvasir.core.run import Run
@@ -118,6 +119,30 @@ class PassageEmbedder:
         made |= self._embed(rest)
         reused = sum(key in found for key in hashes)
         return EmbeddedBatch(drafts, found | made, reused, len(hashes) - reused - len(rest))
+
+    def embed_sound(
+        self, drafts: Sequence[VersionDraft]
+    ) -> tuple[EmbeddedBatch, dict[str, Exception]]:
+        """Embed as ``embed``; after an error of a plug-in each version alone.
+
+        Returns those that could be embedded, and the errors of the others by document id.
+        """
+        try:
+            return self.embed(drafts), {}
+        except (KvasirError, MemoryError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
+            if len(drafts) == 1:
+                return EmbeddedBatch((), {}, 0, 0), {drafts[0].document.id: error}
+        sound: list[VersionDraft] = []
+        vectors: dict[str, Matrix] = {}
+        errors: dict[str, Exception] = {}
+        for draft in drafts:
+            batch, failed = self.embed_sound([draft])
+            sound += batch.drafts
+            vectors |= batch.vectors
+            errors |= failed
+        return EmbeddedBatch(sound, vectors, 0, 0), errors
 
     def forget(self, written: Iterable[EmbeddedBatch]) -> None:
         """Delete kept vectors that the store has now."""

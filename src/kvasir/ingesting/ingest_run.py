@@ -48,6 +48,7 @@ _MAX_FAILURES_IN_A_ROW = 10
 """After this many failed documents in a row the ingest stops: they are not the cause."""
 _MAX_BUFFERED_CHUNKS = 10_000
 """Write once this many embedded chunks are buffered."""
+_Buffer = list[tuple[list[Prepared], EmbeddedBatch]]
 
 
 @dataclass
@@ -73,7 +74,7 @@ class IngestRun:
         self._index = self.parts.index
         self._embedder = self._make_embedder(self.parts.embedder, self.parts.store)
         self._gathered: list[Prepared] = []
-        self._buffer: list[tuple[list[Prepared], EmbeddedBatch]] = []
+        self._buffer: _Buffer = []
         self._buffered_since = 0.0
         self._relabelled: dict[str, Metadata] = {}
         self._suspects: list[Unreadable] = []
@@ -99,11 +100,16 @@ class IngestRun:
         current = self.parts.current() if self.parts.current else None
         if current is None or current.index == self._index:
             return False
-        self._index = current.index
-        self._embedder = self._make_embedder(current.embedder, current.store)
-        self._buffer = [
-            (documents, self._embedder.embed(batch.drafts)) for documents, batch in self._buffer
-        ]
+        embedder = self._make_embedder(current.embedder, current.store)
+        documents = [one for several, _ in self._buffer for one in several]
+        batch, errors = embedder.embed_sound([each.draft for each in documents])
+        sound = [each for each in documents if each.draft.document.id not in errors]
+        # Not before all of them are embedded: no vector may go to the other model's index.
+        self._index, self._embedder = current.index, embedder
+        self._buffer = [(sound, batch)] if sound else []
+        for prepared in documents:
+            if error := errors.get(prepared.draft.document.id):
+                self._suspect_vectors(prepared, error)
         return True
 
     def ingest(self, inputs: list[Input], prune: bool) -> IngestReport:
@@ -286,8 +292,7 @@ class IngestRun:
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
             self._count_embedded(embedded - self.report.chunks_embedded, 0)
             if again:
-                message = f"its vectors could not be made ({describe_unexpected(error)})"
-                self._suspect(documents[0], "embed", message, error)
+                self._suspect_vectors(documents[0], error)
             else:
                 for prepared in documents:
                     self._embed_or_suspect([prepared], again=True)
@@ -344,7 +349,7 @@ class IngestRun:
         self.report.spend("store", time.perf_counter() - started)
 
     def _publish(self) -> None:
-        while True:
+        while self._buffer:
             embedded = [batch for _, batch in self._buffer]
             try:
                 self.publisher.write(embedded, self.run, index=self._index)
@@ -356,15 +361,15 @@ class IngestRun:
     def _write_one_by_one(self, error: Exception) -> None:
         """Write each buffered document alone after an error, so that only the faulty ones fail."""
         self._recover_after(error)
-        self._buffer = [
-            ([prepared], replace(batch, drafts=(prepared.draft,)))
-            for documents, batch in self._buffer
-            for prepared in documents
-        ]
+        self._buffer = _apart(self._buffer)
         while self._buffer:
             documents, batch = self._buffer[0]
             try:
                 self.publisher.write([batch], index=self._index)
+            except IndexReplacedError:
+                if not self._follow():
+                    raise
+                self._buffer = _apart(self._buffer)
             except Exception as failure:
                 if hits_every_document(failure):
                     raise
@@ -382,6 +387,10 @@ class IngestRun:
             self.publisher.recover()
         except Exception as failure:
             raise error from failure
+
+    def _suspect_vectors(self, prepared: Prepared, error: Exception) -> None:
+        message = f"its vectors could not be made ({describe_unexpected(error)})"
+        self._suspect(prepared, "embed", message, error)
 
     def _suspect(self, prepared: Prepared, reason: str, message: str, error: Exception) -> None:
         state = prepared.draft.state
@@ -429,3 +438,12 @@ class IngestRun:
         total = max(self._estimate.passages, self._vectors)
         left = self._estimate.seconds
         self.run.report("passages", self._vectors, total, "chunks", remaining=left)
+
+
+def _apart(buffer: _Buffer) -> _Buffer:
+    """Return each document alone."""
+    return [
+        ([prepared], replace(batch, drafts=(prepared.draft,)))
+        for documents, batch in buffer
+        for prepared in documents
+    ]

@@ -165,13 +165,8 @@ class Publisher:
 
         Returns the number of half-written versions; their documents must be ingested again.
         """
-        with self.session():
-            while True:
-                with self.writing:
-                    try:
-                        return self._recover()
-                    except IndexReplacedError as error:
-                        self._follow(error)
+        # A run that was stopped recovers, too.
+        return self._when_free(self._recover, StopToken())
 
     def _recover(self) -> int:
         writer = self._checked_writer()
@@ -233,7 +228,10 @@ class Publisher:
         with self.session():
 
             def write() -> bool:
-                is_it = index is None or index == self.index
+                if index not in (None, self.index):
+                    # The vectors may be for an index that this publisher does not know of yet.
+                    self._follow(IndexReplacedError(self.collection))
+                is_it = index in (None, self.index)
                 if is_it:
                     self._write(drafts, embedded, run)
                 return is_it
@@ -339,6 +337,8 @@ class Publisher:
     def _when_free(self, work: Callable[[], _Result], stop: StopToken | None = None) -> _Result:
         """Call a function; repeat it while another writer has one of its documents in progress.
 
+        Repeat it, too, with the collection's index of now, if that was replaced.
+
         Raises:
             StoppedError: The token, by default that of the call, was set while it waited.
         """
@@ -348,14 +348,16 @@ class Publisher:
             while True:
                 with self.writing:
                     try:
-                        return work()
-                    except DocumentBusyError:
+                        try:
+                            return work()
+                        except DocumentBusyError:
+                            if time.monotonic() > deadline:
+                                raise
+                            self._recover()
+                    except IndexReplacedError as error:
                         if time.monotonic() > deadline:
                             raise
-                        self._recover()
-                    except IndexReplacedError as error:
                         self._follow(error)
-                        continue
                 if stop.wait(_RETRY_SECONDS):
                     raise StoppedError
 

@@ -87,10 +87,13 @@ def reembed(
         store = open_index()
         try:
             builder = _Builder(catalog, target.name, store, embedder, run)
+            compared = None
             while True:
                 publisher.recover()
                 revision = catalog.revision(target.name)
-                builder.catch_up()
+                if revision != compared:
+                    builder.catch_up()
+                    compared = revision
                 if catalog.complete_model_change(target, publisher.writer, revision):
                     return store, builder.embedded
                 run.check()
