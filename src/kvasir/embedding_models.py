@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from kvasir.core.ledger import CollectionRecord, EmbeddingModel
 from kvasir.core.protocols import Embedder
 from kvasir.core.run import Run
 from kvasir.core.wire import dumps
+from kvasir.models.local import is_path
 from kvasir.models.named import NAMED_MODELS
 from kvasir.settings import components
 from kvasir.settings.schema import Settings
@@ -92,3 +94,13 @@ class EmbeddingModels:
         chosen = self._settings.rag.embedding_model
         name = self._settings.model_name(chosen.name)
         return EmbeddingModel(chosen.type, name, chosen.options)
+
+
+def names_folder(settings: Settings, name: str) -> bool:
+    """Return True if a model's name is a path, or that of a folder of this machine.
+
+    A short name and the model of the settings are none.
+    """
+    if name.casefold() in NAMED_MODELS or name == settings.rag.embedding_model.name:
+        return False
+    return is_path(name, settings.found_data_folder.parent, Path.cwd())

@@ -258,6 +258,12 @@ def test_after_a_login_commands_work_at_a_server(
         assert (tmp_path / f"{name}.jsonl").read_text("utf-8") == exported
     names = [row["name"] for row in kvasir("collections", "list", "--json", **at_server).json]
     assert names == ["of-ada", "of-bob"]
+    # A folder of this machine is no model of the server's, and the server opens none for others.
+    (tmp_path / "english").mkdir()
+    of_ada = ("models", "use", "--collection", "of-ada")
+    assert "already" in kvasir(*of_ada, "english", **at_server).out
+    refused = kvasir(*of_ada, "./english", code=None, **at_server)
+    assert "a server opens no folder" in refused.err
     assert not (tmp_path / "kvasir-data").exists()
     assert "logged out" in kvasir("logout", **here).out
     assert "logs in" in kvasir("search", "tea", code=2, **at_server).err

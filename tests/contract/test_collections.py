@@ -29,7 +29,8 @@ class TestCollection(CollectionContract):
                         data_dir=tmp_path / "kvasir-data",
                         rag={
                             "embedding_model": {"type": "kvasir.testing.fakes:FakeEmbedder"},
-                            "ingest": {"workers": 1},
+                            "ingest": {"workers": 1, "allow_private_urls": True},
+                            "web_search": {"type": "kvasir.testing.fakes:FakeWebSearch"},
                         },
                         chat={"rag": {"retriever": {"filters": limit}}},
                         answer={"refuse": False},

@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import uvicorn
 from service_ways import ways
 
 from kvasir.app import App
-from kvasir.core.errors import ConflictError, ForbiddenError
+from kvasir.core.errors import ComponentError, ConflictError, ForbiddenError
 from kvasir.core.services.accounts import Role
 from kvasir.core.types import StoreAddress
 from kvasir.frontends.api.application import make_application
@@ -29,6 +29,7 @@ from kvasir.remote.zeromq.worker import Worker
 from kvasir.settings.schema import Settings
 from kvasir.sharing import owner_of
 from kvasir.testing.collections import CollectionContract, upload
+from kvasir.testing.fakes import FakeWebSearch
 
 Connect = Callable[[Any], ServerClient]
 
@@ -44,7 +45,8 @@ def settings_in(folder: Path, filters: Any) -> Settings:
         data_dir=folder / "kvasir-data",
         rag={
             "embedding_model": {"type": "kvasir.testing.fakes:FakeEmbedder"},
-            "ingest": {"workers": 1},
+            "ingest": {"workers": 1, "allow_private_urls": True},
+            "web_search": {"type": "kvasir.testing.fakes:FakeWebSearch"},
         },
         chat={"rag": {"retriever": {"filters": limit}}},
         answer={"refuse": False},
@@ -96,6 +98,18 @@ class RemoteContract(CollectionContract):
 
 
 class TestOverALocalSocket(RemoteContract):
+    def test_a_search_of_the_web_that_failed_is_not_tried_again(
+        self, empty: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(self: FakeWebSearch, query: str, max_results: int) -> NoReturn:
+            raise ComponentError("fake", "searching the web", "too many requests", kind="busy")
+
+        monkeypatch.setattr(FakeWebSearch, "search", fail)
+        with pytest.raises(ComponentError, match="too many requests"):
+            empty.ingest_web("tea")
+        (job,) = empty._open().get("/v1/jobs", "listing jobs")
+        assert job["state"] == "cancelled"
+
     @contextmanager
     def connected(self, app: App) -> Iterator[Connect]:
         server = OwnerServer(app)

@@ -83,20 +83,30 @@ def test_a_server_that_fails_is_one_sentence_that_says_what_to_do(
     assert failed.value.retry_after == (7 if headers else None)
 
 
-def test_nothing_found_is_no_failure_unless_no_engine_answered(searxng: Searxng) -> None:
+def test_nothing_found_is_no_failure_unless_an_engine_failed(searxng: Searxng) -> None:
     engine = SearxngSearch(searxng.url)
     assert engine.search("tea", 3) == []
     searxng.unresponsive = [["brave", "too many requests"], ["google", "timeout"]]
-    with pytest.raises(ComponentError, match=r"brave too many requests, google timeout") as failed:
+    with pytest.raises(ComponentError, match=r"nothing was found, and these of its") as failed:
         engine.search("tea", 3)
     assert failed.value.kind == "busy"
+    assert "failed: brave too many requests, google timeout" in str(failed.value)
+
+
+def test_an_address_on_two_pages_is_one_result(searxng: Searxng) -> None:
+    urls = [f"https://example.org/{number}" for number in range(10)]
+    searxng.finds(*urls, urls[0], "https://example.org/last")
+    searxng.results[10]["title"] = "again"
+    found = SearxngSearch(searxng.url).search("tea", 100)
+    assert [each.url for each in found] == [*urls, "https://example.org/last"]
+    assert found[0].title == f"About {urls[0]}"
 
 
 def test_a_server_that_is_not_there_or_no_address() -> None:
     with pytest.raises(ComponentError, match=r"cannot be reached .*start it") as failed:
         SearxngSearch("http://127.0.0.1:9").search("tea", 3)
     assert failed.value.kind == "unreachable"
-    for address in ("", "localhost:8888"):
+    for address in ("", "localhost:8888", "http://[", "http://[a]/"):
         with pytest.raises(SettingsError, match=r"needs rag\.web_search\.base_url"):
             SearxngSearch(address)
 

@@ -12,7 +12,7 @@ from web_site import Page, Site, serving_site
 from kvasir.core.errors import ComponentError, RequestError
 from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.types import WebResult
-from kvasir.ingesting import fetching
+from kvasir.ingesting import fetching, web_pages
 from kvasir.ingesting.web_pages import WebPages, is_current
 from kvasir.testing.fake_collection import FakeCollection, FakeCollections
 
@@ -95,6 +95,40 @@ def test_a_host_gets_one_request_at_a_time_also_by_redirects(
     assert report.pages[3].outcome == "repeated"
     assert report.pages[3].source_uri == f"{site.url}/a"
     assert (site.most_at_once, other.most_at_once) == (1, 1)
+
+
+def test_the_pages_of_a_search_have_a_total_size(
+    collection: FakeCollection,
+    shared: FakeCollections,
+    finds: Callable[..., None],
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site.pages["/large"] = Page(b"word " * 500_000, "text/plain")
+    finds(f"{site.url}/tea", f"{site.url}/large", f"{site.url}/tea?2")
+    site.pages["/tea?2"] = Page(b"Black tea takes four minutes.", "text/plain")
+    made = replace(shared.make_web_pages(), max_bytes=4 << 20, max_total=2 << 20)
+    monkeypatch.setattr(shared, "make_web_pages", lambda: made)
+
+    report = collection.ingest_web("tea")
+
+    assert report.added == [f"{site.url}/tea", f"{site.url}/tea?2"]
+    assert [each.source_uri for each in report.failed] == [f"{site.url}/large"]
+    assert "more than 2 MB together; ingest this address by itself" in report.failed[0].message
+
+
+def test_bodies_are_written_as_they_arrive(
+    shared: FakeCollections, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.pages["/large"] = Page(b"word " * 150_000, "text/plain")
+    pieces: list[int] = []
+    monkeypatch.setattr(web_pages._Room, "take", lambda _, size: pieces.append(size))
+    found = [WebResult(f"{site.url}/large")]
+
+    with shared.make_web_pages().fetch(found, lambda _: {}, Run()) as fetched:
+        assert fetched.uploads[0][1].read() == site.pages["/large"].body
+    assert sum(pieces) == 750_000
+    assert max(pieces) < 250_000
 
 
 def test_a_redirect_to_a_private_address_is_refused(

@@ -27,8 +27,8 @@ class BodyTooLargeError(Exception):
     """A body has more bytes than allowed, packed or unpacked."""
 
 
-def unpacked(pieces: Iterable[bytes], coding: str, most: int) -> bytes:
-    """Return a body of at most ``most`` bytes, from its pieces as they arrive.
+def unpacked(pieces: Iterable[bytes], coding: str, most: int) -> Iterator[bytes]:
+    """Yield the pieces of a body of at most ``most`` bytes, as they arrive.
 
     Args:
         pieces: The body as the server sent it.
@@ -45,13 +45,13 @@ def unpacked(pieces: Iterable[bytes], coding: str, most: int) -> bytes:
             f"the server packed it in a way that was not asked for ({name[:40]!r}); download it "
             "and ingest the file"
         )
-    body = bytearray()
+    size = 0
     received = _counted(pieces, most)
     for piece in received if name in ("", "identity") else _inflated(received, name):
-        body += piece
-        if len(body) > most:
+        size += len(piece)
+        if size > most:
             raise BodyTooLargeError
-    return bytes(body)
+        yield piece
 
 
 def _counted(pieces: Iterable[bytes], most: int) -> Iterator[bytes]:

@@ -15,12 +15,14 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any
+from io import BytesIO
+from typing import Any, Protocol
 
 import httpcore
 import httpx
@@ -31,6 +33,7 @@ from kvasir.core.types import Source
 from kvasir.ingesting.content_coding import ACCEPTED, BodyTooLargeError, unpacked
 from kvasir.ingesting.extraction import too_large
 
+_detecting = threading.Lock()
 _SCHEMES = ("http", "https")
 _MAX_REDIRECTS = 5
 _NOT_MODIFIED = 304
@@ -52,13 +55,23 @@ class FetchedPage:
 
     Attributes:
         source: Its URI is the address after all redirects, without a fragment.
-        data: The body; None if it was not modified.
+        modified: False if the server says that it was not modified; then there is no body.
         etag: The server's tag of this version; empty if it gives none.
     """
 
     source: Source
-    data: bytes | None
+    modified: bool
     etag: str = ""
+
+
+class Body(Protocol):
+    """Where a body is put; ``io.BytesIO`` is one in memory."""
+
+    def write(self, piece: bytes, /) -> object:
+        """Add a piece."""
+
+    def getvalue(self) -> bytes:
+        """Return all pieces as one."""
 
 
 BeforeRequest = Callable[[str], Mapping[str, str]]
@@ -83,14 +96,16 @@ def fetch(
     Raises:
         FetchError: It cannot or may not be fetched; the message does not name the address.
     """
+    body = BytesIO()
     page = fetch_page(
-        url, allow_private=allow_private, max_bytes=max_bytes, timeout=timeout, verify=verify
+        url, body, allow_private=allow_private, max_bytes=max_bytes, timeout=timeout, verify=verify
     )
-    return replace(page.source, uri=_checked_url(url)), page.data or b""
+    return replace(page.source, uri=_checked_url(url)), body.getvalue()
 
 
 def fetch_page(
     url: str,
+    body: Body,
     *,
     allow_private: bool = False,
     max_bytes: int = 200 << 20,
@@ -98,7 +113,9 @@ def fetch_page(
     verify: ssl.SSLContext | None = None,
     before: BeforeRequest = lambda _: {},
 ) -> FetchedPage:
-    """Fetch a document unless it was not modified; arguments and errors as ``fetch``.
+    """Fetch a document into ``body`` unless it was not modified; the rest as of ``fetch``.
+
+    Only one body at a time is whole in memory, while its format is detected.
 
     Source: RFC 9110, section 13 (conditional requests).
     """
@@ -127,13 +144,13 @@ def fetch_page(
             final = _without_fragment(response.url)
             sent = response.request.headers
             if response.status_code == _NOT_MODIFIED and any(each in sent for each in _CONDITIONS):
-                return FetchedPage(Source(final, ""), None)
+                return FetchedPage(Source(final, ""), modified=False)
             if response.status_code >= 400:
                 # Not the server's own words, which may be anything.
                 known = httpx.codes.get_reason_phrase(response.status_code)
                 status = f"{response.status_code} {known}".strip()
                 raise FetchError(f"the server answered {status}; check the address")
-            data = _body(response, max_bytes)
+            _receive(response, body, max_bytes)
             declared = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             charset = response.charset_encoding or ""
             modified = _time(response.headers.get("last-modified", ""))
@@ -149,8 +166,10 @@ def fetch_page(
     except ValueError as error:
         # A redirect to a name that cannot be decoded, such as one with a malformed A-label.
         raise FetchError(f"a redirect to something that is no address ({error})") from error
-    media_type = media_types.settle(declared, media_types.detect(target, data))
-    return FetchedPage(Source(final, media_type, charset=charset, modified=modified), data, etag)
+    with _detecting:
+        media_type = media_types.settle(declared, media_types.detect(target, body.getvalue()))
+    source = Source(final, media_type, charset=charset, modified=modified)
+    return FetchedPage(source, modified=True, etag=etag)
 
 
 def _without_fragment(url: httpx.URL) -> str:
@@ -178,13 +197,14 @@ def _checked_url(url: str) -> str:
     return _without_fragment(parsed)
 
 
-def _body(response: httpx.Response, max_bytes: int) -> bytes:
+def _receive(response: httpx.Response, body: Body, max_bytes: int) -> None:
     announced = response.headers.get("content-length", "")
     try:
         if announced.isdecimal() and int(announced) > max_bytes:
             raise BodyTooLargeError
         coding = response.headers.get("content-encoding", "")
-        return unpacked(response.iter_raw(), coding, max_bytes)
+        for piece in unpacked(response.iter_raw(), coding, max_bytes):
+            body.write(piece)
     except BodyTooLargeError:
         raise FetchError(str(too_large(max_bytes))) from None
 

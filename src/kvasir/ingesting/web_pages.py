@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from kvasir.core import dates
@@ -49,12 +50,14 @@ class WebPages:
         engine: The search engine.
         allow_private, max_bytes: As of ``fetch_page``.
         timeout: Seconds for one page, redirects included.
+        max_total: Most bytes of all pages of a search.
     """
 
     engine: WebSearch
     allow_private: bool
     max_bytes: int
     timeout: float
+    max_total: int = 1 << 30
 
     def search(self, query: str, max_results: int, run: Run) -> list[WebResult]:
         """Return what the engine finds, best first, each address once.
@@ -107,6 +110,7 @@ class WebFetch:
         self._web, self._found, self._conditions = web, found, conditions
         self._run, self._folder = run, folder
         self._turns = _Turns()
+        self._room = _Room(web.max_total)
         self._arrived: SimpleQueue[tuple[int, _Arrival] | None] = SimpleQueue()
         self._hosts: deque[list[int]] = deque()
 
@@ -170,15 +174,23 @@ class WebFetch:
         """Fetch a page into a file; whatever is wrong with it, it is one page."""
         found, web = self._found[index], self._web
         visit = _Visit(self._turns, self._conditions, web.timeout)
+        path = self._folder / str(index)
         try:
-            page = fetch_page(
-                found.url,
-                allow_private=web.allow_private,
-                max_bytes=web.max_bytes,
-                timeout=web.timeout,
-                before=visit,
-            )
-            return self._kept(index, page)
+            with path.open("wb") as file:
+                body = _FileBody(file, path, self._room)
+                try:
+                    page = fetch_page(
+                        found.url,
+                        body,
+                        allow_private=web.allow_private,
+                        max_bytes=web.max_bytes,
+                        timeout=web.timeout,
+                        before=visit,
+                    )
+                except BaseException:
+                    body.discard()
+                    raise
+            return self._kept(index, page, path)
         except FetchError as error:
             return Failed(found.url, "fetch", str(error))
         except Exception as error:  # noqa: BLE001 - the others go on
@@ -187,16 +199,14 @@ class WebFetch:
         finally:
             visit.leave()
 
-    def _kept(self, index: int, page: FetchedPage) -> _Kept:
-        if page.data is None:
+    def _kept(self, index: int, page: FetchedPage, path: Path) -> _Kept:
+        if not page.modified:
             return _Kept(page.source, None)
         known: dict[str, MetadataValue] = {"fetched": dates.from_timestamp(time.time())}
         if published := self._found[index].published:
             known["published"] = published
         if page.etag:
             known[ETAG] = page.etag
-        path = self._folder / str(index)
-        path.write_bytes(page.data)
         return _Kept(replace(page.source, known=known), path)
 
 
@@ -264,6 +274,51 @@ def _host(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
+
+
+class _Room:
+    """Counts the bytes of all pages of a search."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._left, self._lock = most, most, threading.Lock()
+
+    def take(self, size: int) -> None:
+        """Take room for a piece of a page.
+
+        Raises:
+            FetchError: There is not as much left.
+        """
+        with self._lock:
+            if size > self._left:
+                raise FetchError(
+                    f"the pages of this search have more than {self._most >> 20} MB together; "
+                    "ingest this address by itself"
+                )
+            self._left -= size
+
+
+class _FileBody:
+    """A body in a file, within the room of its search."""
+
+    def __init__(self, file: BinaryIO, path: Path, room: _Room) -> None:
+        self._file, self._path, self._room, self._size = file, path, room, 0
+
+    def write(self, piece: bytes) -> None:
+        self._room.take(len(piece))
+        self._size += len(piece)
+        try:
+            self._file.write(piece)
+        except OSError as error:
+            raise FetchError(f"it cannot be kept on the disk: {error.strerror or error}") from error
+
+    def discard(self) -> None:
+        """Delete the file, and give its room back."""
+        self._path.unlink(missing_ok=True)
+        self._room.take(-self._size)
+
+    def getvalue(self) -> bytes:
+        self._file.flush()
+        return self._path.read_bytes()
 
 
 class _Turns:

@@ -18,7 +18,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import ClassVar
 
 import platformdirs
@@ -195,6 +195,13 @@ def find_local(name: str, data_dir: Path | str | None = None) -> ModelFolder | N
         return ModelFolder(name, path.resolve(), "path")
     wanted = _wanted(name)
     return next((m for m in list_local(data_dir) if m.name.casefold() in wanted), None)
+
+
+def is_path(name: str, *folders: Path) -> bool:
+    """Return True if a model's name is a path, or that of something in one of ``folders``."""
+    path = PureWindowsPath(name)  # It knows both kinds of separators, and drives.
+    is_explicit = bool(path.anchor) or name.startswith(("~", ".")) or ".." in path.parts
+    return is_explicit or any(os.path.lexists(folder / name) for folder in folders)
 
 
 def _wanted(name: str) -> set[str]:

@@ -53,6 +53,12 @@ def result_of(job: Job) -> Any:
     raise error_from(job.code or "stopped", job.message or "the job was cancelled")
 
 
+def cancel_job(client: ServerClient, job_id: str) -> None:
+    """Cancel a job, if the server can be reached; one that has ended stays as it is."""
+    with suppress(KvasirError):
+        client.post(f"/v1/jobs/{job_id}/cancel", "cancelling")
+
+
 def making_collection(client: ServerClient, name: str, send: Callable[[], T]) -> T:
     """Return the reply of a request; make its collection if the caller has none of this name."""
     try:
@@ -68,9 +74,11 @@ def making_collection(client: ServerClient, name: str, send: Callable[[], T]) ->
 def search_web(
     client: ServerClient, collection: str, content: Mapping[str, Any], pending: set[str], run: Run
 ) -> WebIngestReport:
-    """Search the web at a server, which ingests the pages; a stop cancels the job.
+    """Search the web at a server, which ingests the pages.
 
-    ``pending`` has the job's id until it has ended.
+    ``pending`` has the job's id until it has ended. A job that is not waited for to its end is
+    cancelled: after a stop, of which the report says that it was interrupted, and after a failure,
+    since the server would try it again.
     """
     run.check()
     path = f"/v1/collections/{quote(collection, safe='')}/documents/from-web"
@@ -85,12 +93,13 @@ def search_web(
         if job.progress is not None:
             run.progress(job.progress)
 
+    job: Job | None = None
     try:
         job = await_job(client, job_id, run, show)
     except StoppedError:
-        with suppress(KvasirError):
-            client.post(f"/v1/jobs/{job_id}/cancel", "cancelling")
+        return WebIngestReport(interrupted=True, query=content["query"])
+    finally:
+        if job is None or job.state is not JobState.DONE:
+            cancel_job(client, job_id)
         pending.discard(job_id)
-        raise
-    pending.discard(job_id)
     return from_json(WebIngestReport, result_of(job))

@@ -10,7 +10,7 @@ import json
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from kvasir.core.batches import batches
 from kvasir.core.document_metadata import check_metadata
-from kvasir.core.errors import CollectionNotFoundError, KvasirError, StoppedError
+from kvasir.core.errors import CollectionNotFoundError, StoppedError
 from kvasir.core.ledger import DocumentRecord
 from kvasir.core.reports import Failed, Finished, IngestReport, NotRead, Outcome
 from kvasir.core.run import Run
@@ -36,7 +36,7 @@ from kvasir.ingesting.sources import (
     is_address,
 )
 from kvasir.remote.client import ServerClient
-from kvasir.remote.jobs import await_job, making_collection, result_of
+from kvasir.remote.jobs import await_job, cancel_job, making_collection, result_of
 
 _MOST_FILES = 64
 _MOST_BYTES = 32 << 20
@@ -194,8 +194,7 @@ class _Upload:
     def cancel(self) -> None:
         """Cancel the jobs that have not ended."""
         for job in self._waiting:
-            with suppress(KvasirError):
-                self._client.post(f"/v1/jobs/{job}/cancel", "cancelling")
+            cancel_job(self._client, job)
             self.uploads.pending.discard(job)
 
     def finish(self, seconds: float) -> IngestReport:

@@ -8,6 +8,7 @@
 All leases of one fixture are on the same collections. ``filters`` is the operator's filter for
 every search; a test closes its leases before it opens one with another filter. Documents are
 uploads of plain text, and answers are quotations that are not refused (``answer.refuse: false``).
+The web is searched by ``FakeWebSearch``, and pages of this machine are fetched.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from kvasir.core.types import Finished, Hit, Retrieved, Source, StoreAddress, Te
 from kvasir.core.wire import dumps, loads, to_json
 from kvasir.evaluation.question_sets import GoldPassage, JudgedQuestion
 from kvasir.testing.collections_explaining import QUESTION, ExplainingContract
+from kvasir.testing.collections_web import WebContract
 
 OpenCollection = Callable[..., Any]
 """Takes a name and the operator's filter, both with defaults; returns a lease."""
@@ -62,7 +64,7 @@ def uris(found: Iterable[Any]) -> list[str]:
     ]
 
 
-class CollectionContract(ExplainingContract):
+class CollectionContract(ExplainingContract, WebContract):
     """What must hold for every collection; see the module on how to use it."""
 
     @pytest.fixture

@@ -22,7 +22,7 @@ from kvasir.core.batches import batches
 from kvasir.core.filters import Filter, matches
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.scoring import inverse_document_frequency
-from kvasir.core.text import CJK
+from kvasir.core.text import CJK, has_scheme
 from kvasir.core.types import Chunk, Matrix, Metadata, Prompt, SparseVector, WebResult
 
 _TERMS = re.compile(rf"[{CJK}]|[^\W_]+")
@@ -123,7 +123,7 @@ class FakeGenerator:
 
 
 class FakeWebSearch:
-    """Finds the pages that a test puts into ``results``, for every query."""
+    """Finds the pages that a test puts into ``results``, else the addresses in the query."""
 
     name = "fake"
 
@@ -131,7 +131,8 @@ class FakeWebSearch:
         self.results: list[WebResult] = []
 
     def search(self, query: str, max_results: int) -> list[WebResult]:
-        return self.results[:max_results]
+        named = [WebResult(word) for word in query.split() if has_scheme(word)]
+        return (self.results or named)[:max_results]
 
 
 class _Entry(NamedTuple):

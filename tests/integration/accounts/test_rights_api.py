@@ -158,6 +158,26 @@ def test_a_copy_goes_to_no_folder_outside_of_the_data_folder(client, app, admin,
     assert not outside.exists()
 
 
+@pytest.mark.parametrize(
+    "name", ["{folder}/model", "near/model", "../other", "~/model", "C:\\model", "\\\\host\\share"]
+)
+def test_no_administrator_of_a_server_makes_it_open_a_folder(client, app, admin, tmp_path, name):
+    with app.collection("mine") as collection:
+        collection.ingest((Source("a.txt", "text/plain"), b"Tea is green."))
+        before = collection.record()
+        (tmp_path / "near/model").mkdir(parents=True)
+        path, body = "/v1/collections/mine/model", {"name": name.format(folder=tmp_path)}
+        refused = client.post(path, json=body, headers=admin)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        assert "OWNER/MODEL on the hub" in refused.json()["detail"]
+        assert collection.record() == before
+        owner = {"Authorization": f"Bearer {OWNER}"}
+        assert client.post(path, json=body, headers=owner).status_code == 200
+        # The fake model has one name for all.
+        body = {"name": "acme/model"}
+        assert client.post(path, json=body, headers=admin).status_code == 200
+
+
 def test_a_collection_of_the_command_line_is_for_administrators_until_they_give_it_away(
     client, app, ana, admin
 ):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from ddgs import DDGS
 from ddgs.exceptions import DDGSException, RatelimitException, TimeoutException
 
+from kvasir.components.web_search.result_pages import collect
 from kvasir.core.errors import ComponentError, describe_unexpected
 from kvasir.core.types import WebResult
 
@@ -55,25 +56,23 @@ class DdgsSearch:
 
     def search(self, query: str, max_results: int) -> list[WebResult]:
         """Return pages, best first; see ``WebSearch``. They have no dates."""
-        found: dict[str, WebResult] = {}
-        for page in range(1, _MOST_PAGES + 1):
+
+        def read(page: int) -> list[WebResult]:
             try:
                 results = self._library.text(
                     query, max_results=max_results, page=page, **self._options
                 )
             except DDGSException as error:
-                if found or str(error) == _NOTHING:
-                    break  # The engines have no further page.
+                if page > 1 or str(error) == _NOTHING:
+                    return []  # The engines have no further page.
                 raise _failure(error) from error
-            new = {
-                str(each["href"]): WebResult(str(each["href"]), str(each.get("title") or ""))
+            return [
+                WebResult(str(each["href"]), str(each.get("title") or ""))
                 for each in results
-                if each.get("href") and each["href"] not in found
-            }
-            found |= new
-            if not new or len(found) >= max_results:
-                break
-        return list(found.values())[:max_results]
+                if each.get("href")
+            ]
+
+        return collect(read, max_results, _MOST_PAGES)
 
 
 def _failure(error: DDGSException) -> ComponentError:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from kvasir.components.web_search.result_pages import collect
 from kvasir.core import dates
 from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.types import WebResult
@@ -50,7 +51,7 @@ class SearxngSearch:
         Raises:
             SettingsError: The address is missing or no address.
         """
-        if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).netloc:
+        if not _is_address(base_url):
             raise SettingsError(
                 f"search_engine 'searxng' needs {_SETTING}, such as http://localhost:8888, "
                 f"not '{base_url}'"
@@ -70,18 +71,16 @@ class SearxngSearch:
 
     def search(self, query: str, max_results: int) -> list[WebResult]:
         """Return pages, best first; see ``WebSearch``. The server's pages are read one by one."""
-        found: dict[str, WebResult] = {}
         with httpx.Client(headers=self._headers, timeout=self._timeout) as client:
-            for page in range(1, _MOST_PAGES + 1):
+
+            def read(page: int) -> list[WebResult]:
                 answer = self._ask(client, query, page)
                 results = self._results(answer)
-                new = {each.url: each for each in results if each.url not in found}
-                if not found and not new:
+                if page == 1 and not results:
                     self._check_engines(answer)
-                found |= new
-                if not new or len(found) >= max_results:
-                    break
-        return list(found.values())[:max_results]
+                return results
+
+            return collect(read, max_results, _MOST_PAGES)
 
     def _ask(self, client: httpx.Client, query: str, page: int) -> Mapping[str, Any]:
         asked = {"q": query, "format": "json", "pageno": page, **self._parameters}
@@ -130,17 +129,31 @@ class SearxngSearch:
         return found
 
     def _check_engines(self, answer: Mapping[str, Any]) -> None:
-        """Raise an error if nothing was found because the server's own engines failed."""
+        """Raise an error if nothing was found and engines of the server failed.
+
+        Its answer does not say which others were asked.
+        """
         failed = answer.get("unresponsive_engines") or []
         if failed:
             names = ", ".join(" ".join(map(str, each)) for each in failed if isinstance(each, list))
-            raise self._failure(f"none of its engines answered ({names}); try again later", "busy")
+            raise self._failure(
+                f"nothing was found, and these of its engines failed: {names}; try again later",
+                "busy",
+            )
 
     def _failure(
         self, cause: str, kind: str = "failed", retry_after: float | None = None
     ) -> ComponentError:
         cause = f"{self._base_url}: {cause}"
         return ComponentError(self.name, _OPERATION, cause, kind=kind, retry_after=retry_after)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False  # An address in brackets that is none.
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
 def _seconds(header: str | None) -> float | None:

@@ -10,7 +10,13 @@ from kvasir.core.errors import StoppedError
 from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
 from kvasir.frontends.cli.long_work import long_work, rate
 from kvasir.frontends.cli.main import fail
-from kvasir.frontends.cli.options import current_app, typed_collection, with_app, with_service
+from kvasir.frontends.cli.options import (
+    current_app,
+    server_of,
+    typed_collection,
+    with_app,
+    with_service,
+)
 from kvasir.frontends.cli.paths import absolute_folder
 from kvasir.frontends.cli.rendering import print_result, print_table, printed_json, sizes
 from kvasir.frontends.cli.services import Service
@@ -73,13 +79,15 @@ def pull(app: App, name: str | None) -> int:
 def use_model(service: Service, name: str, kind: str | None) -> int:
     """Embed all collections again by another model, or the one that --collection names.
 
-    NAME is 'multilingual' or 'english', the folder of a model, or OWNER/MODEL on the hub, which is
-    fetched. Searches and ingests go on meanwhile, with the former model until the new index is
-    complete. A run that was interrupted goes on when the same command is given again. The model of
-    the settings remains that of new collections.
+    NAME is 'multilingual' or 'english', OWNER/MODEL on the hub, which is fetched, or the folder of
+    a model, but not at a server. Searches and ingests go on meanwhile, with the former model until
+    the new index is complete. A run that was interrupted goes on when the same command is given
+    again. The model of the settings remains that of new collections.
     """
     ctx = click.get_current_context()
-    name = absolute_folder(name)
+    if server_of(ctx) is None:
+        # A folder of this machine is none of a server's.
+        name = absolute_folder(name)
     only = typed_collection(ctx)
     names = [only] if only else [record.name for record in service.collections()]
     reports = []

@@ -16,6 +16,7 @@ from kvasir.core.run import Run
 from kvasir.core.services.accounts import Caller
 from kvasir.core.types import StoreAddress
 from kvasir.core.wire import from_json
+from kvasir.embedding_models import names_folder
 from kvasir.frontends.api.callers import (
     Admin,
     Chosen,
@@ -88,7 +89,7 @@ class ChosenModel(BaseModel):
     name: str = Field(
         min_length=1,
         max_length=4096,
-        description="a short name, a folder of the server, or a name on the hub",
+        description="a short name, or a name on the hub",
         examples=["multilingual"],
     )
     kind: str | None = Field(None, max_length=200, description="the embedder that runs it")
@@ -101,6 +102,11 @@ def use_model(
     """Embed the collection again by another model; the former one answers until it is done."""
     if body.kind and ":" in body.kind:
         raise RequestError("a request cannot name a class to import")
+    if not _is_local_owner(request, caller) and names_folder(kvasir.settings, body.name):
+        raise ForbiddenError(
+            "a server opens no folder that is named from outside: use 'multilingual', 'english' or "
+            "OWNER/MODEL on the hub, or run 'kvasir models use' on the server's machine"
+        )
     return _work(
         request,
         kvasir,
@@ -197,8 +203,7 @@ class Copy(BaseModel):
 @router.post("/copy", responses=EVENTS)
 def copy(name: str, body: Copy, request: Request, kvasir: Kvasir, caller: Admin) -> Response:
     """Copy the collection to another store; nothing is embedded again."""
-    is_local = caller.user is None and request.app.state.owner_is_local
-    _check_target(kvasir, body.to, may_write_anywhere=is_local)
+    _check_target(kvasir, body.to, may_write_anywhere=_is_local_owner(request, caller))
     to = StoreAddress(**body.to.model_dump())
     return _work(
         request,
@@ -207,6 +212,11 @@ def copy(name: str, body: Copy, request: Request, kvasir: Kvasir, caller: Admin)
         name,
         lambda found, run: found.copy(to, name=body.name, exact=body.exact, run=run),
     )
+
+
+def _is_local_owner(request: Request, caller: Caller) -> bool:
+    """Return True for the user of this process, who may open and write any folder anyway."""
+    return caller.user is None and bool(request.app.state.owner_is_local)
 
 
 def _check_target(kvasir: App, to: Target, *, may_write_anywhere: bool) -> None:
