@@ -475,6 +475,43 @@ def test_a_piece_that_is_missing_is_noticed(broker, client, make_raw):
         list(pieces)
 
 
+def test_a_stream_that_was_read_in_part_is_not_executed_again(opened, make_client, tmp_path):
+    """Also if a broker answers a reader's MORE as if its request had not been accepted."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as broker:
+        broker.set(zmq.LINGER, 0)
+        broker.set(zmq.RCVTIMEO, 5000)
+        port = broker.bind_to_random_port("tcp://127.0.0.1")
+        client = make_client(f"tcp://127.0.0.1:{port}", heartbeat=60)
+        pieces = client.stream("echo", "count", {}, idempotent=False)
+        found = []
+
+        def read():
+            with pytest.raises(ComponentError, match="the connection was lost"):
+                found.extend(pieces)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        session, requests = b"earlier!", 0
+        while session != b"later..!" or reader.is_alive():
+            peer, envelope, *_ = broker.recv_multipart()
+            kind, _, _, _, id_ = wire.read(envelope)[2:]
+            if kind == wire.HELLO:
+                broker.send_multipart([peer, wire.write(wire.WELCOME, session)])
+                if session == b"later..!":
+                    reader.join(5)
+            elif kind == wire.REQUEST:
+                requests += 1
+                for number in range(wire.WINDOW // 2):
+                    chunk = wire.write(wire.CHUNK, session, id_, number)
+                    broker.send_multipart([peer, chunk, *pack(number)])
+            elif kind == wire.MORE:
+                broker.send_multipart([peer, wire.write(wire.RESET, session, id_)])
+                session = b"later..!"
+        assert found == list(range(wire.WINDOW // 2))
+        assert requests == 1
+        client.close()
+
+
 def test_many_threads_share_a_connection(client, make_worker):
     make_worker()
     with ThreadPoolExecutor(8) as pool:

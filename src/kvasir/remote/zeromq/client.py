@@ -259,8 +259,10 @@ class Client:
 
     def not_accepted(self, id_: int) -> None:
         """Send a request again, in the next session."""
-        call = self._pending.pop(id_, None)
-        if call is not None:
+        call = self._pending.get(id_)
+        # One whose pieces have come was accepted, whatever a broker says.
+        if call is not None and not call.expected:
+            del self._pending[id_]
             self._hold(call)
 
     def posted(self, item: tuple[str, Call, int]) -> None:

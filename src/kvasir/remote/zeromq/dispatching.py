@@ -94,9 +94,11 @@ class Dispatcher:
         elif kind == wire.HELLO:
             self._greet(identity, version, session, now)
         else:
-            # Another session's: it is never executed, whoever sent it.
+            # Another session's: it is never executed, whoever sent it. Its id says that it may be
+            # sent again, which does not hold for what belongs to a request of before.
+            is_new = kind in (wire.REQUEST, wire.STATISTICS)
             self._counts["refused"] += kind == wire.REQUEST
-            self._to_client((identity, wire.write(wire.RESET, session, id_)))
+            self._to_client((identity, wire.write(wire.RESET, session, id_ if is_new else 0)))
 
     def _greet(self, identity: bytes, version: int, session: bytes, now: float) -> None:
         client = self._clients.get(identity)

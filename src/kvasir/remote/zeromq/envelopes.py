@@ -27,7 +27,7 @@ HELLO = 1
 """Opens a session; a worker's has a header with its services."""
 WELCOME = 2
 RESET = 3
-"""The broker does not know the session; the request was not accepted."""
+"""The broker does not know the session; with an id, that request was not accepted."""
 PING = 4
 PONG = 5
 REQUEST = 6
