@@ -551,6 +551,27 @@ def test_an_address_that_is_taken_or_reached_from_outside_is_refused(broker):
         Broker("tcp://0.0.0.0:0", "inproc://outside")
 
 
+def test_stored_data_is_not_served_where_other_users_may_connect(broker, client):
+    guarded = Service("index", {"read": lambda _: "secret"}, is_guarded=True)
+    with pytest.raises(SettingsError, match="over tcp: use CURVE keys"):
+        Worker(NEVER, [guarded], heartbeat=HEARTBEAT)
+    # The back end is a socket of its user alone, but the front end is not.
+    assert (broker.front_end[0][:4], broker.back_end[0][:4]) == ("tcp:", "ipc:")
+    call = client.start("index", "read", {})
+    with Worker(broker.back_end[0], [guarded], heartbeat=HEARTBEAT) as worker:
+        with pytest.raises(SettingsError, match="ipc:// addresses at both ends"):
+            worker.run(StopToken())
+        with pytest.raises(SettingsError, match="index gives access to stored data"):
+            call.result()
+
+
+def test_stored_data_is_served_over_sockets_of_one_user(make_broker, make_client, opened, tmp_path):
+    broker = make_broker(f"ipc://{tmp_path}/private/front")
+    guarded = Service("index", {"read": lambda _: "found"}, is_guarded=True)
+    opened.enter_context(Worker(broker.back_end[0], [guarded], heartbeat=HEARTBEAT))
+    assert make_client(broker.front_end[0]).call("index", "read", {}) == "found"
+
+
 def test_only_those_with_the_right_key_are_let_in(tmp_path, make_client, opened, make_raw):
     keys, strangers = tmp_path / "keys", tmp_path / "strangers"
     make_keys(keys, "client")

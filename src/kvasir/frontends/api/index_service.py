@@ -70,7 +70,8 @@ class IndexService:
 
     def service(self, name: str = ROLE, slots: int = 8) -> Service:
         """Return the service; each slot answers one request."""
-        return Service(name, {"describe": describing(ROLE, []), "request": self._request}, slots)
+        operations = {"describe": describing(ROLE, []), "request": self._request}
+        return Service(name, operations, slots, is_guarded=True)
 
     def _request(self, given: Arguments) -> Iterator[Any]:
         """Yield status and headers of the answer, then its body in pieces."""

@@ -1,6 +1,6 @@
 """The broker between clients and workers: one thread with a front end and a back end.
 
-    with Broker("tcp://127.0.0.1:7781", "tcp://127.0.0.1:7782") as broker:
+    with Broker("ipc:///run/user/1000/kvasir/front", "ipc:///run/user/1000/kvasir/back"):
         ...
 
 It reads no message beyond the envelope, and imports no component.
@@ -73,7 +73,7 @@ class Broker:
         self._domains: dict[str, Path] = {}
         self._stamps: dict[str, float] = {}
         self._outbox = Outbox()
-        self._is_closing = False
+        self._is_closing = self._is_open = False
         self._ends: list[Socket] = []
         try:
             self.front_end = self._bind(front_end, "client")
@@ -84,6 +84,7 @@ class Broker:
         self._dispatcher = Dispatcher(
             self._limits, heartbeat, _sender(self._ends[0]), _sender(self._ends[1])
         )
+        self._dispatcher.is_open = self._is_open
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
         self._thread.start()
 
@@ -129,6 +130,7 @@ class Broker:
         self._ends.append(end)
         bound = []
         for address in parsed:
+            self._is_open |= self._keys is None and not address.is_of_one_user
             check_bind(address, has_keys=self._keys is not None)
             try:
                 end.bind(str(address))

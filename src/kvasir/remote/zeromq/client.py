@@ -1,6 +1,6 @@
 """Calls of services through a broker: many at once over one connection, from any thread.
 
-    client = Client("tcp://127.0.0.1:7781")
+    client = Client("ipc:///run/user/1000/kvasir/front")
     client.call("embedder", "embed_queries", {"texts": ["one"]})
 
 The deadline and the stop token of ``core.deadline`` hold for every call. An answer that comes after

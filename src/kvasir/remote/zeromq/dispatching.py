@@ -54,7 +54,8 @@ class Dispatcher:
         self._next_key = _FIRST_KEY
         self._counts = dict.fromkeys(("refused", "late", "workers_lost", "clients_lost"), 0)
         self._began = time.time()
-        self.is_stopping = False
+        self.is_stopping = self.is_open = False
+        # With ``is_open`` workers hear that whoever is at this machine may connect.
 
     @property
     def open_requests(self) -> int:
@@ -300,11 +301,11 @@ class Dispatcher:
         if known is not None and not known.leaving:
             # It has not read the first welcome yet, or had heard nothing for long.
             known.seen = now
-            self._to_worker((identity, wire.write(wire.WELCOME, known.session)))
+            self._to_worker((identity, wire.write(wire.WELCOME, known.session, 0, self.is_open)))
             return
         worker = self._workers[identity] = Peer(identity, now)
         worker.name, worker.slots, worker.free = name, dict(slots), dict(slots)
-        self._to_worker((identity, wire.write(wire.WELCOME, worker.session)))
+        self._to_worker((identity, wire.write(wire.WELCOME, worker.session, 0, self.is_open)))
         logger.info("worker %s serves %s", name, ", ".join(sorted(slots)))
         for each in slots:
             service = self._services.setdefault(each, Service(each))
