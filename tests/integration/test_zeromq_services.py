@@ -475,6 +475,43 @@ def test_a_piece_that_is_missing_is_noticed(broker, client, make_raw):
         list(pieces)
 
 
+def test_a_stream_that_was_read_in_part_is_not_executed_again(opened, make_client, tmp_path):
+    """Also if a broker answers a reader's MORE as if its request had not been accepted."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as broker:
+        broker.set(zmq.LINGER, 0)
+        broker.set(zmq.RCVTIMEO, 5000)
+        port = broker.bind_to_random_port("tcp://127.0.0.1")
+        client = make_client(f"tcp://127.0.0.1:{port}", heartbeat=60)
+        pieces = client.stream("echo", "count", {}, idempotent=False)
+        found = []
+
+        def read():
+            with pytest.raises(ComponentError, match="the connection was lost"):
+                found.extend(pieces)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        session, requests = b"earlier!", 0
+        while session != b"later..!" or reader.is_alive():
+            peer, envelope, *_ = broker.recv_multipart()
+            kind, _, _, _, id_ = wire.read(envelope)[2:]
+            if kind == wire.HELLO:
+                broker.send_multipart([peer, wire.write(wire.WELCOME, session)])
+                if session == b"later..!":
+                    reader.join(5)
+            elif kind == wire.REQUEST:
+                requests += 1
+                for number in range(wire.WINDOW // 2):
+                    chunk = wire.write(wire.CHUNK, session, id_, number)
+                    broker.send_multipart([peer, chunk, *pack(number)])
+            elif kind == wire.MORE:
+                broker.send_multipart([peer, wire.write(wire.RESET, session, id_)])
+                session = b"later..!"
+        assert found == list(range(wire.WINDOW // 2))
+        assert requests == 1
+        client.close()
+
+
 def test_many_threads_share_a_connection(client, make_worker):
     make_worker()
     with ThreadPoolExecutor(8) as pool:
@@ -512,6 +549,27 @@ def test_an_address_that_is_taken_or_reached_from_outside_is_refused(broker):
         Broker(broker.front_end[0], "inproc://taken")
     with pytest.raises(SettingsError, match="needs CURVE keys"):
         Broker("tcp://0.0.0.0:0", "inproc://outside")
+
+
+def test_stored_data_is_not_served_where_other_users_may_connect(broker, client):
+    guarded = Service("index", {"read": lambda _: "secret"}, is_guarded=True)
+    with pytest.raises(SettingsError, match="over tcp: use CURVE keys"):
+        Worker(NEVER, [guarded], heartbeat=HEARTBEAT)
+    # The back end is a socket of its user alone, but the front end is not.
+    assert (broker.front_end[0][:4], broker.back_end[0][:4]) == ("tcp:", "ipc:")
+    call = client.start("index", "read", {})
+    with Worker(broker.back_end[0], [guarded], heartbeat=HEARTBEAT) as worker:
+        with pytest.raises(SettingsError, match="ipc:// addresses at both ends"):
+            worker.run(StopToken())
+        with pytest.raises(SettingsError, match="index gives access to stored data"):
+            call.result()
+
+
+def test_stored_data_is_served_over_sockets_of_one_user(make_broker, make_client, opened, tmp_path):
+    broker = make_broker(f"ipc://{tmp_path}/private/front")
+    guarded = Service("index", {"read": lambda _: "found"}, is_guarded=True)
+    opened.enter_context(Worker(broker.back_end[0], [guarded], heartbeat=HEARTBEAT))
+    assert make_client(broker.front_end[0]).call("index", "read", {}) == "found"
 
 
 def test_only_those_with_the_right_key_are_let_in(tmp_path, make_client, opened, make_raw):

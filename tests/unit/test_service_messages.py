@@ -18,7 +18,7 @@ from kvasir.core.errors import (
     WireError,
 )
 from kvasir.remote.zeromq.addresses import Address, check_bind
-from kvasir.remote.zeromq.curve_keys import load_keys, make_keys
+from kvasir.remote.zeromq.curve_keys import AllowedKeys, load_keys, make_keys
 from kvasir.remote.zeromq.failures import pack_error, unpack_error
 from kvasir.remote.zeromq.packing import pack, unpack
 
@@ -168,6 +168,31 @@ def test_keys_are_made_once_and_read_by_their_owner_alone(tmp_path):
         load_keys(folder, "client")
     with pytest.raises(SettingsError, match="no CURVE key"):
         load_keys(folder, "missing")
+
+
+def test_a_file_that_is_no_key_keeps_no_other_key_out(tmp_path, caplog):
+    make_keys(tmp_path, "client", "ada")
+    make_keys(tmp_path, "client", "bob")
+    ada, bob = (load_keys(tmp_path, name).public for name in ("ada", "bob"))
+    files = {name: tmp_path / "clients" / f"{name}.key" for name in ("ada", "bob")}
+    whole = files["bob"].read_text()
+    allowed = AllowedKeys(tmp_path / "clients")
+    assert allowed.callback("", ada)
+    # Half a file, in place: the time of the folder stays as it was.
+    for half in (whole[: whole.index(bob.decode()) + 10], ""):
+        files["bob"].write_text(half)
+        allowed.refresh()
+        assert (allowed.callback("", ada), allowed.callback("", bob)) == (True, False)
+        assert f"'{files['bob']}' is no CURVE key" in caplog.text
+        with pytest.raises(SettingsError, match=r"bob\.key' is no CURVE key"):
+            AllowedKeys(tmp_path / "clients")
+        caplog.clear()
+        allowed.refresh()
+        assert not caplog.text
+    files["bob"].write_text(whole)
+    files["ada"].unlink()
+    allowed.refresh()
+    assert (allowed.callback("", ada), allowed.callback("", bob)) == (False, True)
 
 
 def test_numbers_keep_their_types():

@@ -6,15 +6,17 @@ import asyncio
 import secrets
 import threading
 from collections.abc import Iterator, MutableMapping
-from concurrent.futures import Future
-from typing import Any
+from concurrent.futures import CancelledError, Future
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import numpy as np
 from fastapi import FastAPI
 
 from kvasir.app import App
+from kvasir.core.deadline import check, current_stop, remaining
 from kvasir.core.errors import WireError
+from kvasir.core.run import StopToken
 from kvasir.frontends.api.application import make_application
 from kvasir.remote.zeromq.components import describing
 from kvasir.remote.zeromq.indexing import ROLE
@@ -24,6 +26,7 @@ _AHEAD = 16
 """Pieces of a body that wait for their reader."""
 _START_SECONDS = 60.0
 
+T = TypeVar("T")
 Message = MutableMapping[str, Any]
 
 
@@ -67,7 +70,8 @@ class IndexService:
 
     def service(self, name: str = ROLE, slots: int = 8) -> Service:
         """Return the service; each slot answers one request."""
-        return Service(name, {"describe": describing(ROLE, []), "request": self._request}, slots)
+        operations = {"describe": describing(ROLE, []), "request": self._request}
+        return Service(name, operations, slots, is_guarded=True)
 
     def _request(self, given: Arguments) -> Iterator[Any]:
         """Yield status and headers of the answer, then its body in pieces."""
@@ -75,15 +79,36 @@ class IndexService:
         body = given.array("body").tobytes()
         answer: asyncio.Queue[Any] = asyncio.Queue(_AHEAD)
         gone = asyncio.Event()
+        stop = current_stop() or StopToken()
         serving = self._run(self._serve(scope, body, answer, gone))
         try:
-            while (piece := self._run(answer.get()).result()) is not None:
+            while (piece := self._wait(self._run(answer.get()), stop)) is not None:
                 yield piece
-            serving.result()
+            self._wait(serving, stop)
         finally:
             if not serving.done():
                 self._loop.call_soon_threadsafe(gone.set)
                 serving.cancel()
+
+    @staticmethod
+    def _wait(work: Future[T], stop: StopToken) -> T:
+        """Return the result of work in the loop, which is cancelled when its caller leaves.
+
+        Raises:
+            StoppedError: The caller has left.
+            DeadlineExceededError: Its deadline has passed.
+        """
+
+        def cancel() -> None:
+            work.cancel()
+
+        with stop.calling(cancel):
+            try:
+                return work.result(remaining())
+            except (CancelledError, TimeoutError):
+                work.cancel()
+                check("answering")
+                raise
 
     def _scope(self, given: Arguments) -> dict[str, Any]:
         target = given.get("target", str)

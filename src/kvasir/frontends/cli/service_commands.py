@@ -33,7 +33,7 @@ _keys_option = click.option(
     "--keys",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Folder with CURVE keys; an address that other machines reach needs them.",
+    help="Folder with CURVE keys; needed beyond this machine, and for store and index over tcp.",
 )
 
 

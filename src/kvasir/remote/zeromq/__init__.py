@@ -1,7 +1,7 @@
 """Components as ZeroMQ services: broker, workers, clients, and a proxy for each role.
 
     Client -> front end of a Broker -> back end -> Worker with a component
-    RemoteEmbedder("tcp://127.0.0.1:7781") -> ... -> the embedder of a worker
+    RemoteEmbedder("ipc:///run/user/1000/kvasir/front") -> ... -> the embedder of a worker
 
 - ``addresses``: where brokers listen, and what may listen beyond this machine.
 - ``curve_keys``: keys of brokers, clients and workers.

@@ -1,7 +1,8 @@
 """Addresses of brokers: ``tcp://host:port``, ``ipc:///path/of/a/socket`` or ``inproc://name``.
 
-Without CURVE a broker listens only where no other user and no other machine can reach it: on
-loopback, within the process, or on a socket in a folder of its user alone.
+Without CURVE a broker listens only where no other machine can reach it: within the process, on a
+socket in a folder of its user alone, or on loopback, which every user of the machine reaches. So
+services that give access to stored data need keys on loopback too.
 """
 
 from __future__ import annotations
@@ -78,6 +79,11 @@ class Address:
             return f"{self.protocol}://{self.host}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"tcp://{host}:{self.port}"
+
+    @property
+    def is_of_one_user(self) -> bool:
+        """True if other users of this machine cannot connect, whether there are keys or not."""
+        return self.protocol != "tcp"
 
     @property
     def is_private(self) -> bool:

@@ -1,6 +1,6 @@
 """The broker between clients and workers: one thread with a front end and a back end.
 
-    with Broker("tcp://127.0.0.1:7781", "tcp://127.0.0.1:7782") as broker:
+    with Broker("ipc:///run/user/1000/kvasir/front", "ipc:///run/user/1000/kvasir/back"):
         ...
 
 It reads no message beyond the envelope, and imports no component.
@@ -21,7 +21,7 @@ import zmq
 
 from kvasir.core.errors import ComponentError
 from kvasir.remote.zeromq.addresses import Address, check_bind
-from kvasir.remote.zeromq.curve_keys import AUTHENTICATORS, BROKER, ROLES, load_keys
+from kvasir.remote.zeromq.curve_keys import AUTHENTICATORS, BROKER, ROLES, AllowedKeys, load_keys
 from kvasir.remote.zeromq.dispatching import Dispatcher
 from kvasir.remote.zeromq.dispatching_records import Limits
 from kvasir.remote.zeromq.sockets import Outbox, Socket, listening_socket, shared_context
@@ -70,10 +70,9 @@ class Broker:
         self._heartbeat = heartbeat
         self._keys = keys
         self._own = load_keys(keys, BROKER) if keys else None
-        self._domains: dict[str, Path] = {}
-        self._stamps: dict[str, float] = {}
+        self._allowed: list[AllowedKeys] = []
         self._outbox = Outbox()
-        self._is_closing = False
+        self._is_closing = self._is_open = False
         self._ends: list[Socket] = []
         try:
             self.front_end = self._bind(front_end, "client")
@@ -84,6 +83,7 @@ class Broker:
         self._dispatcher = Dispatcher(
             self._limits, heartbeat, _sender(self._ends[0]), _sender(self._ends[1])
         )
+        self._dispatcher.is_open = self._is_open
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
         self._thread.start()
 
@@ -116,8 +116,8 @@ class Broker:
         domain = f"{role}-{uuid4().hex}"
         if self._keys:
             # Before anything is bound: whoever connects must be checked.
-            self._domains[domain] = self._keys / ROLES[role]
-            self._read_allowed()
+            self._allowed.append(AllowedKeys(self._keys / ROLES[role]))
+            AUTHENTICATORS.allow(shared_context(), domain, self._allowed[-1])
         limits = self._limits
         end = listening_socket(
             self._own,
@@ -129,6 +129,7 @@ class Broker:
         self._ends.append(end)
         bound = []
         for address in parsed:
+            self._is_open |= self._keys is None and not address.is_of_one_user
             check_bind(address, has_keys=self._keys is not None)
             try:
                 end.bind(str(address))
@@ -136,14 +137,6 @@ class Broker:
                 raise ComponentError(f"the address {address}", "listening", error) from error
             bound.append(end.get_string(zmq.LAST_ENDPOINT))
         return tuple(bound)
-
-    def _read_allowed(self) -> None:
-        """Read the public keys that may connect, where they have changed."""
-        for domain, folder in self._domains.items():
-            stamp = folder.stat().st_mtime if folder.is_dir() else 0.0
-            if stamp and self._stamps.get(domain) != stamp:
-                AUTHENTICATORS.allow(shared_context(), domain, folder)
-                self._stamps[domain] = stamp
 
     def _run(self) -> None:
         front, back = self._ends
@@ -166,7 +159,8 @@ class Broker:
                     dispatcher.tick(now)
                 if now >= next_keys:
                     next_keys = now + _KEYS_SECONDS
-                    self._read_allowed()
+                    for allowed in self._allowed:
+                        allowed.refresh()
         except Exception:
             logger.exception("the broker has failed")
             raise

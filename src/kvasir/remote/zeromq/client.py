@@ -1,6 +1,6 @@
 """Calls of services through a broker: many at once over one connection, from any thread.
 
-    client = Client("tcp://127.0.0.1:7781")
+    client = Client("ipc:///run/user/1000/kvasir/front")
     client.call("embedder", "embed_queries", {"texts": ["one"]})
 
 The deadline and the stop token of ``core.deadline`` hold for every call. An answer that comes after
@@ -259,8 +259,10 @@ class Client:
 
     def not_accepted(self, id_: int) -> None:
         """Send a request again, in the next session."""
-        call = self._pending.pop(id_, None)
-        if call is not None:
+        call = self._pending.get(id_)
+        # One whose pieces have come was accepted, whatever a broker says.
+        if call is not None and not call.expected:
+            del self._pending[id_]
             self._hold(call)
 
     def posted(self, item: tuple[str, Call, int]) -> None:

@@ -15,6 +15,7 @@ Source: https://rfc.zeromq.org/spec/26/
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from dataclasses import dataclass, field
@@ -27,10 +28,13 @@ from zmq.auth.thread import ThreadAuthenticator
 from kvasir.core.errors import ConflictError, SettingsError, StorageError
 from kvasir.core.private_files import make_private_folder
 
+logger = logging.getLogger(__name__)
+
 BROKER = "broker"
 ROLES = {"client": "clients", "worker": "workers"}
 """The folder of the public keys of each role."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_Z85 = re.compile(rb"[0-9A-Za-z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")
 _SECRET = ".key_secret"
 
 
@@ -99,9 +103,63 @@ def load_keys(folder: Path, name: str) -> KeyPair:
 
 def _read(file: Path) -> tuple[bytes, bytes | None]:
     try:
-        return zmq.auth.load_certificate(file)
+        public, secret = zmq.auth.load_certificate(file)
     except (OSError, ValueError) as error:
         raise SettingsError(f"'{file}' is no CURVE key: {error}") from error
+    if not all(_Z85.fullmatch(each) for each in (public, secret) if each is not None):
+        raise SettingsError(f"'{file}' is no CURVE key: it must have 40 characters of Z85")
+    return public, secret
+
+
+class AllowedKeys:
+    """The public keys of a folder, which are let in; read again when a file has changed.
+
+    pyzmq's own reader keeps its old keys, and says so in the log alone, if one file is no key.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read the keys.
+
+        Raises:
+            SettingsError: A file is no key.
+        """
+        self._folder = folder
+        self._stamp: frozenset[tuple[str, int, int]] = frozenset()
+        self._keys: frozenset[bytes] = frozenset()
+        for error in self._read():
+            raise error
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Return True if a key, Z85 text as bytes, is let in; called by the authenticator."""
+        return key in self._keys
+
+    def refresh(self) -> None:
+        """Read what has changed; a file that is no key is named in the log and lets nobody in."""
+        for error in self._read():
+            logger.error("%s; who has this key is not let in", error)
+
+    def _read(self) -> list[SettingsError]:
+        files = sorted(self._folder.glob("*.key"))
+        # Before the reading: what is written meanwhile is read the next time.
+        stamp = frozenset(map(_stamp, files))
+        if stamp == self._stamp:
+            return []
+        keys, bad = set(), []
+        for file in files:
+            try:
+                keys.add(_read(file)[0])
+            except SettingsError as error:
+                bad.append(error)
+        self._stamp, self._keys = stamp, frozenset(keys)
+        return bad
+
+
+def _stamp(file: Path) -> tuple[str, int, int]:
+    try:
+        status = file.stat()
+    except OSError:
+        return file.name, 0, 0  # It was deleted just now.
+    return file.name, status.st_mtime_ns, status.st_size
 
 
 class Authenticators:
@@ -111,14 +169,16 @@ class Authenticators:
         self._lock = threading.Lock()
         self._running: tuple[zmq.Context[zmq.Socket[bytes]], ThreadAuthenticator] | None = None
 
-    def allow(self, context: zmq.Context[zmq.Socket[bytes]], domain: str, keys: Path) -> None:
-        """Let in at a domain whoever has one of the public keys of a folder, and nobody else."""
+    def allow(
+        self, context: zmq.Context[zmq.Socket[bytes]], domain: str, keys: AllowedKeys
+    ) -> None:
+        """Let in at a domain whoever has one of the keys, and nobody else."""
         with self._lock:
             if self._running is None or self._running[0] is not context:
                 authenticator = ThreadAuthenticator(context)
                 authenticator.start()
                 self._running = (context, authenticator)
-            self._running[1].configure_curve(domain=domain, location=keys)
+            self._running[1].configure_curve_callback(domain, keys)
 
 
 AUTHENTICATORS = Authenticators()

@@ -37,6 +37,8 @@ _CLIENT_HEARTBEATS = 10
 _IDLE_SECONDS = 600.0
 """Then a client without requests is forgotten; it is known again with its next request."""
 _BUSY_SECONDS = 1.0
+_LONGEST_NAME = 200
+"""Of a service, in characters."""
 _FIRST_KEY = 2**62
 
 
@@ -54,7 +56,8 @@ class Dispatcher:
         self._next_key = _FIRST_KEY
         self._counts = dict.fromkeys(("refused", "late", "workers_lost", "clients_lost"), 0)
         self._began = time.time()
-        self.is_stopping = False
+        self.is_stopping = self.is_open = False
+        # With ``is_open`` workers hear that whoever is at this machine may connect.
 
     @property
     def open_requests(self) -> int:
@@ -94,9 +97,11 @@ class Dispatcher:
         elif kind == wire.HELLO:
             self._greet(identity, version, session, now)
         else:
-            # Another session's: it is never executed, whoever sent it.
+            # Another session's: it is never executed, whoever sent it. Its id says that it may be
+            # sent again, which does not hold for what belongs to a request of before.
+            is_new = kind in (wire.REQUEST, wire.STATISTICS)
             self._counts["refused"] += kind == wire.REQUEST
-            self._to_client((identity, wire.write(wire.RESET, session, id_)))
+            self._to_client((identity, wire.write(wire.RESET, session, id_ if is_new else 0)))
 
     def _greet(self, identity: bytes, version: int, session: bytes, now: float) -> None:
         client = self._clients.get(identity)
@@ -119,6 +124,11 @@ class Dispatcher:
             name = frames[1][wire.SIZE :].decode()
         except UnicodeDecodeError:
             self._counts["refused"] += 1
+            return
+        if len(name) > _LONGEST_NAME:
+            self._counts["refused"] += 1
+            error = WireError(f"the name of a service has {_LONGEST_NAME} characters at most")
+            self._tell(client, wire.ERROR, id_, body=pack_error(error))
             return
         service = self._services.get(name)
         if service is None:
@@ -291,21 +301,26 @@ class Dispatcher:
             name = str(greeting["name"])[:100]
         except (WireError, KeyError, TypeError):
             slots, name = {}, ""
-        if version != wire.VERSION or not slots or any(not 0 < n < 2**20 for n in slots.values()):
+        fits = all(len(each) <= _LONGEST_NAME and 0 < n < 2**20 for each, n in slots.items())
+        if version != wire.VERSION or not slots or not fits:
             self._counts["refused"] += 1
             return
         known = self._workers.get(identity)
         if known is not None and not known.leaving:
             # It has not read the first welcome yet, or had heard nothing for long.
             known.seen = now
-            self._to_worker((identity, wire.write(wire.WELCOME, known.session)))
+            self._to_worker((identity, wire.write(wire.WELCOME, known.session, 0, self.is_open)))
             return
+        if known is not None:
+            # It has begun anew, and knows nothing of what it had.
+            self._lose(known, "it has begun anew")
         worker = self._workers[identity] = Peer(identity, now)
         worker.name, worker.slots, worker.free = name, dict(slots), dict(slots)
-        self._to_worker((identity, wire.write(wire.WELCOME, worker.session)))
+        self._to_worker((identity, wire.write(wire.WELCOME, worker.session, 0, self.is_open)))
         logger.info("worker %s serves %s", name, ", ".join(sorted(slots)))
         for each in slots:
             service = self._services.setdefault(each, Service(each))
+            service.is_known = True
             service.ready[worker] = None
             self._give(service)
 
@@ -368,10 +383,13 @@ class Dispatcher:
             if now - client.seen > (longest if client.requests else _IDLE_SECONDS):
                 self._forget(client)
         self._expire(now)
-        for service in self._services.values():
+        for service in list(self._services.values()):
             # Cancelled ones would stay while nothing is given out.
             if any(each.is_over for each in service.waiting):
                 service.waiting = deque(each for each in service.waiting if not each.is_over)
+            if not (service.waiting or service.is_known):
+                # Names come from clients, in any number.
+                del self._services[service.name]
 
     def _expire(self, now: float) -> None:
         for request in [each for each in self._open if each.deadline < now]:

@@ -77,10 +77,11 @@ class Peer:
 class Service:
     """The waiting requests and the ready workers of a service, and what was counted of it."""
 
-    __slots__ = ("counts", "encoded", "name", "ready", "waiting")
+    __slots__ = ("counts", "encoded", "is_known", "name", "ready", "waiting")
 
     def __init__(self, name: str) -> None:
         self.name, self.encoded = name, name.encode()
+        self.is_known = False  # A worker has served it.
         self.waiting: deque[Request] = deque()
         self.ready: OrderedDict[Peer, None] = OrderedDict()
         self.counts = dict.fromkeys(("served", "failed", "busy", "expired", "retried"), 0)

@@ -7,7 +7,8 @@ it. The broker reads the envelope and hands on the rest unread. Its fields, in n
     version  1 byte
     kind     1 byte   one of the constants below
     flags    1 byte   of a request: ``IDEMPOTENT``
-    number   4 bytes  milliseconds left (request), position (chunk), pieces wanted (more)
+    number   4 bytes  milliseconds left (request), position (chunk), pieces wanted (more),
+                      ``OPEN`` or 0 (a worker's welcome)
     session  8 bytes  made by the broker for each connection
     id       8 bytes  of the request; rises with every request of a connection
     service  the rest, UTF-8, of a request
@@ -27,7 +28,7 @@ HELLO = 1
 """Opens a session; a worker's has a header with its services."""
 WELCOME = 2
 RESET = 3
-"""The broker does not know the session; the request was not accepted."""
+"""The broker does not know the session; with an id, that request was not accepted."""
 PING = 4
 PONG = 5
 REQUEST = 6
@@ -42,6 +43,9 @@ MORE = 11
 BYE = 12
 """A worker takes no more requests, which the broker confirms; or a client leaves."""
 STATISTICS = 13
+
+OPEN = 1
+"""Number of a welcome: every user of the machine may connect to the broker, which has no keys."""
 
 IDEMPOTENT = 1
 """Flag: the request may be executed again if its worker dies."""

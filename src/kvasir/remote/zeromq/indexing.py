@@ -3,7 +3,7 @@
 A request of the HTTP interface travels as one call, and its answer as a stream: first status and
 headers, then the body in pieces. So there is one interface of a collection, whatever carries it.
 Whoever may connect to the broker has every right on the collections, unless a request brings a
-token of its own.
+token of its own; so the index is served with CURVE keys, or over ``ipc`` alone.
 """
 
 from __future__ import annotations

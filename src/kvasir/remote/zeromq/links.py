@@ -67,6 +67,7 @@ class Link:
 
     Attributes:
         session: The present session; empty while there is none.
+        is_open: The broker lets in every user of its machine.
         lost_at: Since when there is none, on the clock of ``time.monotonic``.
     """
 
@@ -81,6 +82,7 @@ class Link:
         name: str,
     ) -> None:
         self.session = self._known = b""
+        self.is_open = False
         self.lost_at = time.monotonic()
         self._owner = owner
         self._heartbeat = heartbeat
@@ -193,6 +195,8 @@ class Link:
                 continue
             if session != self._known and kind != wire.WELCOME:
                 continue
+            if kind == wire.WELCOME:
+                self.is_open = number == wire.OPEN
             if not self.session:
                 # Opened now, or still known to a broker that was silent for long.
                 self._open(session)

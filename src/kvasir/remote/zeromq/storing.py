@@ -320,7 +320,10 @@ def store_service(open_store: OpenStore, name: str = ROLE, slots: int = 4) -> Se
 
     operations = {name: using(act) for name, act in _OPERATIONS.items()}
     return Service(
-        name, {**operations, "describe": describe, "scroll": scroll, "drop": drop}, slots
+        name,
+        {**operations, "describe": describe, "scroll": scroll, "drop": drop},
+        slots,
+        is_guarded=True,
     )
 
 

@@ -1,6 +1,6 @@
 """Serves components to a broker: one thread for messages, and threads that compute.
 
-    Worker("tcp://127.0.0.1:7782", [Service("embedder", operations, slots=2)])
+    Worker("ipc:///run/user/1000/kvasir/back", [Service("embedder", operations, slots=2)])
 
 A call runs under the deadline and the stop token of its caller, as if both were in one process. A
 call that goes on long after its end (a hanging library) makes the worker leave its broker, because
@@ -91,11 +91,14 @@ class Service:
         name: By which clients call it.
         operations: What it can do, by name.
         slots: Calls that run at once; each has a thread.
+        is_guarded: Who calls it reads or changes stored data: it is served only where strangers
+            cannot connect.
     """
 
     name: str
     operations: Mapping[str, Operation]
     slots: int = 1
+    is_guarded: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -142,13 +145,18 @@ class Worker:
             most_bytes: The longest frame, as of the broker.
 
         Raises:
-            SettingsError: The address is none, or two services have one name.
+            SettingsError: The address is none, two services have one name, or a service that gives
+                access to stored data would be reached without keys by other users.
         """
         self.name = name or f"{platform.node()}:{os.getpid()}"
-        Address.parse(address)
+        where = Address.parse(address)
         self._services = {each.name: each for each in services}
         if len(self._services) != len(services) or not services:
             raise SettingsError("a worker needs services of different names")
+        self._guarded = ", ".join(each.name for each in services if each.is_guarded)
+        self._refused: SettingsError | None = None
+        if self._guarded and keys is None and not where.is_of_one_user:
+            raise _needs_keys(self._guarded, str(where))
         self._queues: dict[str, SimpleQueue[_Running | None]] = {}
         self._running: dict[int, _Running] = {}
         self._changed = threading.Condition()
@@ -187,9 +195,15 @@ class Worker:
         Args:
             stop: Ends the work: no more requests are taken, those in progress are answered.
             wait_seconds: How long they may take.
+
+        Raises:
+            SettingsError: The broker lets in other users, and a service gives access to stored
+                data.
         """
         with stop.calling(self._ended.set):
             self._ended.wait()
+        if self._refused is not None:
+            raise self._refused
         if not stop.is_set():
             return False
         self.close(wait_seconds)
@@ -223,6 +237,11 @@ class Worker:
         for running in list(self._running.values()):
             if running.session != session:
                 self._stop(running)
+        if self._guarded and self._link.is_open:
+            self._refused = _needs_keys(self._guarded, "the broker")
+            logger.error("%s: %s", self.name, self._refused)
+            self._is_leaving = True
+            self._ended.set()
         if self._is_leaving:
             self._link.send(wire.BYE)
 
@@ -280,8 +299,10 @@ class Worker:
         running = _Running(id_, self._link.session, body, time.monotonic() + number / 1000)
         self._running[id_] = running
         queue = self._queues.get(name)
-        if queue is None:
-            error = ComponentError(name, "serving", "this worker does not serve it")
+        if queue is None or self._refused is not None:
+            error = self._refused or ComponentError(
+                name, "serving", "this worker does not serve it"
+            )
             self.posted(("end", running, (wire.ERROR, 0, pack_error(error))))
         else:
             queue.put(running)
@@ -341,6 +362,14 @@ class Worker:
                 "allowed"
             )
         return frames
+
+
+def _needs_keys(services: str, where: str) -> SettingsError:
+    return SettingsError(
+        f"{services} gives access to stored data, and without keys every user of the machine "
+        f"reaches {where} over tcp: use CURVE keys (kvasir services keys), or ipc:// addresses at "
+        "both ends of the broker"
+    )
 
 
 def _read(service: Service, body: Sequence[bytes]) -> tuple[str, Operation, Arguments]:
