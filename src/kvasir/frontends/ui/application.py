@@ -9,11 +9,12 @@ from urllib.parse import quote
 import streamlit as st
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import RedirectResponse
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kvasir.core.errors import KvasirError
+from kvasir.frontends.locality import is_own_origin
 from kvasir.frontends.ui import signing_in
 from kvasir.frontends.ui.connection import current
 from kvasir.frontends.ui.left_sessions import freeing
@@ -30,20 +31,32 @@ def make_application() -> ASGIApp:
         _SCRIPT,
         lifespan=freeing,
         routes=signing_in.routes(),
-        middleware=[Middleware(_SignIn), Middleware(_Headers)],
+        middleware=[Middleware(SignIn), Middleware(_Headers)],
     )
 
 
-class _SignIn:
-    """Sends browsers without a session to the page to sign in."""
+class SignIn:
+    """Sends browsers without a session to the page to sign in, and refuses pages of others.
+
+    Streamlit itself would take a WebSocket of any page of this machine, whatever its port.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
+        """Guard an application."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        asking = HTTPConnection(scope)
+        if _is_of_streamlit(scope) and not is_own_origin(asking.headers):
+            await _refuse(scope, receive, send)
+            return
         if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] in PAGES:
             request = Request(scope)
-            if not request.cookies.get(SESSION_COOKIE) and await _must_sign_in():
+            if not request.cookies.get(SESSION_COOKIE) and await _must_sign_in(request):
                 query = request.url.query
                 then = scope["path"] + (f"?{query}" if query else "")
                 answer = RedirectResponse(
@@ -54,11 +67,23 @@ class _SignIn:
         await self._app(scope, receive, send)
 
 
-async def _must_sign_in() -> bool:
+def _is_of_streamlit(scope: Scope) -> bool:
+    return scope["type"] == "websocket" or scope["path"].startswith("/_stcore/")
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    await Response(status_code=403)(scope, receive, send)
+
+
+async def _must_sign_in(asking: HTTPConnection) -> bool:
     try:
-        return not await run_in_threadpool(current().token_without_sign_in)
+        token: str = await run_in_threadpool(current().token_without_sign_in, asking.headers)
     except KvasirError:
         return False  # The page says that the API does not answer.
+    return not token
 
 
 class _Headers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from kvasir.core.errors import KvasirError
+from kvasir.frontends.locality import is_asked_as_loopback, is_own_origin
 from kvasir.remote.client import Event, ServerClient
 
 _CHECK_SECONDS = 5.0
@@ -25,7 +26,7 @@ class Connection:
     Attributes:
         address: The API's address.
         owner_token: Returns the token of the data folder's owner; empty if there is none here.
-        is_local: True if only this machine reaches the web client.
+        is_local: True if only this machine reaches the web client, and its user need not sign in.
     """
 
     address: str
@@ -37,15 +38,19 @@ class Connection:
     def __post_init__(self) -> None:
         self.client = ServerClient(self.address)
 
-    def token_without_sign_in(self) -> str:
+    def token_without_sign_in(self, headers: Mapping[str, str]) -> str:
         """Return the owner's token where nobody has to sign in, otherwise an empty text.
 
-        That is where only this machine reaches the client, and the server has one user at most.
+        That is where only this machine reaches the client, a browser has asked for it by such an
+        address without a proxy, and the server has one user at most.
+
+        Args:
+            headers: Of the browser's request; their names match in any case.
 
         Raises:
             KvasirError: The API does not answer.
         """
-        if not self.is_local:
+        if not (self.is_local and is_asked_as_loopback(headers) and is_own_origin(headers)):
             return ""
         with self._lock:
             until, token = self._known

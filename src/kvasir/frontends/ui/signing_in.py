@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from html import escape
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from kvasir.core.errors import KvasirError, NotAuthenticatedError
+from kvasir.frontends.locality import is_own_form
 from kvasir.frontends.ui.connection import Api, current
 from kvasir.frontends.ui.look import PLAIN_STYLE
 from kvasir.frontends.ui.session import LANGUAGE_COOKIE, SESSION_COOKIE
@@ -42,7 +43,7 @@ async def _show_sign_in(request: Request) -> Response:
 
 
 async def _sign_in(request: Request) -> Response:
-    if not _is_own_form(request):
+    if not is_own_form(request.headers):
         return _sign_in_page(request, "", text_key="error.forbidden", status=403)
     form = await request.form()
     username, then = str(form.get("username", "")), str(form.get("next", ""))
@@ -72,7 +73,7 @@ async def _sign_in(request: Request) -> Response:
 
 async def _sign_out(request: Request) -> Response:
     response = RedirectResponse("/sign-in", 303, headers=_NO_STORE)
-    if _is_own_form(request):
+    if is_own_form(request.headers):
         response.delete_cookie(SESSION_COOKIE)
     return response
 
@@ -82,7 +83,7 @@ async def _show_change(request: Request) -> Response:
 
 
 async def _change(request: Request) -> Response:
-    if not _is_own_form(request):
+    if not is_own_form(request.headers):
         return _change_page(request, "error.forbidden", 403)
     form = await request.form()
     names = ("password", "new_password", "rewrite_password")
@@ -103,15 +104,6 @@ _NO_STORE = {"Cache-Control": "no-store"}
 def _key_of(error: KvasirError) -> str:
     key = f"error.{error.code}"
     return key if has(key) else "error.other"
-
-
-def _is_own_form(request: Request) -> bool:
-    """Return True if a form was sent by a page of ours; see docs/decisions/0033."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site in ("same-origin", "none")
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
 
 
 def _own_path(given: str) -> str:
