@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from kvasir.core.services.accounts import Role
+from kvasir.frontends.ui.application import Headers as AddedHeaders
 from kvasir.frontends.ui.application import SignIn
 from kvasir.frontends.ui.connection import Connection, current, use
 
@@ -72,6 +73,12 @@ def test_others_sign_in(server, headers):
 
 def current_token(headers):
     return current().token_without_sign_in(Headers(headers))
+
+
+def test_no_page_shows_a_picture_of_another_host(server):
+    browser(server)
+    answer = TestClient(AddedHeaders(SignIn(behind))).get("/", headers=HERE)
+    assert answer.headers["content-security-policy"] == "img-src 'self' data: blob:"
 
 
 def test_everyone_signs_in_where_the_settings_say_so(server):

@@ -31,7 +31,7 @@ def make_application() -> ASGIApp:
         _SCRIPT,
         lifespan=freeing,
         routes=signing_in.routes(),
-        middleware=[Middleware(SignIn), Middleware(_Headers)],
+        middleware=[Middleware(SignIn), Middleware(Headers)],
     )
 
 
@@ -68,7 +68,7 @@ class SignIn:
 
 
 def _is_of_streamlit(scope: Scope) -> bool:
-    return scope["type"] == "websocket" or scope["path"].startswith("/_stcore/")
+    return scope["type"] == "websocket" or str(scope["path"]).startswith("/_stcore/")
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,19 +86,23 @@ async def _must_sign_in(asking: HTTPConnection) -> bool:
     return not token
 
 
-class _Headers:
-    """Adds headers that keep other sites from framing the pages."""
+class Headers:
+    """Adds headers that keep other sites from framing the pages, and pictures of theirs out."""
 
     def __init__(self, app: ASGIApp) -> None:
+        """Add them to the answers of an application."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+
         async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [
                     *message.get("headers", ()),
                     (b"x-content-type-options", b"nosniff"),
                     (b"x-frame-options", b"DENY"),
+                    (b"content-security-policy", b"img-src 'self' data: blob:"),
                     (b"referrer-policy", b"same-origin"),
                 ]
             await send(message)
