@@ -169,6 +169,8 @@ def test_a_knowledge_base_is_made_filled_shared_and_deleted(ana, server, tmp_pat
     ana.see("//p[contains(., 'broken.pdf') and contains(., 'failed:')]")
     ana.press("Index mate.md again")
     ana.read("is being indexed again")
+    # A document that is deleted before its job has run would come back.
+    ana.wait_for_jobs(server, "drinks")
     ana.press("Delete mate.md")
     ana.read("was deleted")
     sources = {each["source_uri"] for each in ana.api(server, "/v1/collections/drinks/documents")}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _driver = library("selenium.webdriver")
 _service = library("selenium.webdriver.chrome.service")
 _waiting = library("selenium.webdriver.support.ui")
+_exceptions = library("selenium.common.exceptions")
 locators = library("selenium.webdriver.common.by")
 keyboard = library("selenium.webdriver.common.keys")
 
@@ -46,7 +47,9 @@ class Browser:
             found = place.find_elements(locators.By.XPATH, path)
             return next((each for each in found if each.is_displayed()), None)
 
-        wait = _waiting.WebDriverWait(self.driver, _SECONDS, poll_frequency=0.1)
+        # A page that is drawn anew replaces its elements.
+        redrawn = (_exceptions.StaleElementReferenceException,)
+        wait = _waiting.WebDriverWait(self.driver, _SECONDS, 0.1, ignored_exceptions=redrawn)
         return wait.until(visible, f"nothing is shown at {path}")
 
     def fill(self, field: WebElement, text: str) -> None:

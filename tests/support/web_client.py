@@ -176,6 +176,14 @@ class Person:
     def _all(self, path):
         return self.browser.driver.find_elements(locators.By.XPATH, path)
 
+    def wait_for_jobs(self, server, collection, seconds=60.0):
+        """Wait until nothing is being indexed."""
+        end = time.monotonic() + seconds
+        path = f"/v1/jobs?collection={collection}&state=waiting&state=running"
+        while self.api(server, path):
+            assert time.monotonic() < end, "jobs are still at work"
+            time.sleep(0.1)
+
     def settle(self, seconds=30.0):
         """Wait until nothing is drawn any more."""
         end = time.monotonic() + seconds
