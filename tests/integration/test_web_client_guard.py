@@ -2,12 +2,14 @@
 
 import pytest
 from live_server import live_server
+from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from kvasir.core.services.accounts import Role
+from kvasir.frontends.ui import signing_in
 from kvasir.frontends.ui.application import Headers as AddedHeaders
 from kvasir.frontends.ui.application import SignIn
 from kvasir.frontends.ui.connection import Connection, current, use
@@ -73,6 +75,38 @@ def test_others_sign_in(server, headers):
 
 def current_token(headers):
     return current().token_without_sign_in(Headers(headers))
+
+
+def test_without_a_sign_in_that_holds_nothing_is_opened_and_nothing_sent(server):
+    client = browser(server, is_local=False)
+    for cookie in ({}, {"Cookie": "kvasir_ui_session=x.y.z"}):
+        assert not opens(client, HERE | cookie)
+        assert client.put(UPLOAD, headers=HERE | cookie).status_code == 403
+        assert client.get("/", headers=HERE | cookie).status_code == 303
+    signed_in = HERE | {"Cookie": f"kvasir_ui_session={server.keys['ana']}"}
+    assert opens(client, signed_in)
+    assert client.put(UPLOAD, headers=signed_in).status_code == 200
+    assert client.get("/", headers=signed_in).status_code == 200
+
+
+def test_without_the_api_a_page_says_so_and_no_file_is_taken(server):
+    use(Connection("http://127.0.0.1:9"))
+    client = TestClient(SignIn(behind), follow_redirects=False)
+    cookie = HERE | {"Cookie": "kvasir_ui_session=x.y.z"}
+    assert client.get("/", headers=cookie).status_code == 200
+    assert client.put(UPLOAD, headers=cookie).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/change-password"])
+def test_a_form_that_is_too_long_is_not_read_to_its_end(server, path):
+    use(Connection(server.url))
+    answer = forms().post(path, content=b"x" * 100_000)
+    assert answer.status_code == 413
+    assert "It is larger than the server allows." in answer.text
+
+
+def forms():
+    return TestClient(Starlette(routes=signing_in.routes()))
 
 
 def test_no_page_shows_a_picture_of_another_host(server):

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import streamlit as st
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -22,6 +22,7 @@ from kvasir.frontends.ui.session import SESSION_COOKIE
 
 PAGES = ("/", "/knowledge", "/questions", "/evaluation", "/help")
 """The addresses of pages, for which a browser without a session is asked to sign in."""
+_UPLOADS = "/_stcore/upload_file/"
 _SCRIPT = Path(__file__).with_name("script.py")
 
 
@@ -54,15 +55,18 @@ class SignIn:
         if _is_of_streamlit(scope) and not is_own_origin(asking.headers):
             await _refuse(scope, receive, send)
             return
-        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] in PAGES:
-            request = Request(scope)
-            if not request.cookies.get(SESSION_COOKIE) and await _must_sign_in(request):
-                query = request.url.query
-                then = scope["path"] + (f"?{query}" if query else "")
-                answer = RedirectResponse(
-                    f"/sign-in?next={quote(then, safe='')}", 303, {"Cache-Control": "no-store"}
-                )
-                await answer(scope, receive, send)
+        is_page = scope["type"] == "http" and scope["method"] == "GET" and scope["path"] in PAGES
+        is_upload = scope["path"].startswith(_UPLOADS)
+        if scope["type"] == "websocket" or is_page or is_upload:
+            try:
+                may_pass = await run_in_threadpool(_is_known, asking)
+            except KvasirError:
+                may_pass = not is_upload  # The page says that the API does not answer.
+            if not may_pass and is_page:
+                await _to_sign_in(asking)(scope, receive, send)
+                return
+            if not may_pass:
+                await _refuse(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -78,12 +82,20 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
     await Response(status_code=403)(scope, receive, send)
 
 
-async def _must_sign_in(asking: HTTPConnection) -> bool:
-    try:
-        token: str = await run_in_threadpool(current().token_without_sign_in, asking.headers)
-    except KvasirError:
-        return False  # The page says that the API does not answer.
-    return not token
+def _is_known(asking: HTTPConnection) -> bool:
+    """Return True if somebody is signed in, or need not; errors as of the connection."""
+    token = asking.cookies.get(SESSION_COOKIE, "")
+    if token:
+        return current().is_signed_in(token)
+    return bool(current().token_without_sign_in(asking.headers))
+
+
+def _to_sign_in(asking: HTTPConnection) -> Response:
+    query = asking.url.query
+    then = asking.url.path + (f"?{query}" if query else "")
+    expired = "&expired=1" if asking.cookies.get(SESSION_COOKIE) else ""
+    target = f"/sign-in?next={quote(then, safe='')}{expired}"
+    return RedirectResponse(target, 303, {"Cache-Control": "no-store"})
 
 
 class Headers:

@@ -11,10 +11,13 @@ from urllib.parse import quote
 
 import httpx
 
-from kvasir.core.errors import KvasirError
+from kvasir.core.errors import KvasirError, RequestError
 from kvasir.frontends.locality import is_asked_as_loopback, is_own_origin
 from kvasir.remote.client import Event, ServerClient
 
+_SIGNED_IN_SECONDS = 30.0
+"""How long a token that the API knew is not asked about again."""
+_MOST_TOKENS = 10_000
 _CHECK_SECONDS = 5.0
 """Between two looks whether this machine's user needs no sign-in."""
 
@@ -34,6 +37,7 @@ class Connection:
     is_local: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _known: tuple[float, str] = (float("-inf"), "")
+    _signed_in: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.client = ServerClient(self.address)
@@ -61,6 +65,26 @@ class Connection:
                 token = ""
             self._known = time.monotonic() + _CHECK_SECONDS, token
             return token
+
+    def is_signed_in(self, token: str) -> bool:
+        """Return True if the API takes a login's token.
+
+        Raises:
+            KvasirError: The API does not answer.
+        """
+        now = time.monotonic()
+        with self._lock:
+            if now < self._signed_in.get(token, 0.0):
+                return True
+        try:
+            Api(self, token).get("/v1/users/me")
+        except RequestError:
+            return False
+        with self._lock:
+            if len(self._signed_in) >= _MOST_TOKENS:
+                self._signed_in.clear()
+            self._signed_in[token] = now + _SIGNED_IN_SECONDS
+        return True
 
     def _has_one_user(self, token: str) -> bool:
         return len(Api(self, token).get("/v1/users", limit=2)) <= 1
