@@ -1,6 +1,7 @@
 """Texts of documents and models are shown as they are: nothing in them acts on the page."""
 
 import pytest
+from markdown_it import MarkdownIt
 
 from kvasir.frontends.ui.elements import answer_markdown, file_name, plain
 
@@ -18,10 +19,47 @@ from kvasir.frontends.ui.elements import answer_markdown, file_name, plain
         ("| a |\n|---|\n| b |\n[2] More.", "| a |\n|---|\n| b |\n\n[2] More."),
         ("at 10:30 it is: done", "at 10:30 it is: done"),
         ("a\u202eb", "ab"),
+        (r"\![x](http://evil/a.png)", r"\\\![x](http://evil/a.png)"),
+        ("`![x](u)``", r"\`\![x](u)\`\`"),
+        ("``a ` $b``, $5", "``a ` $b``, \\$5"),
+        ("- one\n\n      $HOME\n\n- $5", "- one\n\n      $HOME\n\n- \\$5"),
+        ("| `a` | $b |\n|---|---|", "| `a` | \\$b |\n|---|---|"),
+        (r"C:\temp", r"C:\\temp"),
     ],
 )
 def test_an_answer_keeps_its_lists_and_code_and_nothing_of_it_is_fetched(answer, shown):
     assert answer_markdown(answer) == shown
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        r"\![x](http://evil/a.png)",
+        r"\\![x](http://evil/a.png)",
+        "`![x](http://evil/a.png)``",
+        "``![x](http://evil/a.png)`",
+        "a ```b ![x](http://evil/a.png)",
+        "a ```b ![x](http://evil/a.png) ``` c",
+        "`a\n\n![x](http://evil/a.png)`",
+        r"\`![x](http://evil/a.png)`",
+        "| `a | ![x](http://evil/a.png)` |\n|---|---|",
+        "| a | b |\n|---|---|\n| `a | ![x](http://evil/a.png)` |",
+        "> ```\n![x](http://evil/a.png)\n> ```",
+        "- ```\n![x](http://evil/a.png)",
+        "``` a`b\n![x](http://evil/a.png)\n```",
+        "![x][y]\n\n[y]: http://evil/a.png",
+        r"\<img src=http://evil/a.png>",
+        "`<img src=http://evil/a.png>``",
+        "<pre>\n```\n</pre>\n![x](http://evil/a.png)",
+        "`a\r\n\r\n![x](http://evil/a.png)`",
+        "# `a\n![x](http://evil/a.png)`",
+        "`a\n- ![x](http://evil/a.png)`",
+        "`a\n***\n![x](http://evil/a.png)`",
+    ],
+)
+def test_no_picture_and_no_tag_is_left_outside_of_code(answer):
+    shown = MarkdownIt("gfm-like", {"linkify": False}).render(answer_markdown(answer))
+    assert "<img" not in shown
 
 
 def test_a_plain_text_is_one_line_without_marks():

@@ -85,6 +85,9 @@ class UiSettings(Section):
     server: str | None = Field(
         None, description="the server that it is a client of; default: server.host and server.port"
     )
+    sign_in: Literal["auto", "always"] = Field(
+        "auto", description="auto: not where one user alone reaches it, at a loopback address"
+    )
     left_seconds: Seconds = Field(
         120.0, ge=1, description="a page that was left keeps its state for that long"
     )

@@ -30,6 +30,7 @@ from kvasir.frontends.api.callers import has_header_credential
 from kvasir.frontends.api.problems import detail_of, headers_of, logger, status_of
 from kvasir.frontends.api.registration import language_of
 from kvasir.frontends.api.sources import base_url
+from kvasir.frontends.locality import is_own_form
 
 _STYLE = (
     "body{font:1rem/1.5 sans-serif;max-width:26rem;margin:3rem auto;padding:0 1rem;"
@@ -107,19 +108,10 @@ def alert(message: str) -> str:
 def check_own_form(request: Request) -> None:
     """Check that a form was sent by a page of ours.
 
-    Browsers send ``Sec-Fetch-Site`` over HTTPS and to loopback, and ``Origin`` always; other
-    programs send neither.
-
     Raises:
         ForbiddenError: It was sent by another site.
     """
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    if site is not None:
-        is_own = site in ("same-origin", "none")
-    else:
-        is_own = origin is None or urlsplit(origin).netloc == request.headers.get("host")
-    if not is_own:
+    if not is_own_form(request.headers):
         raise ForbiddenError("the form was sent from another site")
 
 

@@ -13,11 +13,10 @@ from kvasir.app import App
 from kvasir.core.errors import ForbiddenError
 from kvasir.core.services.accounts import Caller, Role, User
 from kvasir.frontends.api.limiting import limit_registration
+from kvasir.frontends.locality import is_forwarded, is_loopback
 
 Registration = Literal["open", "invitation", "closed"]
 
-_LOOPBACK_NAMES = ("localhost", "")
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
@@ -35,8 +34,8 @@ def registration_of(kvasir: App, request: Request) -> Registration:
     listening = request.scope.get("server")
     if listening and _is_address(listening[0]):
         hosts += [listening[0], request.url.hostname or "?"]
-    forwarded = any(name in request.headers for name in _FORWARDED)
-    return "open" if all(map(_is_loopback, hosts)) and not forwarded else "closed"
+    is_local = all(not host or is_loopback(host) for host in hosts)
+    return "open" if is_local and not is_forwarded(request.headers) else "closed"
 
 
 def register(
@@ -101,7 +100,3 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_loopback(host: str) -> bool:
-    return ip_address(host).is_loopback if _is_address(host) else host in _LOOPBACK_NAMES

@@ -20,6 +20,7 @@ from kvasir.frontends.cli.options import (
 )
 from kvasir.frontends.cli.supervising import Program, run_together
 from kvasir.frontends.cli.terminal import echo
+from kvasir.frontends.locality import is_loopback
 from kvasir.frontends.process import listen, stop_on_signals
 from kvasir.sharing import owner_of
 
@@ -51,7 +52,7 @@ def ui(ctx: click.Context, /, settings: Settings) -> None:
     connection = importlib.import_module("kvasir.frontends.ui.connection").Connection(
         clean_address(address),
         owner_token=partial(_owner_token, settings, clean_address(address)),
-        is_local=command.is_loopback(settings.ui.host),
+        is_local=settings.ui.sign_in == "auto" and is_loopback(settings.ui.host),
     )
     command.serve(
         connection,

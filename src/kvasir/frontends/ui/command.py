@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from ipaddress import ip_address
 from socket import socket
 from typing import Any
 
@@ -87,14 +86,6 @@ def serve(
     announce(f"The web client is at http://{shown}:{port}")
     with closing(listener), stop_on_signals(stop):
         server.run(sockets=[listener])
-
-
-def is_loopback(host: str) -> bool:
-    """Return True if only this machine reaches an address."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class _Server(uvicorn.Server):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
-from kvasir.core.errors import KvasirError
+from kvasir.core.errors import KvasirError, RequestError
+from kvasir.frontends.locality import is_asked_as_loopback, is_own_origin
 from kvasir.remote.client import Event, ServerClient
 
+_SIGNED_IN_SECONDS = 30.0
+"""How long a token that the API knew is not asked about again."""
+_MOST_TOKENS = 10_000
 _CHECK_SECONDS = 5.0
 """Between two looks whether this machine's user needs no sign-in."""
 
@@ -25,7 +29,7 @@ class Connection:
     Attributes:
         address: The API's address.
         owner_token: Returns the token of the data folder's owner; empty if there is none here.
-        is_local: True if only this machine reaches the web client.
+        is_local: True if only this machine reaches the web client, and its user need not sign in.
     """
 
     address: str
@@ -33,19 +37,24 @@ class Connection:
     is_local: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _known: tuple[float, str] = (float("-inf"), "")
+    _signed_in: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.client = ServerClient(self.address)
 
-    def token_without_sign_in(self) -> str:
+    def token_without_sign_in(self, headers: Mapping[str, str]) -> str:
         """Return the owner's token where nobody has to sign in, otherwise an empty text.
 
-        That is where only this machine reaches the client, and the server has one user at most.
+        That is where only this machine reaches the client, a browser has asked for it by such an
+        address without a proxy, and the server has one user at most.
+
+        Args:
+            headers: Of the browser's request; their names match in any case.
 
         Raises:
             KvasirError: The API does not answer.
         """
-        if not self.is_local:
+        if not (self.is_local and is_asked_as_loopback(headers) and is_own_origin(headers)):
             return ""
         with self._lock:
             until, token = self._known
@@ -56,6 +65,26 @@ class Connection:
                 token = ""
             self._known = time.monotonic() + _CHECK_SECONDS, token
             return token
+
+    def is_signed_in(self, token: str) -> bool:
+        """Return True if the API takes a login's token.
+
+        Raises:
+            KvasirError: The API does not answer.
+        """
+        now = time.monotonic()
+        with self._lock:
+            if now < self._signed_in.get(token, 0.0):
+                return True
+        try:
+            Api(self, token).get("/v1/users/me")
+        except RequestError:
+            return False
+        with self._lock:
+            if len(self._signed_in) >= _MOST_TOKENS:
+                self._signed_in.clear()
+            self._signed_in[token] = now + _SIGNED_IN_SECONDS
+        return True
 
     def _has_one_user(self, token: str) -> bool:
         return len(Api(self, token).get("/v1/users", limit=2)) <= 1

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html import escape
 
 import streamlit as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from kvasir.core.text import one_line, printable
 
-_FENCE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`)", re.DOTALL)
-_ACTIVE = re.compile(r"(\$|!(?=\[)|:(?=[a-z][\w-]*(?:\[|/|:))|<)")
-"""What Streamlit's Markdown would make formulas, pictures, icons, colours or tags of."""
+_BLOCKS = MarkdownIt("commonmark", {"html": False}).enable("table")
+_CHECK = MarkdownIt("commonmark", {"html": True}).enable("table")
+_BACKTICKS = re.compile(r"`+")
+_CELL_END = re.compile(r"((?<!\\)\|)")
+_ACTIVE = re.compile(r"(\$|!(?=\[)|:(?=[a-z][\w-]*(?:\[|/|:))|<|`|\\(?!\|))")
+"""What Streamlit's Markdown would make formulas, pictures, icons, colours, tags or code of; and
+backslashes, which would take away those that are put before it."""
 _AFTER_TABLE = re.compile(r"(\|[ \t]*)\n(\[\d+\])")
 """Between a table and its marker, which would be one more row."""
+_CODE = ("fence", "code_block")
+_LEAVES = (*_CODE, "inline", "table_open")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~$:.-])")
 
 
@@ -22,9 +31,55 @@ def answer_markdown(answer: str) -> str:
 
     A picture would be fetched from wherever a document says.
     """
-    parts = _FENCE.split(_AFTER_TABLE.sub(r"\1\n\n\2", printable(answer)))
-    return "".join(
-        part if number % 2 else _ACTIVE.sub(r"\\\1", part) for number, part in enumerate(parts)
+    content = _AFTER_TABLE.sub(r"\1\n\n\2", printable(answer).replace("\r", "\n"))
+    lines = content.split("\n")
+    begin = 0
+    for token in _BLOCKS.parse(content):
+        if token.map is None or token.type not in _LEAVES or token.map[1] <= begin:
+            continue
+        first, end = max(begin, token.map[0]), token.map[1]
+        _escape(lines, begin, first, is_table=False)
+        if token.type not in _CODE:
+            _escape(lines, first, end, is_table=token.type == "table_open")
+        begin = end
+    _escape(lines, begin, len(lines), is_table=False)
+    shown = "\n".join(lines)
+    # A parser that is not ours looks at it once more.
+    return plain_lines(content) if _fetches(_CHECK.parse(shown)) else shown
+
+
+def _escape(lines: list[str], first: int, end: int, *, is_table: bool) -> None:
+    """Escape what acts in some lines, in place; spans of code end with a block or a cell."""
+    if first == end:
+        return
+    block = "\n".join(lines[first:end])
+    if is_table:
+        block = "\n".join(
+            "".join(map(_escape_block, _CELL_END.split(line))) for line in block.split("\n")
+        )
+    else:
+        block = _escape_block(block)
+    lines[first:end] = block.split("\n")
+
+
+def _escape_block(content: str) -> str:
+    """Escape what acts outside of spans of code: equally many backticks begin and end one."""
+    done, begin, position = list[str](), 0, 0
+    while opening := _BACKTICKS.search(content, position):
+        position = opening.end()
+        for closing in _BACKTICKS.finditer(content, position):
+            if closing[0] == opening[0]:
+                before = content[begin : opening.start()]
+                done += [_ACTIVE.sub(r"\\\1", before), content[opening.start() : closing.end()]]
+                begin = position = closing.end()
+                break
+    return "".join([*done, _ACTIVE.sub(r"\\\1", content[begin:])])
+
+
+def _fetches(tokens: Sequence[Token]) -> bool:
+    return any(
+        token.type in ("image", "html_inline", "html_block") or _fetches(token.children or ())
+        for token in tokens
     )
 
 

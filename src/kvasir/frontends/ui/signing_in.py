@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import re
 from html import escape
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from kvasir.core.errors import KvasirError, NotAuthenticatedError
+from kvasir.core.errors import (
+    ForbiddenError,
+    KvasirError,
+    NotAuthenticatedError,
+    RateLimitedError,
+    RequestError,
+    TooLargeError,
+)
+from kvasir.frontends.locality import is_own_form
 from kvasir.frontends.ui.connection import Api, current
 from kvasir.frontends.ui.look import PLAIN_STYLE
 from kvasir.frontends.ui.session import LANGUAGE_COOKIE, SESSION_COOKIE
@@ -23,6 +31,8 @@ from kvasir.frontends.ui.texts import LANGUAGES, chosen, has, preferred, text
 
 _OWN_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 _LONGEST = 2000
+_LONGEST_FORM = 1 << 16
+"""Bytes."""
 _DAY = 86_400
 
 
@@ -38,16 +48,18 @@ def routes() -> list[Route]:
 
 
 async def _show_sign_in(request: Request) -> Response:
-    return _sign_in_page(request, request.query_params.get("next", ""))
+    key = "error.not_authenticated" if "expired" in request.query_params else ""
+    return _sign_in_page(request, request.query_params.get("next", ""), text_key=key)
 
 
 async def _sign_in(request: Request) -> Response:
-    if not _is_own_form(request):
+    if not is_own_form(request.headers):
         return _sign_in_page(request, "", text_key="error.forbidden", status=403)
-    form = await request.form()
-    username, then = str(form.get("username", "")), str(form.get("next", ""))
-    data = {"username": username, "password": str(form.get("password", ""))}
+    username = then = ""
     try:
+        form = await _form(request)
+        username, then = form.get("username", ""), form.get("next", "")
+        data = {"username": username, "password": form.get("password", "")}
         answer = await run_in_threadpool(
             current().client.send, "POST", "/login", "signing in", data=data
         )
@@ -55,8 +67,7 @@ async def _sign_in(request: Request) -> Response:
         me = await run_in_threadpool(Api(current(), token).get, "/v1/users/me")
     except KvasirError as error:
         key = "signin.wrong" if isinstance(error, NotAuthenticatedError) else _key_of(error)
-        status = 401 if isinstance(error, NotAuthenticatedError) else 503
-        return _sign_in_page(request, then, username, key, status)
+        return _sign_in_page(request, then, username, key, _status_of(error), str(error))
     target = "/change-password" if me["must_change_password"] else (_own_path(then) or "/")
     response = RedirectResponse(target, 303, headers=_NO_STORE)
     response.set_cookie(
@@ -72,7 +83,7 @@ async def _sign_in(request: Request) -> Response:
 
 async def _sign_out(request: Request) -> Response:
     response = RedirectResponse("/sign-in", 303, headers=_NO_STORE)
-    if _is_own_form(request):
+    if is_own_form(request.headers):
         response.delete_cookie(SESSION_COOKIE)
     return response
 
@@ -82,22 +93,46 @@ async def _show_change(request: Request) -> Response:
 
 
 async def _change(request: Request) -> Response:
-    if not _is_own_form(request):
+    if not is_own_form(request.headers):
         return _change_page(request, "error.forbidden", 403)
-    form = await request.form()
     names = ("password", "new_password", "rewrite_password")
-    body = {name: str(form.get(name, "")) for name in names}
     api = Api(current(), request.cookies.get(SESSION_COOKIE, ""))
     try:
+        form = await _form(request)
+        body = {name: form.get(name, "") for name in names}
         await run_in_threadpool(api.post, "/auth/change-password/", body)
     except KvasirError as error:
-        return _change_page(request, _key_of(error), 400, str(error))
+        return _change_page(request, _key_of(error), _status_of(error), str(error))
     response = RedirectResponse("/sign-in", 303, headers=_NO_STORE)
     response.delete_cookie(SESSION_COOKIE)
     return response
 
 
+async def _form(request: Request) -> dict[str, str]:
+    """Return the fields of a form.
+
+    Raises:
+        TooLargeError: It is longer than any of ours; the rest is not read.
+    """
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _LONGEST_FORM:
+            raise TooLargeError("the form is too long")
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+_STATUS = {
+    NotAuthenticatedError.code: 401,
+    ForbiddenError.code: 403,
+    TooLargeError.code: 413,
+    RateLimitedError.code: 429,
+}
 _NO_STORE = {"Cache-Control": "no-store"}
+
+
+def _status_of(error: KvasirError) -> int:
+    return _STATUS.get(error.code, 400 if isinstance(error, RequestError) else 503)
 
 
 def _key_of(error: KvasirError) -> str:
@@ -105,21 +140,17 @@ def _key_of(error: KvasirError) -> str:
     return key if has(key) else "error.other"
 
 
-def _is_own_form(request: Request) -> bool:
-    """Return True if a form was sent by a page of ours; see docs/decisions/0033."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site in ("same-origin", "none")
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
-
-
 def _own_path(given: str) -> str:
     return given if len(given) < _LONGEST and _OWN_PATH.fullmatch(given) else ""
 
 
 def _sign_in_page(
-    request: Request, then: str, username: str = "", text_key: str = "", status: int = 200
+    request: Request,
+    then: str,
+    username: str = "",
+    text_key: str = "",
+    status: int = 200,
+    detail: str = "",
 ) -> Response:
     _choose_language(request)
     fields = _field(
@@ -132,7 +163,7 @@ def _sign_in_page(
     if kept:
         fields += f'<input type="hidden" name="next" value="{escape(kept)}">'
     form = f'<form method="post" action="/sign-in">{fields}{_button("app.sign_in")}</form>'
-    return _page(request, "signin.title", _alert(text_key) + form, status)
+    return _page(request, "signin.title", _alert(text_key, detail) + form, status)
 
 
 def _change_page(
