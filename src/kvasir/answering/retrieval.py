@@ -289,8 +289,8 @@ class Retriever:
         languages = self._detect(queries)
         spoken = [language for each, language in zip(parts, languages, strict=True) for _ in each]
         pending = self._start_embedding(texts)
-        found = self._hybrid.search_hybrid(pending, texts, spoken, depth, filters)
-        rows = [list(row) for row in found]
+        legs = self._hybrid.search_hybrid(pending, texts, spoken, depth, filters)
+        rows = [list(leg) for leg in legs]
         ranked, first = [], 0
         for each, language in zip(parts, languages, strict=True):
             own = rows[first : first + len(each)]
