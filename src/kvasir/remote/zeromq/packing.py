@@ -64,7 +64,6 @@ def unpack(frames: Sequence[bytes]) -> Any:
         WireError: The header is not MessagePack, or an array is missing, of another size, or
             named twice: each mention is a copy, so that a small message could fill the memory.
     """
-
     unused = set(range(1, len(frames)))
 
     def decode(code: int, data: bytes) -> Any:

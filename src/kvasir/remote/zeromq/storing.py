@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -239,6 +239,11 @@ class _OpenStores:
         store = self._take(name, maker, alone)
         try:
             yield store
+        except BaseException:
+            if alone:
+                # What is left of it is not known; the next call opens it anew.
+                store.close()
+            raise
         finally:
             with self._changed:
                 if alone:
@@ -260,14 +265,21 @@ class _OpenStores:
                 self._stores.move_to_end(name)
                 return known[1]
             # Opening takes a while: others may use other stores meanwhile.
-            self._users[name] = -1
             old = self._stores.pop(name, None)
             unused = [each for each in self._stores if not self._users.get(each)]
             too_many = unused[: max(0, len(self._stores) + 1 - _MOST_OPEN)]
-            closing_now = [self._stores.pop(each)[1] for each in too_many]
+            closing_now = ExitStack()
+            for closed in (*([old] if old else ()), *map(self._stores.pop, too_many)):
+                closing_now.callback(closed[1].close)
+            # Nobody opens one of these a second time before it is closed.
+            self._users.update(dict.fromkeys((name, *too_many), -1))
         try:
-            for each in (*([old[1]] if old else ()), *closing_now):
-                each.close()
+            try:
+                closing_now.close()
+            finally:
+                with self._changed:
+                    for each in too_many:
+                        self._leave(each)
             store = self._open(name, *maker)
         except BaseException:
             with self._changed:
