@@ -279,6 +279,13 @@ class Worker:
                 self._running.pop(running.id, None)
                 self._changed.notify_all()
 
+    def ended(self) -> None:
+        """End ``run``: nothing comes any more."""
+        self._ended.set()
+
+    def dropped(self, item: Any) -> None:
+        """Do nothing: nobody takes the answer."""
+
     def ticked(self, now: float) -> None:
         """Leave the broker if a call goes on long after its end."""
         for running in list(self._running.values()):
