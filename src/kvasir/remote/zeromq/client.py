@@ -35,6 +35,8 @@ from kvasir.remote.zeromq.sockets import MOST_BYTES
 
 CALL_SECONDS = 120.0
 """How long a call may take by default; a stream may be silent for so long."""
+WHOLE_SECONDS = 86_400.0
+"""How long a whole stream may take, and work that goes on for as long as there is data."""
 PATIENCE_SECONDS = 10.0
 """How long a call waits for a broker that does not answer."""
 
@@ -170,7 +172,7 @@ class Client:
         Raises:
             KvasirError: As ``Call.result``.
         """
-        whole = 86_400.0 if timeout is None else timeout
+        whole = WHOLE_SECONDS if timeout is None else timeout
         call = self._start(service, operation, arguments, idempotent, whole, streams=True)
         yield from call.pieces(operation, self._timeout if silence is None else silence)
 

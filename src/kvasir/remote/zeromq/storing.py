@@ -29,6 +29,7 @@ from kvasir.core.protocols import (
 from kvasir.core.run import StopToken
 from kvasir.core.types import Chunk, Matrix, Metadata
 from kvasir.core.wire import to_json
+from kvasir.remote.zeromq.client import WHOLE_SECONDS
 from kvasir.remote.zeromq.components import TIMEOUT_SECONDS, RemoteComponent, capabilities_of
 from kvasir.remote.zeromq.worker import Arguments, Operation, Service
 
@@ -77,7 +78,8 @@ class _Optimizes:
     def optimize(self, *, wait: bool = False, stop: StopToken | None = None) -> None:
         """Start building the graph if needed; ``wait`` until it is in use."""
         with stopping(stop or current_stop() or StopToken()):
-            self._asked("building the search graph", "optimize", wait=wait)
+            seconds = WHOLE_SECONDS if wait else None
+            self._asked("building the search graph", "optimize", timeout=seconds, wait=wait)
 
 
 class RemoteVectorStore(RemoteComponent):
@@ -199,9 +201,11 @@ class RemoteVectorStore(RemoteComponent):
         self._is_closed = True
         super().close()
 
-    def _asked(self, doing: str, operation: str, **arguments: Any) -> Any:
+    def _asked(
+        self, doing: str, operation: str, *, timeout: float | None = None, **arguments: Any
+    ) -> Any:
         self._check_open(doing)
-        return self._call(operation, {**self._which, **arguments})
+        return self._call(operation, {**self._which, **arguments}, timeout)
 
     def _check_open(self, doing: str) -> None:
         if self._is_closed:
