@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import struct
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -354,7 +354,8 @@ def test_an_answer_of_a_worker_that_was_not_asked_reaches_nobody(broker, client,
     wait_for(lambda: counted(client)["waiting"] == 1)
     cheat = make_raw(broker.back_end[0])
     session = cheat.hello(*pack({"services": {"other": 1}, "name": "cheat"}))
-    for key in range(2**62, 2**62 + 5):
+    first = broker._dispatcher._next_key
+    for key in range(first - 2, first + 3):
         cheat.socket.send_multipart([wire.write(wire.REPLY, session, key), *pack("forged")])
     wait_for(lambda: client.statistics()["late"] == 5)
     assert not call.is_done
@@ -590,7 +591,8 @@ def test_stored_data_is_served_over_sockets_of_one_user(make_broker, make_client
     assert make_client(broker.front_end[0]).call("index", "read", {}) == "found"
 
 
-def test_only_those_with_the_right_key_are_let_in(tmp_path, make_client, opened, make_raw):
+def test_only_those_with_the_right_key_are_let_in(tmp_path, make_client, opened, caplog):
+    caplog.set_level(logging.DEBUG, "zmq.auth")
     keys, strangers = tmp_path / "keys", tmp_path / "strangers"
     make_keys(keys, "client")
     make_keys(keys, "worker")
@@ -615,10 +617,14 @@ def test_only_those_with_the_right_key_are_let_in(tmp_path, make_client, opened,
         with pytest.raises(ComponentError, match="nothing answers there"):
             call.result()
     # A client's key opens no back end.
-    fake = opened.enter_context(Worker(back, echo_services(5), keys=right, **options))
-    assert fake.name
-    time.sleep(0.3)
-    assert counted(client)["slots"] == 1
+    opened.enter_context(Worker(back, echo_services(5), keys=right, name="fake", **options))
+    denial = f"client_key={right.public!r}"
+    wait_for(lambda: any("DENIED" in each and denial in each for each in caplog.messages))
+    # One that may is there, and the fake one had more time.
+    own = load_keys(keys, "worker")
+    opened.enter_context(Worker(back, echo_services(1), keys=own, **options))
+    wait_for(lambda: counted(client)["workers"] >= 2)
+    assert counted(client)["slots"] == 2
     make_keys(keys, "client", "later")
     later = make_client(front, keys=load_keys(keys, "later"))
     assert echo(later, 4).result()["value"] == 4

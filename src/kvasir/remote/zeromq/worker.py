@@ -317,8 +317,8 @@ class Worker:
     def _stop(self, running: _Running) -> None:
         if not running.ended:
             running.ended = time.monotonic()
-            # Its callbacks take locks and may be those of a library.
             running.window.release(wire.WINDOW)
+            # Callbacks run here, in the thread of the connection; those of calls are short.
             running.stop.set()
 
     # In the threads that compute.
