@@ -7,6 +7,7 @@ stores takes three of these six ways, and all with KVASIR_TEST_WAYS=all.
 from __future__ import annotations
 
 import itertools
+import time
 from contextlib import ExitStack
 
 import numpy as np
@@ -37,6 +38,7 @@ from kvasir.core.protocols import (
 )
 from kvasir.core.run import Progress, Run
 from kvasir.core.types import Message
+from kvasir.remote.zeromq import components as remote_components
 from kvasir.remote.zeromq.broker import Broker
 from kvasir.remote.zeromq.curve_keys import load_keys, make_keys
 from kvasir.remote.zeromq.embedding import RemoteEmbedder, embedder_service
@@ -255,6 +257,30 @@ def test_another_embedder_under_the_same_name_is_refused(one_reach, opened):
     opened.enter_context(one_reach.serve(embedder_service(FakeEmbedder(32), "changing")))
     with pytest.raises(WrongEmbedderError, match="another embedder than before"):
         embedder.embed_documents(["text"])
+
+
+def test_a_service_that_nobody_serves_is_named_soon(one_reach, monkeypatch):
+    monkeypatch.setattr(remote_components, "HANDSHAKE_SECONDS", 0.3)
+    with pytest.raises(ComponentError, match="no worker serves it"):
+        RemoteEmbedder(one_reach.front, "typo")
+
+
+def test_building_a_graph_may_take_longer_than_other_calls(one_reach, opened, tmp_path):
+    class Slow(MemoryStore):
+        def optimize(self, *, wait=False, stop=None):
+            time.sleep(1.0)
+
+    def open_store(collection, dimension, fingerprint):
+        return Slow(str(tmp_path), collection, dimension, Bm25Analyzer(), fingerprint)
+
+    opened.enter_context(one_reach.serve(store_service(open_store, "slow")))
+    # Opening it takes part of this time.
+    store = RemoteVectorStore(one_reach.front, "c", 4, service="slow", timeout=10.0)
+    opened.callback(store.close)
+    store._timeout = 0.3
+    store.optimize(wait=True)
+    with pytest.raises(ComponentError, match="in time"):
+        store.optimize(wait=False)
 
 
 def test_a_service_of_another_role_is_refused(one_reach, opened):

@@ -35,6 +35,8 @@ from kvasir.remote.zeromq.sockets import MOST_BYTES
 
 CALL_SECONDS = 120.0
 """How long a call may take by default; a stream may be silent for so long."""
+WHOLE_SECONDS = 86_400.0
+"""How long a whole stream may take, and work that goes on for as long as there is data."""
 PATIENCE_SECONDS = 10.0
 """How long a call waits for a broker that does not answer."""
 
@@ -99,15 +101,15 @@ class Client:
 
     @property
     def is_usable(self) -> bool:
-        """False after ``close``, and in a process that was forked from this one."""
-        return not self._is_closed and self._link.is_of_this_process
+        """False after its end, and in a process that was forked from this one."""
+        is_over = self._is_closed or self._link.has_ended
+        return not is_over and self._link.is_of_this_process
 
     def close(self) -> None:
         """End the connection; calls in progress fail."""
         self._is_closed = True
         self._link.close()
-        for call in (*self._pending.values(), *self._held):
-            call.finish(ClosedError("the connection to the service is closed"))
+        self.ended()
 
     def start(
         self,
@@ -170,7 +172,7 @@ class Client:
         Raises:
             KvasirError: As ``Call.result``.
         """
-        whole = 86_400.0 if timeout is None else timeout
+        whole = WHOLE_SECONDS if timeout is None else timeout
         call = self._start(service, operation, arguments, idempotent, whole, streams=True)
         yield from call.pieces(operation, self._timeout if silence is None else silence)
 
@@ -218,7 +220,7 @@ class Client:
         streams: bool,
     ) -> Call:
         if self._is_closed:
-            raise ClosedError("the connection to the service is closed")
+            raise _closed()
         end = time.monotonic() + (self._timeout if timeout is None else timeout)
         outer = current_deadline()
         deadline = end if outer is None else min(end, outer)
@@ -237,7 +239,7 @@ class Client:
     # In the thread of the connection.
 
     def greeting(self) -> Sequence[bytes]:
-        """Say nothing more than that it is there."""
+        """Return nothing: a client has nothing to say of itself."""
         return ()
 
     def opened(self, session: bytes) -> None:
@@ -303,6 +305,17 @@ class Client:
         elif kind == wire.ERROR:
             call.finish(unpack_error(body))
 
+    def ended(self) -> None:
+        """End all calls."""
+        for call in (*self._pending.values(), *self._held):
+            call.finish(_closed())
+
+    def dropped(self, item: tuple[str, Call, int]) -> None:
+        """End a call that came too late."""
+        what, call, _ = item
+        if what == "send":
+            call.finish(_closed())
+
     def ticked(self, now: float) -> None:
         """End what has waited too long."""
         for call, since in list(self._held.items()):
@@ -340,3 +353,7 @@ class Client:
 
     def _hold(self, call: Call) -> None:
         self._held[call] = time.monotonic()
+
+
+def _closed() -> ClosedError:
+    return ClosedError("the connection to the service is closed")

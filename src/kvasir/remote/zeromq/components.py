@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 TIMEOUT_SECONDS = 300.0
 """How long a call of a component may take by default; a dead worker is noticed much earlier."""
+HANDSHAKE_SECONDS = 30.0
+"""How long the first call may take at most: it computes nothing, and a service may be misspelt."""
 _CLIENT_KEY = "client"
 
 _lock = threading.Lock()
@@ -55,7 +57,7 @@ class RemoteComponent:
             service: Name of the service.
             keys: Folder with CURVE keys, if the broker has some.
             key: Name of the client's key in it.
-            timeout: Seconds that a call may take.
+            timeout: Seconds that a call may take; the first one has ``HANDSHAKE_SECONDS`` at most.
             handshake: Arguments of the first call.
 
         Raises:
@@ -80,7 +82,8 @@ class RemoteComponent:
             _release(*self._lease)
 
     def _handshake(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        facts = self._read(dict[str, Any], self._call("describe", arguments))
+        seconds = min(self._timeout, HANDSHAKE_SECONDS)
+        facts = self._read(dict[str, Any], self._call("describe", arguments, seconds))
         if facts.get("role") != self.role:
             raise SettingsError(
                 f"service '{self._service}' of {self._client.name} is of the role "
@@ -93,8 +96,14 @@ class RemoteComponent:
             self.__class__ = _class_with(type(self), mixins)
         return facts
 
-    def _call(self, operation: str, arguments: Mapping[str, Any] | None = None) -> Any:
-        return self._client.call(self._service, operation, arguments or {}, timeout=self._timeout)
+    def _call(
+        self,
+        operation: str,
+        arguments: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        seconds = self._timeout if timeout is None else timeout
+        return self._client.call(self._service, operation, arguments or {}, timeout=seconds)
 
     def _fact(self, name: str, declared: type[T]) -> T:
         return self._read(declared, self.facts.get(name))

@@ -39,7 +39,6 @@ _IDLE_SECONDS = 600.0
 _BUSY_SECONDS = 1.0
 _LONGEST_NAME = 200
 """Of a service, in characters."""
-_FIRST_KEY = 2**62
 
 
 class Dispatcher:
@@ -53,7 +52,8 @@ class Dispatcher:
         self._services: dict[str, Service] = {}
         self._open: dict[Request, None] = {}
         self._held_bytes = 0
-        self._next_key = _FIRST_KEY
+        # From the clock: a worker may still stop a call of a broker that ended before this one.
+        self._next_key = time.time_ns()
         self._counts = dict.fromkeys(("refused", "late", "workers_lost", "clients_lost"), 0)
         self._began = time.time()
         self.is_stopping = self.is_open = False

@@ -58,6 +58,12 @@ class LinkOwner(Protocol):
     def ticked(self, now: float) -> None:
         """Do what is due from time to time, at least once in a heartbeat."""
 
+    def ended(self) -> None:
+        """Take note that the thread ends, by ``close`` or by a failure."""
+
+    def dropped(self, item: Any) -> None:
+        """Take note of an item that came after the end; also called in the thread that posts."""
+
     def needs_broker(self) -> bool:
         """Return True while a broker that is silent must be noticed."""
 
@@ -68,6 +74,7 @@ class Link:
     Attributes:
         session: The present session; empty while there is none.
         is_open: The broker lets in every user of its machine.
+        has_ended: The thread has ended, by ``close`` or by a failure.
         lost_at: Since when there is none, on the clock of ``time.monotonic``.
     """
 
@@ -88,7 +95,7 @@ class Link:
         self._heartbeat = heartbeat
         self._process = OwnerProcess()
         self._outbox = Outbox()
-        self._is_closing = False
+        self._is_closing = self.has_ended = False
         # ``_known`` is also kept while the broker is silent and ``session`` is empty.
         self._pause, self._next_hello = _FIRST_PAUSE, 0.0
         self._heard = self._pinged = 0.0
@@ -118,6 +125,8 @@ class Link:
         """Hand an item to the link's thread; callable from any thread."""
         self._process.check()
         self._outbox.put(item)
+        if self.has_ended:
+            self._drop()
 
     def close(self) -> None:
         """End the thread and the connection; a second call does nothing."""
@@ -165,9 +174,20 @@ class Link:
             logger.exception("the connection to a broker has failed")
             raise
         finally:
-            self.send(wire.BYE)
-            self._socket.close(linger=_BYE_MS)
-            self._outbox.close()
+            try:
+                self.send(wire.BYE)
+                self._socket.close(linger=_BYE_MS)
+            finally:
+                # In this order: what is posted from now on is dropped here or by who posts it.
+                self.has_ended = True
+                self._owner.ended()
+                self._drop()
+                self._outbox.close()
+
+    def _drop(self) -> None:
+        for item in self._outbox.take():
+            if item is not None:
+                self._owner.dropped(item)
 
     def _wait(self) -> float:
         due = self._next_tick if self.session else min(self._next_tick, self._next_hello)

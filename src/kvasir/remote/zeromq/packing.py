@@ -61,12 +61,14 @@ def unpack(frames: Sequence[bytes]) -> Any:
     """Return the value of a header and its arrays; arrays are copies that may be changed.
 
     Raises:
-        WireError: The header is not MessagePack, or an array is missing or of another size.
+        WireError: The header is not MessagePack, or an array is missing, of another size, or
+            named twice: each mention is a copy, so that a small message could fill the memory.
     """
+    unused = set(range(1, len(frames)))
 
     def decode(code: int, data: bytes) -> Any:
         if code == _ARRAY:
-            return _array(frames, msgpack.unpackb(data))
+            return _array(frames, unused, msgpack.unpackb(data))
         if code == _INTEGER and len(data) <= _LONGEST_INTEGER:
             return int.from_bytes(data, "big", signed=True)
         raise WireError(f"unknown extension type {code}")
@@ -79,10 +81,11 @@ def unpack(frames: Sequence[bytes]) -> Any:
         raise WireError(f"not a header in MessagePack: {error}") from error
 
 
-def _array(frames: Sequence[bytes], reference: Any) -> np.ndarray[Any, Any]:
+def _array(frames: Sequence[bytes], unused: set[int], reference: Any) -> np.ndarray[Any, Any]:
     number, dtype, shape = reference
-    if not isinstance(number, int) or not 0 < number < len(frames):
-        raise WireError("an array is missing")
+    if not isinstance(number, int) or number not in unused:
+        raise WireError("an array is missing, or named twice")
+    unused.remove(number)
     if dtype not in _DTYPES or not all(isinstance(n, int) and n >= 0 for n in shape):
         raise WireError("an array has an unknown type or shape")
     flat = np.frombuffer(frames[number], dtype=dtype)

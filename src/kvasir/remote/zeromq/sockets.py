@@ -117,8 +117,12 @@ class Outbox:
         with suppress(OSError):
             self.socket.recv(4096)
         self._is_signalled = False
-        while self._items:
-            yield self._items.popleft()
+        while True:
+            try:
+                item = self._items.popleft()
+            except IndexError:
+                return
+            yield item
 
     def close(self) -> None:
         """Close both ends."""

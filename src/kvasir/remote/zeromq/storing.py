@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,6 +29,7 @@ from kvasir.core.protocols import (
 from kvasir.core.run import StopToken
 from kvasir.core.types import Chunk, Matrix, Metadata
 from kvasir.core.wire import to_json
+from kvasir.remote.zeromq.client import WHOLE_SECONDS
 from kvasir.remote.zeromq.components import TIMEOUT_SECONDS, RemoteComponent, capabilities_of
 from kvasir.remote.zeromq.worker import Arguments, Operation, Service
 
@@ -77,7 +78,8 @@ class _Optimizes:
     def optimize(self, *, wait: bool = False, stop: StopToken | None = None) -> None:
         """Start building the graph if needed; ``wait`` until it is in use."""
         with stopping(stop or current_stop() or StopToken()):
-            self._asked("building the search graph", "optimize", wait=wait)
+            seconds = WHOLE_SECONDS if wait else None
+            self._asked("building the search graph", "optimize", timeout=seconds, wait=wait)
 
 
 class RemoteVectorStore(RemoteComponent):
@@ -199,9 +201,11 @@ class RemoteVectorStore(RemoteComponent):
         self._is_closed = True
         super().close()
 
-    def _asked(self, doing: str, operation: str, **arguments: Any) -> Any:
+    def _asked(
+        self, doing: str, operation: str, *, timeout: float | None = None, **arguments: Any
+    ) -> Any:
         self._check_open(doing)
-        return self._call(operation, {**self._which, **arguments})
+        return self._call(operation, {**self._which, **arguments}, timeout)
 
     def _check_open(self, doing: str) -> None:
         if self._is_closed:
@@ -239,6 +243,11 @@ class _OpenStores:
         store = self._take(name, maker, alone)
         try:
             yield store
+        except BaseException:
+            if alone:
+                # What is left of it is not known; the next call opens it anew.
+                store.close()
+            raise
         finally:
             with self._changed:
                 if alone:
@@ -260,14 +269,21 @@ class _OpenStores:
                 self._stores.move_to_end(name)
                 return known[1]
             # Opening takes a while: others may use other stores meanwhile.
-            self._users[name] = -1
             old = self._stores.pop(name, None)
             unused = [each for each in self._stores if not self._users.get(each)]
             too_many = unused[: max(0, len(self._stores) + 1 - _MOST_OPEN)]
-            closing_now = [self._stores.pop(each)[1] for each in too_many]
+            closing_now = ExitStack()
+            for closed in (*([old] if old else ()), *map(self._stores.pop, too_many)):
+                closing_now.callback(closed[1].close)
+            # Nobody opens one of these a second time before it is closed.
+            self._users.update(dict.fromkeys((name, *too_many), -1))
         try:
-            for each in (*([old[1]] if old else ()), *closing_now):
-                each.close()
+            try:
+                closing_now.close()
+            finally:
+                with self._changed:
+                    for each in too_many:
+                        self._leave(each)
             store = self._open(name, *maker)
         except BaseException:
             with self._changed:

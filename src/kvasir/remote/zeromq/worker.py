@@ -279,6 +279,13 @@ class Worker:
                 self._running.pop(running.id, None)
                 self._changed.notify_all()
 
+    def ended(self) -> None:
+        """End ``run``: nothing comes any more."""
+        self._ended.set()
+
+    def dropped(self, item: Any) -> None:
+        """Do nothing: nobody takes the answer."""
+
     def ticked(self, now: float) -> None:
         """Leave the broker if a call goes on long after its end."""
         for running in list(self._running.values()):
@@ -310,8 +317,8 @@ class Worker:
     def _stop(self, running: _Running) -> None:
         if not running.ended:
             running.ended = time.monotonic()
-            # Its callbacks take locks and may be those of a library.
             running.window.release(wire.WINDOW)
+            # Callbacks run here, in the thread of the connection; those of calls are short.
             running.stop.set()
 
     # In the threads that compute.
