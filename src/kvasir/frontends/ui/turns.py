@@ -18,7 +18,7 @@ from typing import Any
 from kvasir.core.errors import ComponentError, KvasirError, NotFoundError, StoppedError
 from kvasir.frontends.ui.connection import Api, part
 from kvasir.frontends.ui.elements import file_name
-from kvasir.remote.client import Event
+from kvasir.remote.client import Event, is_unreachable
 
 _HISTORY = 20
 """Questions of the chat that are sent along."""
@@ -149,8 +149,8 @@ class Turn:
                             self._take(*item)
         except ComponentError as error:
             self.error = error
-            # The connection broke off, or the generator failed, which is the last event.
-            self.is_over = error.kind not in ("unreachable", "timeout")
+            # The connection broke off, or something failed there, which is the last event.
+            self.is_over = not is_unreachable(error, at_once=False)
         except KvasirError as error:
             self.error, self.is_over = error, True
         finally:
