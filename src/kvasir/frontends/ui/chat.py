@@ -16,6 +16,8 @@ from kvasir.frontends.ui.turns import Turn, ask, kept
 
 _SHOWN = 30
 """Questions that are drawn; earlier ones by a button, because a long page is slow."""
+_LONGEST_LABEL = 64
+"""Of a chat, as the API takes it."""
 
 _RATINGS = (
     (1, "chat.good", ":material/thumb_up:"),
@@ -83,10 +85,11 @@ def _begin_anew() -> None:
 
 def _turns(session: Session) -> list[Turn]:
     """Return the chat; after the page was loaded anew, what the API keeps of it."""
-    conversation = st.query_params.get("chat", "") or st.session_state.get("chat") or str(uuid4())
+    wanted = st.query_params.get("chat", "")[:_LONGEST_LABEL]
+    conversation = wanted or st.session_state.get("chat") or str(uuid4())
     turns: list[Turn] | None = st.session_state.get("turns")
     if turns is None or st.session_state.get("chat") not in (None, conversation):
-        turns = kept(session.api, conversation[:64])
+        turns = kept(session.api, conversation)
         st.session_state["turns"] = turns
     st.session_state["chat"] = conversation
     st.query_params["chat"] = conversation
