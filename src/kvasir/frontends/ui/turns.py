@@ -159,14 +159,12 @@ class Turn:
     def _read(
         self, api: Api, items: SimpleQueue[Event | KvasirError | None], left: threading.Event
     ) -> None:
-        """Put the events of the answer into a queue, then None or an error."""
-        path = f"/v1/answers/{self.answer_id}/events"
+        """Put the events of the answer into a queue, then None or an error; end when left."""
+        path, query = f"/v1/answers/{self.answer_id}/events", {"first": self.next_event}
         try:
-            with closing(api.events(path, params={"first": self.next_event})) as events:
+            with closing(api.events(path, params=query, is_left=left.is_set)) as events:
                 for event in events:
                     items.put(event)
-                    if left.is_set():
-                        return
             items.put(None)
         except KvasirError as error:
             items.put(error)
@@ -231,6 +229,6 @@ def ask(
 
 
 def kept(api: Api, conversation: str) -> list[Turn]:
-    """Return the turns of a chat that the API keeps, after the page was loaded anew."""
+    """Return the turns of a chat that the API keeps, after the page was loaded again."""
     found = api.get("/v1/answers", conversation=conversation)
     return [Turn(each["id"], each["collection"], each["question"]) for each in found]
