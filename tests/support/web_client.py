@@ -94,7 +94,7 @@ class Person:
         return self.see(f"//*[text()[contains(., {quoted(words)})]]")
 
     def press(self, words):
-        """Press a button, also one that the page draws anew meanwhile."""
+        """Press a button, also one that the page draws again meanwhile."""
         self._again(f"//button[contains(normalize-space(.), {quoted(words)})]")
 
     def go_to(self, name):

@@ -24,7 +24,7 @@ KEPT_SECONDS = 3600.0
 _MOST_OF_A_USER = 100
 """Answers kept for one user; the oldest that has ended is forgotten."""
 _CHECK_SECONDS = 0.5
-"""Between two looks whether a reader was told to leave."""
+"""Between two looks whether a reader must leave."""
 
 
 @dataclass

@@ -72,11 +72,11 @@ def _options(session: Session, names: list[str]) -> dict[str, Any]:
             )
             top_k = st.slider(text("chat.top_k"), 1, 30, 10, key="top_k")
         if st.button(text("chat.new"), icon=":material/add_comment:", width="stretch"):
-            _begin_anew()
+            _begin_again()
     return {"collection": collection, "rag": rag, "filters": filters.strip(), "top_k": top_k}
 
 
-def _begin_anew() -> None:
+def _begin_again() -> None:
     st.session_state["turns"] = []
     st.session_state.pop("shown", None)
     st.query_params["chat"] = str(uuid4())
@@ -84,7 +84,7 @@ def _begin_anew() -> None:
 
 
 def _turns(session: Session) -> list[Turn]:
-    """Return the chat; after the page was loaded anew, what the API keeps of it."""
+    """Return the chat; after the page was loaded again, what the API keeps of it."""
     wanted = st.query_params.get("chat", "")[:_LONGEST_LABEL]
     conversation = wanted or st.session_state.get("chat") or str(uuid4())
     turns: list[Turn] | None = st.session_state.get("turns")
@@ -126,7 +126,7 @@ def _show_turn(session: Session, turn: Turn) -> None:
 def _follow(session: Session, turn: Turn) -> None:
     """Draw an answer as it comes.
 
-    A click draws the page anew, which leaves this loop; the next drawing goes on where it was.
+    A click draws the page again, which leaves this loop; the next drawing goes on where it was.
     """
     stop, place = st.empty(), st.empty()
     key = f"stop-{turn.answer_id}"
