@@ -1,4 +1,4 @@
-"""Makes the pictures of the web client in ``docs/images`` anew, or of every page elsewhere.
+"""Makes the pictures of the web client in ``docs/images`` again, or of every page elsewhere.
 
     python scripts/screenshots.py              # the pictures of the manual
     python scripts/screenshots.py --all DIR    # every page, in both themes and at a phone's width

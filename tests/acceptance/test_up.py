@@ -1,63 +1,27 @@
 """``kvasir up``: everything by one command, and ended by one Ctrl-C."""
 
 import os
-import re
 import signal
-import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import httpx
 import pytest
+from cli_process import CliProcess
 
 from kvasir.frontends.process import listen
 
 pytestmark = pytest.mark.xdist_group("web client")
 
-SECONDS = 120.0
 FAKE = "rag.embedding_model.type=kvasir.testing.fakes:FakeEmbedder"
 
 
-class Up:
-    """The command in a process of its own."""
+class Up(CliProcess):
+    """``kvasir up`` in a process of its own."""
 
     def __init__(self, folder, *settings):
         options = [part for each in (FAKE, *settings) for part in ("--set", each)]
-        self.lines = []
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "kvasir", "up", "--data-dir", "kvasir-data", *options],
-            cwd=folder,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self):
-        for line in self.process.stderr:
-            self.lines.append(line)
-
-    def end(self):
-        """Return the exit code when it has ended, and all that it said was read."""
-        code = self.process.wait(SECONDS)
-        self._reader.join(SECONDS)
-        self.process.stderr.close()
-        return code
-
-    def wait_for(self, pattern, first=0):
-        """Return the match of a pattern in a line from a number on."""
-        end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
-            for line in self.lines[first:]:
-                if found := re.search(pattern, line):
-                    return found
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.1)
-        raise AssertionError(f"no {pattern} in {''.join(self.lines)}")
+        super().__init__("up", "--data-dir", "kvasir-data", *options, folder=folder)
 
     def children(self):
         """Return the command and the id of each child."""
@@ -99,7 +63,7 @@ def test_it_starts_everything_starts_again_what_dies_and_ends_all_at_ctrl_c(tmp_
         after = up.children()
         assert after["ui"] == before["ui"] and after["serve"] != before["serve"]
     finally:
-        up.process.send_signal(signal.SIGINT)
+        up.signal(signal.SIGINT)
         code = up.end()
     assert code == 0, "".join(up.lines)
     assert not any(is_there(pid) for pid in after.values())

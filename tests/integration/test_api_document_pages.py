@@ -16,6 +16,8 @@ from service_client import (
     wait_for,
 )
 
+from kvasir.ingesting import page_picture
+
 LINES = (
     "Black tea is brewed at 95 degrees Celsius for four minutes.",
     "Green tea is brewed at 80 degrees Celsius for two minutes.",
@@ -143,3 +145,19 @@ def test_collections_without_documents_are_listed_with_their_rights(client, ana,
     assert client.get("/v1/access", headers=bob).json() == []
     assert client.delete("/v1/collections/empty", headers=ana).status_code == 204
     assert [each["collection"] for each in client.get("/v1/access", headers=ana).json()] == ["pdf"]
+
+
+def test_no_more_pages_are_drawn_at_once_than_the_memory_is_for(
+    client, ana, place, by_name, monkeypatch
+):
+    monkeypatch.setattr(page_picture, "_WAIT_SECONDS", 0.01)
+    for _ in range(page_picture._AT_ONCE):
+        assert page_picture._drawing.acquire(timeout=5)
+    try:
+        path = f"{place}/documents/{by_name['tea.pdf']}/pages/1"
+        answer = client.get(path, headers=ana)
+    finally:
+        for _ in range(page_picture._AT_ONCE):
+            page_picture._drawing.release()
+    assert (answer.status_code, answer.json()["code"]) == (503, "component_busy")
+    picture(client, ana, place, by_name["tea.pdf"], 1)

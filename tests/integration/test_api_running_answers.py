@@ -6,6 +6,8 @@ import pytest
 from service_client import TEA, events_of, make_collection, make_settings, running, sign_up, upload
 from slow_generator import SlowGenerator
 
+from kvasir.frontends.api import running_answers
+
 QUESTION = {"question": "How hot is green tea brewed?", "background": True}
 SLOW = {"type": "slow_generator:SlowGenerator"}
 
@@ -99,13 +101,28 @@ def test_another_user_and_one_who_lost_the_access_do_not_see_it(client, ana, bob
     slow.allowed.set()
     shared = {"visibility": "shared", "readers": ["bob"]}
     assert client.put(f"{place}/access", json=shared, headers=ana).status_code == 200
-    own = ask(client, bob, place)
+    own = ask(client, bob, place, conversation="shared")
     assert followed(client, bob, own)
+    assert [each["id"] for each in listed(client, bob, "shared")] == [own]
     of_ana = ask(client, ana, place)
     for path, method in (("events", client.get), ("stop", client.post)):
         assert method(f"/v1/answers/{of_ana}/{path}", headers=bob).status_code == 404
     client.put(f"{place}/access", json={"visibility": "private"}, headers=ana)
     assert client.get(f"/v1/answers/{own}/events", headers=bob).status_code == 404
+    assert listed(client, bob, "shared") == []
+
+
+def test_it_is_forgotten_after_its_time_also_on_a_quiet_server(
+    client, ana, place, slow, monkeypatch
+):
+    slow.allowed.set()
+    answer_id = ask(client, ana, place, conversation="old")
+    assert followed(client, ana, answer_id)
+    assert [each["id"] for each in listed(client, ana, "old")] == [answer_id]
+    monkeypatch.setattr(running_answers, "KEPT_SECONDS", 0.0)
+    assert client.get(f"/v1/answers/{answer_id}/events", headers=ana).status_code == 404
+    monkeypatch.setattr(running_answers, "KEPT_SECONDS", 3600.0)
+    assert listed(client, ana, "old") == []
 
 
 def test_a_failure_is_the_last_event(client, ana, place):

@@ -1,6 +1,7 @@
 """Who gets past the web client's door: the owner at this machine, and who is signed in."""
 
 import pytest
+from account_client import NO_LIMITS
 from live_server import live_server
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -107,6 +108,19 @@ def test_a_form_that_is_too_long_is_not_read_to_its_end(server, path):
 
 def forms():
     return TestClient(Starlette(routes=signing_in.routes()))
+
+
+def test_attempts_to_sign_in_are_counted_by_the_address_of_the_browser(tmp_path):
+    limits = NO_LIMITS | {"login": "1/hour"}
+    with live_server(tmp_path, accounts={"rate_limits": limits}) as limited:
+        # The server of the tests believes those of this machine, as server.trusted_proxies says.
+        use(Connection(limited.url))
+        answers = []
+        for address in ("203.0.113.7", "203.0.113.7", "203.0.113.8"):
+            at = TestClient(Starlette(routes=signing_in.routes()), client=(address, 1))
+            answers.append(at.post("/sign-in", data={"username": "ana", "password": "wrong"}))
+    assert [each.status_code for each in answers] == [401, 429, 401]
+    assert "That was too often." in answers[1].text
 
 
 def test_no_page_shows_a_picture_of_another_host(server):

@@ -47,7 +47,7 @@ class Browser:
             found = place.find_elements(locators.By.XPATH, path)
             return next((each for each in found if each.is_displayed()), None)
 
-        # A page that is drawn anew replaces its elements.
+        # A page that is drawn again replaces its elements.
         redrawn = (_exceptions.StaleElementReferenceException,)
         wait = _waiting.WebDriverWait(self.driver, _SECONDS, 0.1, ignored_exceptions=redrawn)
         return wait.until(visible, f"nothing is shown at {path}")

@@ -1,16 +1,10 @@
 """``kvasir ui`` in a process of its own, and a person at it."""
 
-import os
-import re
-import signal
-import subprocess
-import sys
-import threading
 import time
-from pathlib import Path
 
 import httpx
 from chromium import Browser, keyboard, locators
+from cli_process import CliProcess
 from libraries import library
 
 TimeoutException = library("selenium.common.exceptions").TimeoutException
@@ -22,47 +16,16 @@ class WebClientProcess:
     """The web client of a server, at a free port."""
 
     def __init__(self, server, *options):
-        self._command = [sys.executable, "-m", "kvasir", "ui", "--server", server, "--port", "0"]
-        self._command += options
-        self.lines = []
-        self.process = None
+        self._arguments = ["ui", "--server", server, "--port", "0", *options]
 
     def __enter__(self):
-        self.process = subprocess.Popen(
-            self._command, stderr=subprocess.PIPE, text=True, encoding="utf-8"
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        self.url = self._wait_for(r"The web client is at (http://\S+)")
+        self._running = CliProcess(*self._arguments)
+        self.url = self._running.wait_for(r"The web client is at (http://\S+)")[1]
         return self
 
-    def _read(self):
-        for line in self.process.stderr:
-            self.lines.append(line)
-
-    def _wait_for(self, pattern, seconds=60.0):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            for line in list(self.lines):
-                if found := re.search(pattern, line):
-                    return found[1]
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.05)
-        raise AssertionError("the web client did not start: " + "".join(self.lines))
-
     def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(60)
-        self._reader.join(10)
-        self.process.stderr.close()
-        assert code == 0, "".join(self.lines)
-
-    def memory(self):
-        """Return the memory of the process in MiB."""
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+        self._running.signal()
+        assert self._running.end() == 0, "".join(self._running.lines)
 
 
 class Person:
@@ -94,7 +57,7 @@ class Person:
         return self.see(f"//*[text()[contains(., {quoted(words)})]]")
 
     def press(self, words):
-        """Press a button, also one that the page draws anew meanwhile."""
+        """Press a button, also one that the page draws again meanwhile."""
         self._again(f"//button[contains(normalize-space(.), {quoted(words)})]")
 
     def go_to(self, name):

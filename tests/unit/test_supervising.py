@@ -77,9 +77,24 @@ def test_one_that_dies_is_started_again_with_a_growing_delay(group):
 
 
 def test_one_that_refuses_to_start_ends_the_group(group):
-    thread = group(program("one", LIVES), program("the web client", "import sys; sys.exit(3)"))
+    refusing = program("the web client", "import sys; sys.exit(3)", is_ready=lambda: False)
+    thread = group(program("one", LIVES), refusing)
     thread.join(30)
     assert str(group.raised[0]) == "the web client did not start: the lines above say why"
+
+
+@pytest.mark.parametrize("status", [2, 3])
+def test_one_that_was_ready_is_started_again_whatever_its_status(group, tmp_path, status):
+    mark = tmp_path / "end"
+    code = (
+        "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.02)"
+    )
+    group(program("the server", f"{code}\nsys.exit({status})", str(mark)))
+    assert group.ready.wait(30)
+    mark.touch()
+    wait_until(lambda: group.said)
+    assert group.said[0].startswith(f"the server has ended (status {status}); it is started again")
+    assert not group.raised
 
 
 def test_a_program_waits_for_those_before_it(group, tmp_path):

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 
 from kvasir.core.environment import environment, module_command
-from kvasir.core.errors import ExtractionError
+from kvasir.core.errors import ComponentError, ExtractionError
 from kvasir.core.types import PageBox
 
 _SECONDS = 20.0
 _MEMORY_MB = 1024
+_AT_ONCE = 2
+_WAIT_SECONDS = 5.0
+"""For one of the processes that draw at once."""
+_drawing = threading.BoundedSemaphore(_AT_ONCE)
 
 
 def page_picture(
@@ -38,7 +43,20 @@ def page_picture(
 
     Raises:
         ExtractionError: It cannot be drawn.
+        ComponentError: As many pages as this machine draws at once are being drawn.
     """
+    if not _drawing.acquire(timeout=_WAIT_SECONDS):
+        busy = f"{_AT_ONCE} pages are being drawn; try again in a moment"
+        raise ComponentError("the pictures of pages", "drawing a page", busy, kind="busy")
+    try:
+        return _drawn(data, page, width=width, quote=quote, before=before, box=box)
+    finally:
+        _drawing.release()
+
+
+def _drawn(
+    data: bytes, page: int, *, width: int, quote: str, before: str, box: PageBox | None
+) -> bytes:
     area = None if box is None else [box.left, box.top, box.right, box.bottom]
     head = {"page": page, "width": width, "quote": quote, "before": before, "box": area}
     try:

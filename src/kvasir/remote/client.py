@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Any
 
 import httpx
@@ -47,6 +48,7 @@ class ServerClient:
         name: str = "",
         settings: Mapping[str, Any] | None = None,
         transport: httpx.BaseTransport | None = None,
+        most_connections: int = 100,
     ) -> None:
         """Connect to nothing yet.
 
@@ -57,6 +59,7 @@ class ServerClient:
             name: What it is called in messages.
             settings: Settings for every request, by dotted key; the server wants an administrator.
             transport: What carries the requests, if not HTTP.
+            most_connections: At the same time; a request beyond them waits.
         """
         self.name = name or f"the server at {hide_passwords(address)}"
         self._process = OwnerProcess()
@@ -73,6 +76,7 @@ class ServerClient:
             transport=transport,
             trust_env=transport is None,
             verify=is_safe,
+            limits=httpx.Limits(max_connections=most_connections, max_keepalive_connections=20),
         )
 
     def close(self) -> None:
@@ -125,7 +129,14 @@ class ServerClient:
                 write(piece)
 
     def events(
-        self, path: str, operation: str, content: Any = None, *, method: str = "POST", **more: Any
+        self,
+        path: str,
+        operation: str,
+        content: Any = None,
+        *,
+        method: str = "POST",
+        is_left: Callable[[], bool] = lambda: False,
+        **more: Any,
     ) -> Generator[Event, None, None]:
         """Yield the server-sent events of an answer; closing the generator leaves the server.
 
@@ -136,6 +147,7 @@ class ServerClient:
             operation: What is done, for messages.
             content: Sent as JSON; None sends nothing.
             method: The method of the request.
+            is_left: Asked with each line, also of a silent server's comments; True ends it.
             more: As of ``httpx.Client.stream``.
         """
         self._process.check()
@@ -146,7 +158,8 @@ class ServerClient:
             if answer.is_error:
                 answer.read()
             self._check(answer, operation)
-            for event, data in _events(answer.iter_lines()):
+            lines = takewhile(lambda _: not is_left(), answer.iter_lines())
+            for event, data in _events(lines):
                 check(operation)
                 if event == "error":
                     raise _error(data)

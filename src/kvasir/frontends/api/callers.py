@@ -279,10 +279,14 @@ def check_may_read(kvasir: App, caller: Caller, collection: str) -> None:
 
     One that does not exist has the same answer, so that names stay secret.
     """
-    if caller.user is None:
-        return  # The owner of the data folder may do everything, also without any accounts.
-    if not kvasir.services.accounts.may_read(caller, collection):
+    if not may_read(kvasir, caller, collection):
         raise CollectionNotFoundError(collection, _readable(kvasir, caller))
+
+
+def may_read(kvasir: App, caller: Caller, collection: str) -> bool:
+    """Return True if the caller may read a collection."""
+    # The owner of the data folder may do everything, also without any accounts.
+    return caller.user is None or kvasir.services.accounts.may_read(caller, collection)
 
 
 def check_may_write(kvasir: App, caller: Caller, collection: str) -> None:

@@ -24,7 +24,7 @@ KEPT_SECONDS = 3600.0
 _MOST_OF_A_USER = 100
 """Answers kept for one user; the oldest that has ended is forgotten."""
 _CHECK_SECONDS = 0.5
-"""Between two looks whether a reader was told to leave."""
+"""Between two looks whether a reader must leave."""
 
 
 @dataclass
@@ -136,6 +136,7 @@ class RunningAnswers:
             NotFoundError: There is none, or it is another user's.
         """
         with self._lock:
+            self._forget_old()
             found = self._answers.get(answer_id)
         if found is None or found.user_id != caller.user_id:
             raise NotFoundError("there is no such answer, or it is not kept any more")
@@ -144,6 +145,7 @@ class RunningAnswers:
     def of_conversation(self, caller: Caller, conversation: str) -> list[RunningAnswer]:
         """Return the answers of one of the caller's chats, the oldest first."""
         with self._lock:
+            self._forget_old()
             every = list(self._answers.values())
         return [
             each
@@ -158,11 +160,15 @@ class RunningAnswers:
         for each in every:
             each.ending.set()
 
-    def _forget(self, user_id: int) -> None:
-        """Forget what ended too long ago, and a user's oldest answers; under the lock."""
+    def _forget_old(self) -> None:
+        """Forget what ended too long ago; under the lock."""
         now = time.monotonic()
         for each in [each for each in self._answers.values() if each.is_forgotten(now)]:
             del self._answers[each.id]
+
+    def _forget(self, user_id: int) -> None:
+        """Forget what ended too long ago, and a user's oldest answers; under the lock."""
+        self._forget_old()
         own = [each for each in self._answers.values() if each.user_id == user_id]
         ended = [each for each in own if not each.is_running]
         for each in ended[: max(0, len(own) - _MOST_OF_A_USER + 1)]:

@@ -45,6 +45,7 @@ class Program:
     started: float = 0.0
     due: float = 0.0
     deaths: int = 0
+    was_ready: bool = False
 
     def start(self) -> None:
         """Start it in a process group of its own: Ctrl-C goes to its parent, which ends it."""
@@ -101,6 +102,7 @@ def run_together(
             while not program.is_ready() and not stop.is_set():
                 _look_after(programs, say)
                 stop.wait(_LOOK_SECONDS)
+            program.was_ready = True
         if not stop.is_set():
             when_ready()
         while not stop.wait(_LOOK_SECONDS):
@@ -119,7 +121,7 @@ def _look_after(programs: Sequence[Program], say: Callable[[str], object]) -> No
         if program.process is None or (status := program.status) is None:
             continue
         if not program.due:
-            if status in _REFUSED and not program.deaths:
+            if status in _REFUSED and not program.was_ready:
                 raise StorageError(f"{program.name} did not start: the lines above say why")
             program.deaths = 1 if now - program.started > _HEALTHY_SECONDS else program.deaths + 1
             delay = min(_LONGEST_DELAY, FIRST_DELAY * 2 ** (program.deaths - 1))

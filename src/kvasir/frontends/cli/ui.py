@@ -90,7 +90,7 @@ def _run_both(ctx: click.Context, settings: Settings) -> None:
         ),
         Program(
             "the web client",
-            [*kvasir, "ui", "--port", str(ui_port), "--server", address],
+            [*kvasir, "ui", "--host", client.host, "--port", str(ui_port), "--server", address],
             is_ready=partial(answers, shown, "/_stcore/health"),
         ),
     ]

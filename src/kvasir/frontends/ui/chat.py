@@ -16,6 +16,8 @@ from kvasir.frontends.ui.turns import Turn, ask, kept
 
 _SHOWN = 30
 """Questions that are drawn; earlier ones by a button, because a long page is slow."""
+_LONGEST_LABEL = 64
+"""Of a chat, as the API takes it."""
 
 _RATINGS = (
     (1, "chat.good", ":material/thumb_up:"),
@@ -70,11 +72,11 @@ def _options(session: Session, names: list[str]) -> dict[str, Any]:
             )
             top_k = st.slider(text("chat.top_k"), 1, 30, 10, key="top_k")
         if st.button(text("chat.new"), icon=":material/add_comment:", width="stretch"):
-            _begin_anew()
+            _begin_again()
     return {"collection": collection, "rag": rag, "filters": filters.strip(), "top_k": top_k}
 
 
-def _begin_anew() -> None:
+def _begin_again() -> None:
     st.session_state["turns"] = []
     st.session_state.pop("shown", None)
     st.query_params["chat"] = str(uuid4())
@@ -82,11 +84,12 @@ def _begin_anew() -> None:
 
 
 def _turns(session: Session) -> list[Turn]:
-    """Return the chat; after the page was loaded anew, what the API keeps of it."""
-    conversation = st.query_params.get("chat", "") or st.session_state.get("chat") or str(uuid4())
+    """Return the chat; after the page was loaded again, what the API keeps of it."""
+    wanted = st.query_params.get("chat", "")[:_LONGEST_LABEL]
+    conversation = wanted or st.session_state.get("chat") or str(uuid4())
     turns: list[Turn] | None = st.session_state.get("turns")
     if turns is None or st.session_state.get("chat") not in (None, conversation):
-        turns = kept(session.api, conversation[:64])
+        turns = kept(session.api, conversation)
         st.session_state["turns"] = turns
     st.session_state["chat"] = conversation
     st.query_params["chat"] = conversation
@@ -123,7 +126,7 @@ def _show_turn(session: Session, turn: Turn) -> None:
 def _follow(session: Session, turn: Turn) -> None:
     """Draw an answer as it comes.
 
-    A click draws the page anew, which leaves this loop; the next drawing goes on where it was.
+    A click draws the page again, which leaves this loop; the next drawing goes on where it was.
     """
     stop, place = st.empty(), st.empty()
     key = f"stop-{turn.answer_id}"

@@ -18,6 +18,8 @@ from kvasir.remote.client import Event, ServerClient
 _SIGNED_IN_SECONDS = 30.0
 """How long a token that the API knew is not asked about again."""
 _MOST_TOKENS = 10_000
+_MOST_CONNECTIONS = 1000
+"""Each answer that somebody reads has one."""
 _CHECK_SECONDS = 5.0
 """Between two looks whether this machine's user needs no sign-in."""
 
@@ -40,7 +42,7 @@ class Connection:
     _signed_in: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.client = ServerClient(self.address)
+        self.client = ServerClient(self.address, most_connections=_MOST_CONNECTIONS)
 
     def token_without_sign_in(self, headers: Mapping[str, str]) -> str:
         """Return the owner's token where nobody has to sign in, otherwise an empty text.

@@ -93,11 +93,11 @@ def _read(content: bytes) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            found = json.loads(line)
-        except ValueError as error:
+            found = {"id": str(number)} | json.loads(line)
+        except (ValueError, TypeError) as error:
             said = text("evaluation.unreadable", line=number, reason=str(error))
             raise RequestError(said) from error
-        questions.append({"id": str(number)} | found)
+        questions.append(found)
     if not questions:
         raise RequestError(text("evaluation.no_questions"))
     return questions

@@ -97,7 +97,7 @@ def _show_page(session: Session, place: str, record: dict[str, Any], source: Sou
     except KvasirError as error:
         st.caption(faults.words(error))
         return
-    last = int(record["metadata"].get("pages") or page)
+    last = _page_count(record["metadata"]) or page
     st.image(picture, width="stretch", alt=text("document.picture", page=page))
     st.caption(text("document.page_of", page=page))
     with st.container(horizontal=True):
@@ -107,6 +107,12 @@ def _show_page(session: Session, place: str, record: dict[str, Any], source: Sou
         if st.button(text("document.next"), disabled=page >= last, icon=":material/arrow_forward:"):
             st.session_state["page"] = page + 1
             st.rerun(scope="fragment")
+
+
+def _page_count(metadata: dict[str, Any]) -> int | None:
+    """Return a document's number of pages; its metadata may be anything that a person gave."""
+    pages = metadata.get("pages")
+    return pages if isinstance(pages, int) else None
 
 
 def _show_passage(session: Session, place: str, source: Source) -> None:

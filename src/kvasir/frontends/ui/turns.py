@@ -18,7 +18,7 @@ from typing import Any
 from kvasir.core.errors import ComponentError, KvasirError, NotFoundError, StoppedError
 from kvasir.frontends.ui.connection import Api, part
 from kvasir.frontends.ui.elements import file_name
-from kvasir.remote.client import Event
+from kvasir.remote.client import Event, is_unreachable
 
 _HISTORY = 20
 """Questions of the chat that are sent along."""
@@ -149,8 +149,8 @@ class Turn:
                             self._take(*item)
         except ComponentError as error:
             self.error = error
-            # The connection broke off, or the generator failed, which is the last event.
-            self.is_over = error.kind not in ("unreachable", "timeout")
+            # The connection broke off, or something failed there, which is the last event.
+            self.is_over = not is_unreachable(error, at_once=False)
         except KvasirError as error:
             self.error, self.is_over = error, True
         finally:
@@ -159,14 +159,12 @@ class Turn:
     def _read(
         self, api: Api, items: SimpleQueue[Event | KvasirError | None], left: threading.Event
     ) -> None:
-        """Put the events of the answer into a queue, then None or an error."""
-        path = f"/v1/answers/{self.answer_id}/events"
+        """Put the events of the answer into a queue, then None or an error; end when left."""
+        path, query = f"/v1/answers/{self.answer_id}/events", {"first": self.next_event}
         try:
-            with closing(api.events(path, params={"first": self.next_event})) as events:
+            with closing(api.events(path, params=query, is_left=left.is_set)) as events:
                 for event in events:
                     items.put(event)
-                    if left.is_set():
-                        return
             items.put(None)
         except KvasirError as error:
             items.put(error)
@@ -231,6 +229,6 @@ def ask(
 
 
 def kept(api: Api, conversation: str) -> list[Turn]:
-    """Return the turns of a chat that the API keeps, after the page was loaded anew."""
+    """Return the turns of a chat that the API keeps, after the page was loaded again."""
     found = api.get("/v1/answers", conversation=conversation)
     return [Turn(each["id"], each["collection"], each["question"]) for each in found]

@@ -67,7 +67,7 @@ def listening_socket(
 
     Args:
         keys: Of the broker.
-        domain: In which ``Authenticators`` were told who may connect.
+        domain: In which ``Authenticators`` say who may connect.
         most_bytes: The longest frame.
         most_sent: Messages that wait for one peer.
         is_ipv6: One of its addresses will be of IPv6.

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from kvasir.core.services.accounts import Caller
 from kvasir.core.wire import to_json
-from kvasir.frontends.api.callers import Reader, check_may_read
+from kvasir.frontends.api.callers import Reader, check_may_read, may_read
 from kvasir.frontends.api.routes.answers import rendered_error
 from kvasir.frontends.api.running_answers import RunningAnswer, RunningAnswers
 from kvasir.frontends.api.streaming import Ending, Put, pushed_stream
@@ -38,8 +38,10 @@ def list_answers(
 ) -> JSONResponse:
     """List the answers of one of your chats, the oldest first."""
     answers: RunningAnswers = request.app.state.answers
+    kvasir = request.app.state.kvasir
     found = answers.of_conversation(caller, conversation)
-    return JSONResponse(to_json([_described(each) for each in found]))
+    shown = [each for each in found if may_read(kvasir, caller, each.collection)]
+    return JSONResponse(to_json([_described(each) for each in shown]))
 
 
 @router.get(
