@@ -54,8 +54,9 @@ def serve(
     """
     configure_logging(app.settings.server.log_format)
     stop = StopToken()
+    # Before the port: where the same index is served already, that says more than a taken port.
+    check_no_owner(app.settings)
     with closing(listen(host, port)) as listener, ExitStack() as opened:
-        check_no_owner(app.settings)
         port = listener.getsockname()[1]
         _remember_port(app, port)
         check_accounts(app)

@@ -109,9 +109,10 @@ def check_no_owner(settings: Settings) -> None:
     """
     record = _other_owner(settings) if is_embedded(settings) else None
     if record is not None:
+        place = f", which serves it at {record.address}" if record.address else ""
         raise StoreLockedError(
             f"the index in '{settings.data_folder}' is in use by process {record.pid} "
-            f"({record.command}): end it first"
+            f"({record.command}){place}: end it first"
         )
 
 
