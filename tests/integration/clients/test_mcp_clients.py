@@ -65,7 +65,7 @@ def test_both_eras_of_the_protocol_are_spoken(server, mode, version):
 def test_search_and_fetch_take_one_text_and_have_the_shapes_that_clients_expect(server):
     _, tools, [found] = call(server, "ana", ("search", {"query": QUESTION}))
     schemas = {tool.name: tool.input_schema for tool in tools}
-    for name, argument, *others in (("search", "query", "filters"), ("fetch", "id")):
+    for name, argument, *others in (("search", "query", "filters", "explain"), ("fetch", "id")):
         assert schemas[name]["required"] == [argument]
         assert list(schemas[name]["properties"]) == [argument, *others]
         assert schemas[name]["properties"][argument]["type"] == "string"

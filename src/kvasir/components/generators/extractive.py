@@ -69,8 +69,8 @@ DEFINED = 0.6
 """Added for a sentence that begins with the term and says what it is."""
 NAMED = 0.5
 """Added for a passage that begins with an option or identifier of the question."""
-SAME_LANGUAGE = 0.2
-"""Added for a passage in the question's language, where the hits are in several."""
+COST_OF_ANOTHER_LANGUAGE = 0.2
+"""Of a passage in another language than the question's, where passages are in several."""
 LEADS_TO_LIST = 0.3
 """Added for a sentence before a list, where the question asks for one."""
 LEADS_TO_COMMAND = 0.3
@@ -141,9 +141,8 @@ class ExtractiveGenerator(EmbedderChoice):
         overlaps = self._overlaps(prompt.question, found, kind)
         language = _asked_language(prompt.question, found)
         scores = self._scores(prompt.question, hits, found, overlaps, kind)
-        scores += SAME_LANGUAGE * np.array(
-            [bool(language) and p.language == language for p in found]
-        )
+        if language:
+            scores -= COST_OF_ANOTHER_LANGUAGE * np.array([p.language != language for p in found])
         sides = self._sides(prompt.question, found, overlaps, kind)
         asked = Asked(kind, sides, len(parts_of(prompt.question)) > 1, language)
         chosen = quoting.in_reading_order(select(found, scores, overlaps, asked, self._limits))
