@@ -1,4 +1,4 @@
-"""Makes the pictures of the web client in ``docs/images`` again, or of every page elsewhere.
+"""Makes the pictures of the web client in ``images`` again, or of every page elsewhere.
 
     python scripts/screenshots.py              # the pictures of the manual
     python scripts/screenshots.py --all DIR    # every page, in both themes and at a phone's width
@@ -24,7 +24,7 @@ from web_client import Person, WebClientProcess  # noqa: E402
 
 from kvasir.core.services.accounts import Role  # noqa: E402
 
-IMAGES = ROOT / "docs" / "images"
+IMAGES = ROOT / "images"
 DOCUMENTS = ("documents.md", "questions.md")
 QUESTION = "What happens to a file that needs a password?"
 WIDE, HIGH, PHONE = (1200, 900), (1200, 1360), (390, 844)
