@@ -96,11 +96,11 @@ class EmbeddingModels:
         return EmbeddingModel(chosen.type, name, chosen.options)
 
 
-def names_folder(settings: Settings, name: str) -> bool:
+def names_folder(settings: Settings, name: str, working_folder: Path) -> bool:
     """Return True if a model's name is a path, or that of a folder of this machine.
 
     A short name and the model of the settings are none.
     """
     if name.casefold() in NAMED_MODELS or name == settings.rag.embedding_model.name:
         return False
-    return is_path(name, settings.found_data_folder.parent, Path.cwd())
+    return is_path(name, settings.found_data_folder.parent, working_folder)

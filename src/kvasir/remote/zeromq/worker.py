@@ -374,7 +374,7 @@ class Worker:
 def _needs_keys(services: str, where: str) -> SettingsError:
     return SettingsError(
         f"{services} gives access to stored data, and without keys every user of the machine "
-        f"reaches {where} over tcp: use CURVE keys (kvasir services keys), or ipc:// addresses at "
+        f"reaches {where} over tcp: use CURVE keys, or ipc:// addresses at "
         "both ends of the broker"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -102,7 +103,8 @@ def use_model(
     """Embed the collection again by another model; the former one answers until it is done."""
     if body.kind and ":" in body.kind:
         raise RequestError("a request cannot name a class to import")
-    if not _is_local_owner(request, caller) and names_folder(kvasir.settings, body.name):
+    is_local = _is_local_owner(request, caller)
+    if not is_local and names_folder(kvasir.settings, body.name, Path.cwd()):
         raise ForbiddenError(
             "a server opens no folder that is named from outside: use 'multilingual', 'english' or "
             "OWNER/MODEL on the hub, or run 'kvasir models use' on the server's machine"
