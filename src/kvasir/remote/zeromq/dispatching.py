@@ -64,19 +64,27 @@ class Dispatcher:
         """Requests that wait or run."""
         return len(self._open)
 
+    def _head(self, frames: list[bytes]) -> tuple[int, int, int, int, bytes, int] | None:
+        """Return version, kind, flags, number, session and id; count what is no message of ours."""
+        try:
+            magic, *head = wire.read(frames[1])
+        except (IndexError, struct.error):
+            magic, head = None, []
+        if magic != wire.MAGIC or len(frames) > self._limits.frames:
+            self._counts["refused"] += 1
+            return None
+        version, kind, flags, number, session, id_ = head
+        return version, kind, flags, number, session, id_
+
     # From clients.
 
     def from_client(self, frames: list[bytes], now: float) -> None:
         """Act on a message at the front end."""
         identity = frames[0]
-        try:
-            magic, version, kind, flags, number, session, id_ = wire.read(frames[1])
-        except (IndexError, struct.error):
-            self._counts["refused"] += 1
+        head = self._head(frames)
+        if head is None:
             return
-        if magic != wire.MAGIC or len(frames) > self._limits.frames:
-            self._counts["refused"] += 1
-            return
+        version, kind, flags, number, session, id_ = head
         client = self._clients.get(identity)
         if client is not None and session == client.session:
             client.seen = now
@@ -253,14 +261,10 @@ class Dispatcher:
     def from_worker(self, frames: list[bytes], now: float) -> None:
         """Act on a message at the back end."""
         identity = frames[0]
-        try:
-            magic, version, kind, _, number, session, id_ = wire.read(frames[1])
-        except (IndexError, struct.error):
-            self._counts["refused"] += 1
+        head = self._head(frames)
+        if head is None:
             return
-        if magic != wire.MAGIC or len(frames) > self._limits.frames:
-            self._counts["refused"] += 1
-            return
+        version, kind, _, number, session, id_ = head
         worker = self._workers.get(identity)
         if worker is None or session != worker.session:
             if kind == wire.HELLO:
@@ -312,8 +316,8 @@ class Dispatcher:
             self._to_worker((identity, wire.write(wire.WELCOME, known.session, 0, self.is_open)))
             return
         if known is not None:
-            # It has begun anew, and knows nothing of what it had.
-            self._lose(known, "it has begun anew")
+            # It has begun again, and knows nothing of what it had.
+            self._lose(known, "it has begun again")
         worker = self._workers[identity] = Peer(identity, now)
         worker.name, worker.slots, worker.free = name, dict(slots), dict(slots)
         self._to_worker((identity, wire.write(wire.WELCOME, worker.session, 0, self.is_open)))

@@ -245,7 +245,7 @@ class _OpenStores:
             yield store
         except BaseException:
             if alone:
-                # What is left of it is not known; the next call opens it anew.
+                # What is left of it is not known; the next call opens it again.
                 store.close()
             raise
         finally:
