@@ -14,14 +14,11 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-import zmq
-
 from kvasir.core.deadline import check, current_deadline
 from kvasir.core.errors import (
     ClosedError,
     ComponentError,
     DeadlineExceededError,
-    SettingsError,
     TooLargeError,
 )
 from kvasir.remote.zeromq import envelopes as wire
@@ -80,17 +77,14 @@ class Client:
         """Calls that wait for a session, and since when."""
         self._last_id = 0
         self._session = b""
-        try:
-            self._link = Link(
-                address,
-                self,
-                keys=keys,
-                heartbeat=heartbeat,
-                most_bytes=most_bytes,
-                name="service client",
-            )
-        except zmq.ZMQError as error:
-            raise SettingsError(f"'{address}' cannot be connected to: {error}") from error
+        self._link = Link(
+            address,
+            self,
+            keys=keys,
+            heartbeat=heartbeat,
+            most_bytes=most_bytes,
+            name="service client",
+        )
         self._link.start()
 
     def __enter__(self) -> Client:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import zmq
 
+from kvasir.core.errors import SettingsError
 from kvasir.core.leases import OwnerProcess
 from kvasir.remote.zeromq import envelopes as wire
 from kvasir.remote.zeromq.curve_keys import KeyPair
@@ -105,9 +106,9 @@ class Link:
         self._poller.register(self._outbox.socket, zmq.POLLIN)
         try:
             self._socket = connecting_socket(address, keys, most_bytes)
-        except zmq.ZMQError:
+        except zmq.ZMQError as error:
             self._outbox.close()
-            raise
+            raise SettingsError(f"'{address}' cannot be connected to: {error}") from error
         self._poller.register(self._socket, zmq.POLLIN)
         self._connected_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)

@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-import zmq
-
 from kvasir.core.deadline import check, stopping, until
 from kvasir.core.errors import (
     ComponentError,
@@ -164,17 +162,14 @@ class Worker:
         self._is_leaving = False
         self._said_bye = threading.Event()
         self._ended = StopToken()
-        try:
-            self._link = Link(
-                address,
-                self,
-                keys=keys,
-                heartbeat=heartbeat,
-                most_bytes=most_bytes,
-                name="service worker",
-            )
-        except zmq.ZMQError as error:
-            raise SettingsError(f"'{address}' cannot be connected to: {error}") from error
+        self._link = Link(
+            address,
+            self,
+            keys=keys,
+            heartbeat=heartbeat,
+            most_bytes=most_bytes,
+            name="service worker",
+        )
         for each in services:
             self._queues[each.name] = SimpleQueue()
             for number in range(each.slots):
