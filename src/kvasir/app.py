@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from kvasir.answering.answers import Answerer
     from kvasir.answering.chat import Conversation as Conversation
     from kvasir.answering.citations import FindVersion
-    from kvasir.answering.refining import Refiner
     from kvasir.answering.retrieval import Retriever
     from kvasir.core.reports import ConversionReport
     from kvasir.evaluation.answers import AnswersResult as AnswersResult
@@ -53,6 +52,8 @@ if TYPE_CHECKING:
     from kvasir.services import Services
 
 T = TypeVar("T")
+
+CLOSED = "the application is closed"
 
 
 def open_collection(config: Path | str | None = None, **overrides: Any) -> Collection:
@@ -85,7 +86,7 @@ class App:
         self._run = run or Run()
         self._process = OwnerProcess()
         self._lock = threading.Lock()
-        self._is_open = True
+        self._is_open, self._is_closing = True, False
         self._indexes: dict[str, Index] = {}
         self._kept: OrderedDict[str, Collection] = OrderedDict()
         self._most_kept = 0
@@ -119,12 +120,19 @@ class App:
             return
         self._sharing.close()
         with self._lock:
-            self._is_open = False
+            was_closing, self._is_closing = self._is_closing, True
             indexes, self._indexes = self._indexes, {}
+        if not was_closing:
+            with ExitStack() as closing:
+                closing.callback(self._close_components)  # Last: calls in progress use them.
+                for index in indexes.values():
+                    closing.callback(index.leases.close)
+
+    def _close_components(self) -> None:
+        with self._lock:
+            self._is_open = False
             opened = self._opened.pop_all()
-        with opened:
-            for index in indexes.values():
-                opened.callback(index.leases.close)
+        opened.close()
 
     def collection(
         self, name: str | None = None, *, on_close: Callable[[], None] = lambda: None
@@ -136,7 +144,8 @@ class App:
         name = name or self.settings.collection
         options = self._use(self._options)
         with self._lock:
-            self._check_open()
+            if self._is_closing:
+                raise ClosedError(CLOSED)
             if name not in self._indexes:
                 # Forget those that are not in use: a service may lease any number of names.
                 used = {n: i for n, i in self._indexes.items() if not i.leases.end_if_unused()}
@@ -193,7 +202,11 @@ class App:
                 generator,
                 lambda: lease().index.answerer(generator),
                 search=self._use(self._options).request(),
-                refiner=self._make_refiner(generator, opened),
+                refiner=components.make_refiner(
+                    self.settings,
+                    generator,
+                    lambda it: self._closing(self.make_generator(it), opened),
+                ),
                 close=opened.pop_all().close,
             )
 
@@ -258,7 +271,7 @@ class App:
     def holds_index(self) -> bool:
         """Whether the store of a collection is open."""
         with self._lock:
-            return self._is_open and any(index.is_open for index in self._indexes.values())
+            return any(index.is_open for index in self._indexes.values())
 
     def check_components(self) -> None:
         """Check that every chosen component can be made, without making it, and the service's keys.
@@ -409,17 +422,6 @@ class App:
         """Return a context with a function that opens temporary, empty collections."""
         return components.temporary_stores(self.settings, self.embedder, self.analyzer)
 
-    def _make_refiner(self, generator: Generator, opened: ExitStack) -> Refiner | None:
-        from kvasir.answering.refining import Refiner
-
-        rag = self.settings.chat.rag
-        chosen = rag.context_refinement
-        if not chosen.enabled:
-            return None
-        if chosen.generator:
-            generator = self._closing(self.make_generator(chosen.generator), opened)
-        return Refiner(generator, prompt=chosen.prompt, below=rag.refine_below)
-
     def _make_services(self) -> Services:
         from kvasir.services import Services
 
@@ -427,7 +429,8 @@ class App:
 
     def _use(self, component: Lazy[T]) -> T:
         self._process.check()
-        self._check_open()
+        if not self._is_open:
+            raise ClosedError(CLOSED)
         return component.get()
 
     def _closing(self, component: T, opened: ExitStack | None = None) -> T:
@@ -440,9 +443,5 @@ class App:
                     (opened or self._opened).callback(close)
             if not is_open:
                 close()
-                self._check_open()
+                raise ClosedError(CLOSED)
         return component
-
-    def _check_open(self) -> None:
-        if not self._is_open:
-            raise ClosedError("the application is closed")

@@ -97,14 +97,21 @@ def test_a_token_given_to_the_script_is_shown_nowhere(notes: Path) -> None:
 
 
 @pytest.mark.filterwarnings("default")  # of the kernel's client, not of ours
-def test_the_notebook_runs_from_a_clean_kernel_and_draws_its_plots() -> None:
+def test_the_notebook_runs_from_a_clean_kernel_and_draws_its_plots(monkeypatch) -> None:
+    # Whatever the reader's environment says, the plots are in the notebook.
+    monkeypatch.setenv("MPLBACKEND", "Agg")
     nbformat = pytest.importorskip("nbformat", reason="the extra examples is not installed")
     nbclient = pytest.importorskip("nbclient", reason="the extra examples is not installed")
     pytest.importorskip("ipykernel", reason="the extra examples is not installed")
     pytest.importorskip("matplotlib", reason="the extra examples is not installed")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     client = nbclient.NotebookClient(
-        notebook, timeout=300, resources={"metadata": {"path": str(EXAMPLES)}}
+        notebook,
+        timeout=300,
+        # Without these, outputs that come late on a busy machine are left out without a word.
+        iopub_timeout=120,
+        raise_on_iopub_timeout=True,
+        resources={"metadata": {"path": str(EXAMPLES)}},
     )
     client.execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]

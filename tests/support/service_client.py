@@ -21,7 +21,13 @@ def make_settings(folder, *, server=None, rag=None, **more):
     """Settings of a small, fast server."""
     return Settings(
         data_dir=folder / "kvasir-data",
-        rag={"embedding_model": FAKE_MODEL, "ingest": {"workers": 1}} | (rag or {}),
+        rag={
+            "embedding_model": FAKE_MODEL,
+            "ingest": {"workers": 1},
+            # No test asks a search engine of the internet: nothing listens at this port.
+            "web_search": {"type": "searxng", "base_url": "http://127.0.0.1:9"},
+        }
+        | (rag or {}),
         server={"check_seconds": 0.05, "drain_seconds": 0.0} | (server or {}),
         questions={"workers": 0} | more.pop("questions", {}),
         mail={"send": False} | more.pop("mail", {}),

@@ -218,6 +218,23 @@ def test_a_token_ends_the_wait_for_a_step_at_once_and_the_iterator_is_closed_aft
     assert closed.wait(60)
 
 
+def test_an_iterator_that_ends_because_of_the_stop_has_not_come_to_its_end():
+    stop, ended = StopToken(), threading.Event()
+
+    def until_stopped():
+        yield "a first piece"
+        assert stop.wait(60)
+        ended.set()
+
+    # It sees the token before the one who waits for it is told.
+    with stopping(stop), stop.calling(lambda: time.sleep(0.2 * ended.wait(60))):
+        pieces = iterate_within_deadline(until_stopped(), "writing")
+        assert next(pieces) == "a first piece"
+        threading.Timer(0.2, stop.set).start()
+        with pytest.raises(StoppedError):
+            next(pieces)
+
+
 def test_a_token_ends_a_pause_and_refuses_the_next_step():
     stop = StopToken()
     with stopping(stop):

@@ -161,6 +161,8 @@ def iterate_within_deadline(pieces: Iterator[T], operation: str) -> Generator[T,
     try:
         while (piece := worker.call(lambda: next(pieces, nothing))) is not nothing:
             yield piece
+        if (stop := _STOP.get()) is not None and stop.is_set():
+            raise StoppedError  # The iterator may have ended because of it.
     finally:
         worker.stop(lambda: _close(pieces))
 

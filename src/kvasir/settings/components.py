@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType, NoneType, UnionType
-from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin, get_type_hints
 from uuid import uuid4
 
 from pydantic import ConfigDict, TypeAdapter
@@ -31,6 +31,9 @@ from kvasir.core.run import Run
 from kvasir.core.types import StoreAddress
 from kvasir.settings.schema import GeneratorSettings, Settings, reveal
 from kvasir.settings.store_uris import is_embedded
+
+if TYPE_CHECKING:
+    from kvasir.answering.refining import Refiner
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 _NUMBERS_ARE_TEXT = ConfigDict(coerce_numbers_to_str=True)
@@ -121,6 +124,21 @@ def make_generator(
     provided = {name: get() for name, get in shared.items() if name in taken}
     provided |= {"data_dir": settings.data_folder, "run": run}
     return cast(Generator, build("generators", chosen.type, chosen.arguments, provided))
+
+
+def make_refiner(
+    settings: Settings, generator: Generator, make: Callable[[GeneratorSettings], Generator]
+) -> Refiner | None:
+    """Make the refiner of a conversation, if it is on; ``make`` makes a generator of its own."""
+    from kvasir.answering.refining import Refiner
+
+    rag = settings.chat.rag
+    chosen = rag.context_refinement
+    if not chosen.enabled:
+        return None
+    if chosen.generator:
+        generator = make(chosen.generator)
+    return Refiner(generator, prompt=chosen.prompt, below=rag.refine_below)
 
 
 def make_judge(settings: Settings, embedder: Callable[[], Embedder]) -> Any:
