@@ -16,6 +16,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from kvasir.core.run import StopToken
+from kvasir.frontends.cli import long_work
+
 LIMIT = 20.0
 """Seconds: ten times what a quiet machine is allowed."""
 
@@ -233,3 +236,21 @@ def test_it_ends_a_command_that_still_imports_its_modules(tmp_path, module):
     (tmp_path / f"{module}.py").write_text(slow)
     code, out, err = interrupt(tmp_path, "search", "tea")
     assert (code, out, err) == (130, "", "interrupted\n")
+
+
+def test_a_ctrl_c_at_the_end_of_an_inner_piece_of_work_stops_the_outer_one(monkeypatch):
+    outer, inner = StopToken(), StopToken()
+    set_wakeup_fd = signal.set_wakeup_fd
+
+    def press_before(descriptor, **options):
+        if pressing:
+            signal.raise_signal(pressing.pop())
+        return set_wakeup_fd(descriptor, **options)
+
+    pressing = []
+    monkeypatch.setattr(signal, "set_wakeup_fd", press_before)
+    with long_work.set_by_interrupt(outer):
+        with long_work.set_by_interrupt(inner):
+            pressing.append(signal.SIGINT)  # When the inner one takes no signals any more.
+        assert outer.wait(60)
+    assert not inner.is_set()

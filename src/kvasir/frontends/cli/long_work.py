@@ -5,13 +5,14 @@ There is a bar for each stage of the work, and one line for a model's download.
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from types import FrameType
 
@@ -92,7 +93,7 @@ def set_by_interrupt(stop: StopToken) -> Iterator[None]:
 def wakeup() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Give a socket that receives every signal's number as a byte, and its other end.
 
-    For the main thread only.
+    For the main thread only. What nobody read goes to the socket of the block around this one.
     """
     receiver, sender = socket.socketpair()
     with receiver, sender:
@@ -102,6 +103,11 @@ def wakeup() -> Iterator[tuple[socket.socket, socket.socket]]:
             yield receiver, sender
         finally:
             signal.set_wakeup_fd(former)
+            receiver.setblocking(False)
+            with suppress(BlockingIOError):
+                unread = receiver.recv(4096)
+                if former != -1:
+                    os.write(former, unread)
 
 
 def await_input() -> None:
