@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import itertools
 import os
@@ -66,6 +67,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         group = _group(item)
         if group and not item.nodeid.endswith(f"@{group}"):
             item._id = coerce_node_id(f"{item.nodeid}@{group}")
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look at the tests and modules again, which live to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def _group(item: pytest.Item) -> str:
