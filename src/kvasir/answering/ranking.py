@@ -145,18 +145,19 @@ def fuse(
 
 
 def may_be_copies(ranked: Sequence[Scored], read: int) -> bool:
-    """Return True if a candidate behind the first ``read`` scores like one of these."""
-    known = [candidate for _, candidate in ranked[:read]]
-    return any(_scores_alike(one, other) for _, one in ranked[read:] for other in known)
+    """Return True if a candidate behind the first ``read`` scores like one of these.
 
-
-def _scores_alike(one: Candidate, other: Candidate) -> bool:
-    if abs(one.dense_score - other.dense_score) > _EQUAL_DENSE:
-        return False
-    first, second = one.lexical_score, other.lexical_score
-    if first is None or second is None:
-        return True  # A keyword search ends at its depth.
-    return abs(first - second) <= _EQUAL_LEXICAL * max(first, second)
+    Copies have the same words. One that the keyword search did not give has at most the lowest
+    score that it gave.
+    """
+    dense = np.array([candidate.dense_score for _, candidate in ranked])
+    given = [candidate.lexical_score for _, candidate in ranked]
+    lowest = min((score for score in given if score is not None), default=0.0)
+    lexical = np.array([lowest if score is None else score for score in given])
+    one, other = lexical[:read, None], lexical[None, read:]
+    alike = np.abs(dense[:read, None] - dense[None, read:]) <= _EQUAL_DENSE
+    alike &= np.abs(one - other) <= _EQUAL_LEXICAL * np.maximum(one, other)
+    return bool(alike.any())
 
 
 def merge_copies(hits: Sequence[Hit]) -> list[Hit]:
