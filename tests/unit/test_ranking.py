@@ -1,11 +1,13 @@
 """Equal passages take one place, and one document does not take all of them."""
 
+import pytest
+
 from kvasir.answering.ranking import (
     crowds_out,
     limit_documents,
-    may_be_copies,
     merge_copies,
     most_of_one,
+    scoring_alike,
 )
 from kvasir.core.protocols import Candidate
 from kvasir.core.types import Chunk, Hit
@@ -66,8 +68,23 @@ def test_three_places_may_be_of_one_document():
     assert not crowds_out(hits, 3)
 
 
-def test_candidates_that_score_alike_may_be_copies():
-    ranked = [(1.0, Candidate("a", 0.8, 3.0)), (0.9, Candidate("b", 0.8005, 3.0))]
-    assert may_be_copies(ranked, 1)
-    assert not may_be_copies([ranked[0], (0.9, Candidate("b", 0.7, 3.0))], 1)
-    assert not may_be_copies([ranked[0], (0.9, Candidate("b", 0.8, 2.0))], 1)
+@pytest.mark.parametrize(
+    ("dense", "lexical", "is_alike"),
+    [
+        (0.8005, 3.0, True),
+        (0.7, 3.0, False),
+        (0.8, 2.0, False),
+        (0.8, None, False),  # A copy would have been given by the keyword search, too.
+    ],
+)
+def test_candidates_that_score_alike_may_be_copies(dense, lexical, is_alike):
+    ranked = [(1.0, Candidate("a", 0.8, 3.0)), (0.9, Candidate("b", dense, lexical))]
+    ranked.append((0.1, Candidate("c", 0.1, 1.0)))
+    assert scoring_alike(ranked, 1) == (ranked[1:2] if is_alike else [])
+
+
+def test_candidates_that_the_keyword_search_did_not_give_may_be_copies_of_its_last():
+    last = [(1.0, Candidate("a", 0.8, 3.0)), (0.9, Candidate("b", 0.8, None))]
+    assert scoring_alike(last, 1) == last[1:]
+    neither = [(1.0, Candidate("a", 0.8, None)), (0.9, Candidate("b", 0.8, None))]
+    assert scoring_alike(neither, 1) == neither[1:]

@@ -144,11 +144,11 @@ def fuse(
     return Fusion.of(dense, lexical, alpha, noise).scores(dense, lexical) if dense.size else dense
 
 
-def may_be_copies(ranked: Sequence[Scored], read: int) -> bool:
-    """Return True if a candidate behind the first ``read`` scores like one of these.
+def scoring_alike(ranked: Sequence[Scored], read: int) -> list[Scored]:
+    """Return the candidates behind the first ``read`` that score like one of these.
 
-    Copies have the same words. One that the keyword search did not give has at most the lowest
-    score that it gave.
+    Others are no copies of them, because copies have the same words. One that the keyword search
+    did not give has at most the lowest score that it gave.
     """
     dense = np.array([candidate.dense_score for _, candidate in ranked])
     given = [candidate.lexical_score for _, candidate in ranked]
@@ -157,7 +157,7 @@ def may_be_copies(ranked: Sequence[Scored], read: int) -> bool:
     one, other = lexical[:read, None], lexical[None, read:]
     alike = np.abs(dense[:read, None] - dense[None, read:]) <= _EQUAL_DENSE
     alike &= np.abs(one - other) <= _EQUAL_LEXICAL * np.maximum(one, other)
-    return bool(alike.any())
+    return [ranked[read + i] for i in np.flatnonzero(alike.any(axis=0)).tolist()]
 
 
 def merge_copies(hits: Sequence[Hit]) -> list[Hit]:

@@ -33,10 +33,10 @@ from kvasir.answering.ranking import (
     Scored,
     crowds_out,
     limit_documents,
-    may_be_copies,
     merge_copies,
     prefer_literal,
     rank,
+    scoring_alike,
 )
 from kvasir.answering.reference_pairs import REFERENCE_PAIRS
 from kvasir.core.deadline import run_within_deadline
@@ -242,14 +242,14 @@ class Retriever:
     ) -> list[Hit]:
         """Return the hits of one query, best first, each passage once; often more than wanted.
 
-        Chunks that are not known yet are read and added to ``chunks``: all of them only where the
-        query, copies of a passage or many hits of one document need them.
+        Chunks that are not known yet are read and added to ``chunks``: those that may be copies of
+        the first ones, and all only where the query, copies or many hits of one document need them.
         """
-        if syntax.is_plain and not may_be_copies(ranked, wanted):
+        if syntax.is_plain:
             first = self._as_hits(ranked[:wanted], chunks)
-            merged = merge_copies(first)
-            if len(merged) == len(first) and not crowds_out(merged, wanted):
-                return merged
+            alike = first + self._as_hits(scoring_alike(ranked, wanted), chunks)
+            if len(merge_copies(alike)) == len(alike) and not crowds_out(first, wanted):
+                return first
         self._as_hits(ranked, chunks)
         if not syntax.is_plain:
             ranked = prefer_literal(ranked, syntax, chunks)
