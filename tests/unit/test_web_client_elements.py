@@ -3,6 +3,7 @@
 import pytest
 from markdown_it import MarkdownIt
 
+from kvasir.frontends.ui import elements
 from kvasir.frontends.ui.elements import answer_markdown, file_name, plain
 
 
@@ -78,3 +79,21 @@ def test_a_plain_text_is_one_line_without_marks():
 )
 def test_a_file_is_called_by_the_last_part_of_its_address(uri, name):
     assert file_name(uri) == name
+
+
+def test_a_quote_of_a_table_is_the_contents_of_its_cells():
+    quote = "| Tea | Degrees |\n|:---|---:|\n| green | 80 |\n| black | |\nNot | a row"
+    assert elements.without_grid(quote) == "Tea · Degrees\ngreen · 80\nblack\nNot | a row"
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "shown"),
+    [
+        (True, True, ("tea is brewed ", " degrees it is")),
+        (False, True, ("… is brewed ", " degrees it is")),
+        (True, False, ("tea is brewed ", " degrees it …")),
+    ],
+)
+def test_the_text_around_a_passage_has_whole_words(begins, ends, shown):
+    around = elements.whole_words("tea is brewed ", " degrees it is", begins=begins, ends=ends)
+    assert around == shown

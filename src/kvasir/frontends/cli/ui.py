@@ -48,6 +48,8 @@ def ui(ctx: click.Context, /, settings: Settings) -> None:
         _run_both(ctx, settings)
         return
     command = _command()
+    if settings.ui.server is not None and not answers(clean_address(address)):
+        echo(f"No server answers at {address}; the pages say so until one does.", err=True)
     listener = listen(settings.ui.host, settings.ui.port, "ui.port")
     connection = importlib.import_module("kvasir.frontends.ui.connection").Connection(
         clean_address(address),
@@ -101,7 +103,7 @@ def _run_both(ctx: click.Context, settings: Settings) -> None:
             stop,
             say=partial(echo, err=True),
             when_ready=lambda: echo(
-                f"Open {shown} in a browser. Ctrl-C ends everything.", err=True
+                f"\nOpen {shown} in a browser. Ctrl-C ends everything.\n", err=True
             ),
         )
 

@@ -22,6 +22,8 @@ backslashes, which would take away those that are put before it."""
 _AFTER_TABLE = re.compile(r"(\|[ \t]*)\n(\[\d+\])")
 """Between a table and its marker, which would be one more row."""
 _CODE = ("fence", "code_block")
+_RULE = re.compile(r"[ \t]*\|[ \t:|-]*-[ \t:|-]*\|?[ \t]*")
+"""The line between a table's header and its rows."""
 _LEAVES = (*_CODE, "inline", "table_open")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~$:.-])")
 
@@ -103,6 +105,32 @@ def empty_state(icon: str, title: str, more: str) -> None:
     with st.container(border=True, horizontal_alignment="center"):
         st.markdown(f"### {icon} {title}", text_alignment="center")
         st.markdown(more, text_alignment="center")
+
+
+def without_grid(quote: str) -> str:
+    """Return a quote whose table rows are the contents of their cells, for one line."""
+    rows = [line.strip() for line in quote.splitlines() if not _RULE.fullmatch(line)]
+    cells = ([cell.strip() for cell in row.strip("|").split("|")] for row in rows)
+    return "\n".join(
+        " · ".join(filter(None, own)) if row.startswith("|") else row
+        for row, own in zip(rows, cells, strict=True)
+    )
+
+
+def whole_words(before: str, after: str, *, begins: bool, ends: bool) -> tuple[str, str]:
+    """Return the text around a passage without words that are cut, and with a mark for the rest.
+
+    Args:
+        before: The text before the passage.
+        after: The text behind it.
+        begins: Whether the document begins with ``before``.
+        ends: Whether it ends with ``after``.
+    """
+    if not begins:
+        before = "… " + before[len(before) - len(before.lstrip()) :].partition(" ")[2]
+    if not ends:
+        after = after.rstrip().rpartition(" ")[0] + " …"
+    return before, after
 
 
 def passage(before: str, quote: str, after: str) -> None:

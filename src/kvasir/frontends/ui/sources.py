@@ -51,7 +51,8 @@ def _show_card(session: Session, collection: str, key: str, source: Source) -> N
     place = _place(source)
     tail = f" · {elements.plain(place)}" if place else ""
     st.markdown(f"**\\[{source.marker}\\] {elements.plain(source.title)}**{tail}")
-    st.markdown(f"> {elements.plain(one_line(source.quote, _QUOTE))}")
+    quote = one_line(elements.without_grid(source.quote), _QUOTE)
+    st.markdown(f"> {elements.plain(quote)}")
     label = text("chat.open", marker=source.marker)
     if st.button(label, key=key, icon=":material/open_in_new:", type="secondary"):
         open_document(session, collection, source)
@@ -119,10 +120,14 @@ def _show_passage(session: Session, place: str, source: Source) -> None:
     around = _WIDER if st.session_state.get("wider") else _AROUND
     found = session.api.get(f"{place}/passage", start=source.start, end=source.end, around=around)
     st.markdown(f"#### {text('document.text')}")
-    elements.passage(found["before"], found["quote"], found["after"])
+    begins = found["start"] <= len(found["before"])
+    ends = len(found["after"]) < around
+    before, after = elements.whole_words(found["before"], found["after"], begins=begins, ends=ends)
+    elements.passage(before, found["quote"], after)
     shown = {"first": found["start"] + 1, "last": found["end"]}
-    st.caption(text("document.part", **shown))
-    is_cut = len(found["before"]) == around or len(found["after"]) == around
+    parts = [_place(source), text("document.part", **shown)]
+    st.caption(" · ".join(elements.plain(each) for each in parts if each))
+    is_cut = not (begins and ends)
     if (
         is_cut
         and around == _AROUND
