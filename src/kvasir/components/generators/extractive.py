@@ -10,7 +10,7 @@ and checked on the other half and in Spanish: docs/decisions/0011-extractive.md.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 
 import numpy as np
@@ -60,6 +60,8 @@ SECONDARY_COST = 0.7
 """Deducted for captions, code, headers of mails, and lines that look like headings."""
 COST_OF_A_WEAK_ROW = 0.3
 """Deducted for a row that shares few terms."""
+ABOUT = float(__import__("os").environ.get("AB", "0.3"))
+"""Share of what a document's passages hold of the question, all together."""
 NAMED_ROW = 0.3
 """Added for a row whose first cell stands whole in the question."""
 FEWEST_SHARED_BY_A_ROW = 2
@@ -174,6 +176,7 @@ class ExtractiveGenerator(EmbedderChoice):
         is_secondary = [
             p.quotable and (p.is_secondary or o.only_repeats_question) for p, o in pairs
         ]
+        about = _covered_by_documents(found, overlaps)
         is_weak = [p.quotable and o.is_weak_row for p, o in zip(found, overlaps, strict=True)]
         without_meaning = (
             (1.0 - share) * _scaled(words)
@@ -182,6 +185,7 @@ class ExtractiveGenerator(EmbedderChoice):
             - COST_OF_100_WORDS * length
             - SECONDARY_COST * np.array(is_secondary)
             - COST_OF_A_WEAK_ROW * np.array(is_weak)
+            + ABOUT * about
             + NAMED_ROW * np.array([overlap.names_row for overlap in overlaps])
             + _form_scores(question, found, kind)
         )
@@ -371,6 +375,21 @@ def _inherit_heading_scores(scores: Scores, found: Sequence[Passage]) -> Scores:
         elif passage.is_table_header:
             inherited = max(inherited, result[i] - COST_OF_A_WEAK_ROW)
     return result
+
+
+def _covered_by_documents(found: Sequence[Passage], overlaps: Sequence[Overlap]) -> Scores:
+    """Return for each passage what its document's passages hold of the question's terms, 0..1.
+
+    A name may stand at the head of a mail alone, and not in the sentence that answers.
+    """
+    counts = Counter(term for overlap in overlaps for term in overlap.shared)
+    idf = {term: inverse_document_frequency(len(found), n) for term, n in counts.items()}
+    held: defaultdict[str, set[int]] = defaultdict(set)
+    for passage, overlap in zip(found, overlaps, strict=True):
+        held[passage.document_id] |= overlap.shared
+    total = sum(idf.values()) or 1.0
+    covered = {key: sum(idf[term] for term in terms) / total for key, terms in held.items()}
+    return np.array([covered[passage.document_id] for passage in found])
 
 
 def _scaled(values: Scores) -> Scores:

@@ -141,7 +141,7 @@ def select(
             continue
         block = None if has_block else _block(found, i, asked, limits.max_words)
         quoted = block
-        if quoted is None and not chosen and asked.kind in _READ_WHOLE:
+        if quoted is None and not chosen and (asked.kind in _READ_WHOLE or asked.is_several):
             quoted = blocks.with_its_chunk(found, i, limits.max_words)
         if quoted is None and not chosen:
             quoted = _paragraph(found, i, asked.kind, limits.max_words)
