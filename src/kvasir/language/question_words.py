@@ -19,8 +19,8 @@ QUESTION_WORDS: Mapping[str, tuple[str, ...]] = {
         "fr": "quand comment combien pourquoi quoi quel quelle quels quelles lequel laquelle "
         "lesquels lesquelles",
         "vi": "ai gì nào bao nhiêu mấy đâu sao",
-        "zh": "什么 什麼 谁 誰 怎么 怎样 怎麼 如何 多少 哪 哪些 哪个 哪里 哪儿 几 几个 何时 时候 为什么 "
-        "为何 多久 多长 吗 呢",
+        "zh": "什么 什麼 谁 誰 怎么 怎样 怎麼 如何 多少 哪 哪些 哪个 哪里 哪儿 几 几个 何时 时候 "
+        "为什么 为何 多久 多长 吗 呢",
     }.items()
 }
 """By ISO 639-1 code."""

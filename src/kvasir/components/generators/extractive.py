@@ -60,7 +60,7 @@ SECONDARY_COST = 0.7
 """Deducted for captions, code, headers of mails, and lines that look like headings."""
 COST_OF_A_WEAK_ROW = 0.3
 """Deducted for a row that shares few terms."""
-ABOUT = float(__import__("os").environ.get("AB", "0.3"))
+ABOUT = 0.3
 """Share of what a document's passages hold of the question, all together."""
 NAMED_ROW = 0.3
 """Added for a row whose first cell stands whole in the question."""

@@ -195,9 +195,7 @@ def _completed(
     return passage
 
 
-def _block(
-    found: Sequence[Passage], number: int, asked: Asked, max_words: int
-) -> Passage | None:
+def _block(found: Sequence[Passage], number: int, asked: Asked, max_words: int) -> Passage | None:
     """Return a passage with its list, table or command, where the question asks for these."""
     passage, kind = found[number], asked.kind
     if asked.compares and passage.is_row:

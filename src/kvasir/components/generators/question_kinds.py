@@ -81,7 +81,8 @@ _KINDS = {
         ".*(?:谁|哪位)",
     ),
     QuestionKind.DEFINITION: _pattern(
-        r"\W*(?:what(?:['’]s| is| are(?! the \w+s\b)| does .* (?:mean|stand for)| do you call)|define|explain|"
+        r"\W*(?:what(?:['’]s| is| are(?! the \w+s\b)| does .* (?:mean|stand for)| do you call)|"
+        r"define|explain|"
         r"meaning of|definition of|what is meant by|"
         r"qué (?:es|son|significa|quiere decir)|a qué se llama|define|definición de|"
         r"was (?:ist|sind|bedeutet|heißt|meint|versteht man)|wofür steht|"

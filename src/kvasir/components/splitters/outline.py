@@ -247,9 +247,9 @@ class _Reader:
         is_first_term = bool(leads) and before is not None and before.path == section
         if is_under_heading:
             joint = Joint.HEADING
-        elif is_direct and kind in _OF_LINES and self._introduction is not None:
-            joint = Joint.INTRODUCTION
-        elif is_first_term and self._is_introduced:
+        elif (is_direct and kind in _OF_LINES and self._introduction is not None) or (
+            is_first_term and self._is_introduced
+        ):
             joint = Joint.INTRODUCTION
         else:
             joint = Joint.BLOCK
