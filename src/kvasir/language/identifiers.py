@@ -31,7 +31,6 @@ _OPTION = re.compile(
 _LANGUAGE = re.compile(rf"(?<![{_L}])(?:[A-Za-z]\+\+|[A-Za-z]#)(?![{_L}#+])")
 _DOTTED = re.compile(rf"(?<![{_L}.)\]/])\.[A-Za-z][A-Za-z0-9]+")
 _LETTER = re.compile(rf"(?<![{_L}.'’+#&-])[B-HJ-Z](?![{_L}+#.'’&-])")
-_CAPITALS = re.compile(rf"(?<![{_L}])[A-Z]{{3}}[A-Z0-9]+(?![{_L}])")
 _GROUPED = re.compile(
     r"(?<![\w.,])(?:\d{1,3}(?:,\d{2,3})*,\d{3}|\d{1,3}(?:(?P<by>[.'’ \u00a0\u2009\u202f])\d{3})"
     r"(?:(?P=by)\d{3})*)(?![\d])(?![.,]\d{3}(?!\d))"
@@ -85,8 +84,6 @@ def find_identifiers(text: str) -> Identifiers:
         options = (match[0] for match in _OPTION.finditer(text))
         exact += (each if len(each) == 2 else each.lower() for each in options)
     exact += (f"={match[0]}" for match in _LETTER.finditer(text))
-    # Names in capitals have no language, by which a stemmer would change them.
-    exact += (match[0].lower() for match in _CAPITALS.finditer(text))
     if _DIGIT.search(text):
         words += (_digits(match[0]) for match in _GROUPED.finditer(text))
         for number, gap, unit in _measures(text):

@@ -52,7 +52,7 @@ _UNSPACED_TEXT = re.compile(
     "]+"
 )
 
-_MAY_IDENTIFY = re.compile(r"[0-9#@_/:+\\]|\w[-.\u2010\u2011]\w|\B-\w|\B\.\w|\b[B-HJ-Z]\b|[A-Z]{4}")
+_MAY_IDENTIFY = re.compile(r"[0-9#@_/:+\\]|\w[-.\u2010\u2011]\w|\B-\w|\B\.\w|\b[B-HJ-Z]\b")
 """Found in every text with an identifier; most sentences have none, and cost nothing."""
 _WORDS = re.compile(r"\w+")
 
