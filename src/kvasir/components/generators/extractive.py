@@ -60,8 +60,8 @@ SECONDARY_COST = 0.7
 """Deducted for captions, code, headers of mails, and lines that look like headings."""
 COST_OF_A_WEAK_ROW = 0.3
 """Deducted for a row that shares few terms."""
-ABOUT = 0.3
-"""Share of what a document's passages hold of the question, all together."""
+COST_OF_ANOTHER_SUBJECT = 0.3
+"""Of a passage whose document holds nothing of the question, where another holds all of it."""
 NAMED_ROW = 0.3
 """Added for a row whose first cell stands whole in the question."""
 FEWEST_SHARED_BY_A_ROW = 2
@@ -111,7 +111,7 @@ class ExtractiveGenerator(EmbedderChoice):
         analyzer: TextAnalyzer,
         max_sentences: int = 3,
         max_words: int = 110,
-        min_relative_score: float = 0.75,
+        min_relative_score: float = 0.73,
         read_hits: int = 8,
     ) -> None:
         """Set how much is quoted, from the ``read_hits`` best hits.
@@ -185,7 +185,7 @@ class ExtractiveGenerator(EmbedderChoice):
             - COST_OF_100_WORDS * length
             - SECONDARY_COST * np.array(is_secondary)
             - COST_OF_A_WEAK_ROW * np.array(is_weak)
-            + ABOUT * about
+            - COST_OF_ANOTHER_SUBJECT * (about.max() - about)
             + NAMED_ROW * np.array([overlap.names_row for overlap in overlaps])
             + _form_scores(question, found, kind)
         )
