@@ -10,7 +10,7 @@ and checked on the other half and in Spanish: docs/decisions/0011-extractive.md.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 
 import numpy as np
@@ -30,6 +30,7 @@ from kvasir.components.generators.extractive_selection import (
     Overlap,
     Scores,
     Sides,
+    covered_by_documents,
     select,
 )
 from kvasir.components.generators.question_kinds import (
@@ -176,7 +177,7 @@ class ExtractiveGenerator(EmbedderChoice):
         is_secondary = [
             p.quotable and (p.is_secondary or o.only_repeats_question) for p, o in pairs
         ]
-        about = _covered_by_documents(found, overlaps)
+        about = covered_by_documents(found, overlaps)
         is_weak = [p.quotable and o.is_weak_row for p, o in zip(found, overlaps, strict=True)]
         without_meaning = (
             (1.0 - share) * _scaled(words)
@@ -375,21 +376,6 @@ def _inherit_heading_scores(scores: Scores, found: Sequence[Passage]) -> Scores:
         elif passage.is_table_header:
             inherited = max(inherited, result[i] - COST_OF_A_WEAK_ROW)
     return result
-
-
-def _covered_by_documents(found: Sequence[Passage], overlaps: Sequence[Overlap]) -> Scores:
-    """Return for each passage what its document's passages hold of the question's terms, 0..1.
-
-    A name may stand at the head of a mail alone, and not in the sentence that answers.
-    """
-    counts = Counter(term for overlap in overlaps for term in overlap.shared)
-    idf = {term: inverse_document_frequency(len(found), n) for term, n in counts.items()}
-    held: defaultdict[str, set[int]] = defaultdict(set)
-    for passage, overlap in zip(found, overlaps, strict=True):
-        held[passage.document_id] |= overlap.shared
-    total = sum(idf.values()) or 1.0
-    covered = {key: sum(idf[term] for term in terms) / total for key, terms in held.items()}
-    return np.array([covered[passage.document_id] for passage in found])
 
 
 def _scaled(values: Scores) -> Scores:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators.extractive_passages import Passage
 from kvasir.components.generators.question_kinds import QuestionKind, announces_a_number
+from kvasir.core.scoring import inverse_document_frequency
 
 MORE_OF_ANOTHER_DOCUMENT = 0.09
 """Added to ``min_relative_score`` for a sentence of another document than the best one's."""
@@ -90,6 +92,21 @@ class Asked:
     is_several: bool
     language: str
     compares: bool = False
+
+
+def covered_by_documents(found: Sequence[Passage], overlaps: Sequence[Overlap]) -> Scores:
+    """Return for each passage what its document's passages hold of the question's terms, 0..1.
+
+    A name may stand at the head of a mail alone, and not in the sentence that answers.
+    """
+    counts = Counter(term for overlap in overlaps for term in overlap.shared)
+    idf = {term: inverse_document_frequency(len(found), n) for term, n in counts.items()}
+    held: defaultdict[str, set[int]] = defaultdict(set)
+    for passage, overlap in zip(found, overlaps, strict=True):
+        held[passage.document_id] |= overlap.shared
+    total = sum(idf.values()) or 1.0
+    covered = {key: sum(idf[term] for term in terms) / total for key, terms in held.items()}
+    return np.array([covered[passage.document_id] for passage in found])
 
 
 def select(
