@@ -170,3 +170,18 @@ def test_a_question_in_another_language_gets_a_hint_that_names_the_remedy(
     hint = "'kvasir models use multilingual' embeds the collection again with one"
     assert hint in kvasir("ask", question, code=None).err
     assert any(hint in note for note in kvasir("ask", question, "--json", code=None).json["notes"])
+
+
+def test_a_model_that_is_nowhere_is_refused_without_a_collection_too(
+    kvasir: Kvasir, tmp_path: Path
+) -> None:
+    run = kvasir("models", "use", "no-such-model", HF_HUB_OFFLINE="1", code=3)
+    assert run.err.count("\n") == 1
+    assert "model 'no-such-model' was not found" in run.err
+    assert run.out == ""
+
+
+def test_a_model_may_be_chosen_before_there_is_a_collection(kvasir: Kvasir, folder: Path) -> None:
+    said = kvasir("models", "use", "new-32", *NAMED).err
+    assert "no collections yet" in said
+    assert "      name: new-32\n" in said

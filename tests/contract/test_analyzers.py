@@ -23,6 +23,27 @@ class TestBm25Analyzer(AnalyzerContract):
         return registry.build("analyzers", "bm25", {})
 
     @pytest.mark.parametrize(
+        ("language", "question", "words"),
+        [
+            ("en", "How many pages are there?", "pages"),
+            ("es", "¿Cuántas páginas hay?", "páginas"),
+            ("de", "Wann kommt der Umzug?", "kommt Umzug"),
+            ("fr", "Combien de pages ?", "pages"),
+            ("vi", "Thủ đô nào?", "thủ đô"),
+            ("zh", "首都在哪里？", "首都在"),
+        ],
+    )
+    def test_words_with_which_one_asks_are_not_searched(self, analyzer, language, question, words):
+        asked, wanted = analyzer.query_terms([question, words], [language] * 2)
+        assert set(asked.indices) == set(wanted.indices)
+        (text,) = analyzer.document_terms([question], [language])
+        assert set(asked.indices) < set(text.indices)
+
+    def test_a_question_word_alone_is_searched(self, analyzer):
+        (terms,) = analyzer.query_terms(["Wann?"], ["de"])
+        assert len(terms.indices) == 1
+
+    @pytest.mark.parametrize(
         ("language", "one", "other"),
         [
             ("en", "running dogs", "dog runs"),

@@ -54,6 +54,19 @@ def test_a_whole_answer_has_checked_citations_and_timings(client, ana, place):
     assert answer.headers["Kvasir-Answer"]
 
 
+def test_the_hint_to_another_language_says_what_a_caller_can_do(client, ana, place):
+    asked = {"question": "¿A qué temperatura se prepara el té verde?"}
+    advice = "an administrator can have the collection embedded again with one"
+    (note,) = client.post(f"{place}/answers", json=asked, headers=ana).json()["notes"]
+    assert note.startswith("the question seems to be in 'es'")
+    assert advice in note
+    assert "POST /v1/collections/NAME/model" in note
+    assert "kvasir models" not in note
+    owner = {"Authorization": f"Bearer {OWNER}"}
+    (plain,) = client.post(f"{place}/answers", json=asked, headers=owner).json()["notes"]
+    assert advice not in plain  # The command line says which command does it.
+
+
 def test_a_field_that_no_document_has_is_a_problem_that_names_the_known_ones(client, ana, place):
     for path, body in (("search", {"query": "tea"}), ("answers", QUESTION), ("replies", QUESTION)):
         for filters in ("tag=oil", {"field": "tag", "operator": ">=", "value": "2024-01-01"}):

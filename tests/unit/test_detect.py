@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kvasir.language.detect import detect
+from kvasir.core.types import BlockKind
+from kvasir.language.detect import detect, detect_document
+from kvasir.testing.splitters import make_document
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data" / "retrieval"
 LANGUAGES = ["en", "es", "vi", "zh"]
@@ -80,3 +82,26 @@ def test_xquad_is_told_apart(language):
     queries = texts("queries.jsonl")[::5]
     right = sum(detect(query, LANGUAGES) == language for query in queries)
     assert right / len(queries) >= 0.995
+
+
+def test_a_document_has_the_language_of_its_prose():
+    menu = "Home | Next page | Previous page | Table of contents | All of the chapters | " * 15
+    code = "if the list is empty then return the first of the items\n" * 20
+    notice = "This chapter has been translated in part. You may help us to complete it. " * 5
+    prose = "La herramienta se usa para recortar la imagen y para cambiar su tamaño. " * 20
+    document = make_document(
+        (
+            (BlockKind.FURNITURE, menu, None, None),
+            (BlockKind.CODE, code, None, None),
+            (BlockKind.PARAGRAPH, notice, None, None),
+            (BlockKind.PARAGRAPH, prose, None, None),
+        )
+    )
+    assert detect(document.text) == "en"
+    assert detect_document(document) == "es"
+
+
+def test_a_document_without_prose_has_the_language_of_its_tables():
+    table = "| Mes | Consumo de la casa |\n|---|---|\n" + "| enero y febrero | bastante |\n" * 9
+    document = make_document(((BlockKind.TABLE, table, None, None),))
+    assert detect_document(document) == detect(table) == "es"

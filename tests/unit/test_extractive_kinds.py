@@ -1,5 +1,7 @@
 """The extractive generator quotes what the kind of question asks for."""
 
+from dataclasses import replace
+
 import pytest
 
 from kvasir.answering.citations import CitationChecker
@@ -69,6 +71,19 @@ def answer(question, *hits, **options):
         ("Why does it rain?", QuestionKind.WHY),
         ("Warum regnet es?", QuestionKind.WHY),
         ("为什么下雨？", QuestionKind.WHY),
+        ("Which command adds a user?", QuestionKind.HOW_TO),
+        ("Quelle commande ajoute un utilisateur ?", QuestionKind.HOW_TO),
+        ("Aus welchen Teilen besteht eine Mail?", QuestionKind.LIST),
+        ("What can the option be set to?", QuestionKind.LIST),
+        ("What are the parts of a mail?", QuestionKind.LIST),
+        ("¿En qué formatos se guarda?", QuestionKind.LIST),
+        ("À quels formats peut-on exporter ?", QuestionKind.LIST),
+        ("What does WAL stand for?", QuestionKind.DEFINITION),
+        ("What are foreign keys?", QuestionKind.DEFINITION),
+        ("Que veut dire PAM ?", QuestionKind.DEFINITION),
+        ("htcacheclean : -a ou -A ?", QuestionKind.DIFFERENCE),
+        ("PAM 和 NSS 各管什么？", QuestionKind.DIFFERENCE),
+        ("Why is it slow when the list is long?", QuestionKind.WHY),
         ("Does it rain?", None),
     ],
 )
@@ -162,6 +177,53 @@ def test_a_list_that_is_asked_for_is_whole_or_says_how_much_of_it_is_there():
     assert answer("Which tools are shipped?", hit(text)).endswith("number 30 of the system\n[1]")
     said = answer("Which tools are shipped?", hit(text), max_words=14)
     assert said.endswith("- tool number 4 of the system\n… (5/31)\n[1]")
+
+
+def test_a_question_how_is_answered_with_the_whole_passage():
+    text = "Open the lower door. Then take out the grey filter. Do not lose the ring."
+    other = hit("The filter of the car is changed by the garage.", 1, 0.5)
+    said = answer("How do I change the grey filter?", hit(text), other, max_sentences=1)
+    assert said == f"{text} [1]"
+
+
+def test_both_questions_in_one_are_answered_from_the_whole_passage():
+    text = (
+        "The removal is on 23 August. Three men come with a lorry. The fixed price is 1,860 euros."
+    )
+    said = answer("When is the removal, and what must we pay?", hit(text), max_sentences=1)
+    assert said == f"{text} [1]"
+
+
+TABLE = (
+    "| type | size | range |\n|---|---|---|\n| smallint | 2 | small |\n"
+    "| integer | 4 | usual |\n| bigint | 8 | large |"
+)
+
+
+def test_the_row_that_a_question_names_is_quoted():
+    prose = hit("Some numbers are held by types of another size.", 1, 0.9)
+    said = answer("Which numbers fit into a smallint?", hit(TABLE), prose, max_sentences=1)
+    assert "| smallint | 2 | small |" in said
+    assert "bigint" not in said
+
+
+def test_the_most_or_least_of_a_table_is_shown_by_all_of_its_rows():
+    said = answer("Which type needs the smallest size?", hit(TABLE), max_sentences=1)
+    assert said == f"{TABLE}\n[1]"
+
+
+def test_a_sentence_of_the_document_that_is_asked_about_is_preferred():
+    def part(number, text, document, score):
+        found = hit(text, number, score)
+        return replace(found, chunk=replace(found.chunk, document_id=document))
+
+    asked = [
+        part(0, "From: Alan Brandt\n\nThank you for showing us the house.", "brandt", 1.0),
+        part(1, "The guarantee of the roof runs for ten years.", "brandt", 0.9),
+        part(2, "We give five years of guarantee on the roof and its tiles.", "oakley", 0.9),
+    ]
+    said = answer("How long is Brandt's guarantee of the roof?", *asked, max_sentences=1)
+    assert said == "The guarantee of the roof runs for ten years. [2]"
 
 
 def test_an_option_is_named_with_its_description():

@@ -81,6 +81,19 @@ def test_without_documents_a_search_and_an_answer_say_so(tmp_path):
         assert (answer.refused, "has no documents" in answer.answer) == (True, True)
 
 
+def test_the_hint_to_another_language_says_who_can_do_something(tmp_path):
+    with App(Settings(data_dir=tmp_path)) as app:
+        with app.collection("tea") as collection:
+            text = b"Green tea is brewed with water of eighty degrees, and black tea with boiling."
+            collection.ingest((Source("upload:tea.txt", "text/plain"), text))
+        library = local_library(app, app.settings)
+        (note,) = library.ask("¿A qué temperatura se prepara?", None, StopToken()).notes
+        assert note.startswith("the question seems to be in 'es'")
+        assert note.endswith(
+            "whoever runs this server can have the collection embedded again with one"
+        )
+
+
 def test_filters_limit_a_search_and_an_answer_and_name_unknown_fields(tmp_path):
     embedder = {"type": "kvasir.testing.fakes:FakeEmbedder"}
     with App(Settings(data_dir=tmp_path, rag={"embedding_model": embedder})) as app:

@@ -1,6 +1,7 @@
 """What the structure splitter promises besides the contract."""
 
 import json
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -96,7 +97,7 @@ def test_rows_without_a_rule_have_no_header():
     rows = [f"| Vessel {number} | {number * 3} litres |" for number in range(100)]
     chunks = StructureSplitter(FakeEmbedder()).split(build((TABLE, "\n".join(rows), None)))
     assert len(chunks) > 3
-    assert {chunk.headings for chunk in chunks} == {()}
+    assert {chunk.headings for chunk in chunks} == {("Of Kvasir",)}
 
 
 def test_a_list_stays_with_its_introduction_and_later_parts_repeat_it():
@@ -133,6 +134,25 @@ def test_a_term_stays_with_its_description_in_the_text_and_later_parts_repeat_it
     assert {chunk.headings for chunk in chunks[1:-1]} == {("Names", "Bodn")}
     assert chunks[-1].headings == ("Names",)
     assert chunks[-1].text == "- Son:\n\nSon is another vessel.\n\nAfter them."
+
+
+def test_the_first_term_stays_with_the_sentence_that_introduces_it():
+    parts = [(HEADING, "Names", 1), (PARAGRAPH, "There are three vessels:", None)]
+    for name in ("Bodn", "Son", "Odrerir"):
+        parts += [(BlockKind.TERM, f"- {name}:", 7), (PARAGRAPH, SENTENCE * 4, None)]
+    first, *others = StructureSplitter(FakeEmbedder()).split(build(*parts))
+    assert first.text.startswith("There are three vessels:\n\n- Bodn:\n\nThe mead")
+    assert others[0].text.startswith("- Son:\n\nThe mead")
+
+
+def test_a_document_of_tables_alone_has_its_title_as_a_heading():
+    table = "| Month | Litres |\n|---|---|\n| May | 3 |"
+    document = replace(build((TABLE, table, None)), title="mead-2025.csv")
+    (chunk,) = StructureSplitter(FakeEmbedder()).split(document)
+    assert chunk.headings == ("mead-2025",)
+    assert chunk.text == table
+    mixed = replace(build((PARAGRAPH, SENTENCE, None), (TABLE, table, None)), title="mead.csv")
+    assert all(chunk.headings == () for chunk in StructureSplitter().split(mixed))
 
 
 def test_a_description_within_the_limit_is_not_cut():

@@ -88,8 +88,18 @@ def test_sums_and_averages_are_written_as_the_column_is():
 
 def test_a_row_and_a_column_are_looked_up():
     assert said("What were the sales in Oslo?", SALES).endswith(
-        "\n| East | Oslo | 2,310 | 7 |\n[1]"
+        "\n| East | Oslo | 2,310 | 7 |\n\nOslo: 2,310 [1]"
     )
+
+
+def test_a_value_is_read_out_with_its_unit():
+    rows = [
+        ["Month", "Consumption (kWh)", "Cost"],
+        ["July", "233", "65 GBP"],
+        ["May", "241", "67 GBP"],
+    ]
+    assert said("What was the consumption in July?", rows).endswith("\n\nJuly: 233 kWh [1]")
+    assert said("What was the cost in July?", rows).endswith("\n\nJuly: 65 GBP [1]")
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ DEFAULT_CALIBRATION = Calibration(
     bias=-4.03,
     threshold=0.2,
     report={"refused_on_topic": 0.024, "refused_off_topic": 0.901},
-    sure=0.6,
+    sure=0.7,
 )
 """Fitted by bench/fit_refusal.py; the report is of all its sets, five-fold cross-validated."""
 

@@ -14,7 +14,14 @@ from decimal import Decimal
 from kvasir.answering.citations import FindVersion, citation_of
 from kvasir.answering.table_questions import NoAnswerError, TableQuestion, is_distinct
 from kvasir.answering.table_words import BY_LANGUAGE, QUALIFYING_COLUMNS, Operation
-from kvasir.answering.tables import Numbers, Row, Table, UnreadableError, read_numbers, tables_at
+from kvasir.answering.tables import (
+    Numbers,
+    Row,
+    Table,
+    UnreadableError,
+    read_numbers,
+    tables_at,
+)
 from kvasir.core.ledger import DocumentVersion
 from kvasir.core.markers import NUMBERS
 from kvasir.core.protocols import TextAnalyzer
@@ -31,6 +38,8 @@ MOST_QUOTED = 20_000
 MOST_DOCUMENTS = 5
 """Documents with a table that are read, the best ones."""
 
+_UNIT = re.compile(r"[(（\[]([^()（）\[\]]+)[)）\]]\s*$")
+"""The unit in a header, such as "Consumption (kWh)"."""
 _BRACKETED = re.compile(rf"([\[【])\s*({NUMBERS})\s*([\]】])")
 
 
@@ -123,7 +132,7 @@ class _Computation(TableQuestion):
             case Operation.COUNT | None:
                 if column is None or len(self.rows) != 1 or not self.conditions:
                     raise NoAnswerError
-                return self._quoted(self.rows), self.rows
+                return f"{self._quoted(self.rows)}{self._read_out(column)}", self.rows
         if column is None:
             raise NoAnswerError
         ranked = self.operation in (Operation.LEAST, Operation.MOST)
@@ -182,6 +191,13 @@ class _Computation(TableQuestion):
         lines = [self.text[self.table.start : self.table.header_end]]
         lines += [self.text[row.start : row.end] for row in rows]
         return "\n".join(lines)
+
+    def _read_out(self, column: int) -> str:
+        """Return the one value that is asked for under its row, such as "July: 233 kWh"."""
+        (row,) = self.rows
+        value, label = row.cells[column], ", ".join(row.cells[c] for c in self.conditions)
+        unit = _UNIT.search(self.table.header[column]) if value[-1:].isdigit() else None
+        return f"\n\n{label}: {value} {unit[1]}" if unit else f"\n\n{label}: {value}"
 
     def _counted(self) -> str:
         phrases = self.words.phrases

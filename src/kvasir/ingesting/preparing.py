@@ -43,7 +43,7 @@ from kvasir.ingesting.extraction import ExtractionPool, too_large
 from kvasir.ingesting.kinds import is_named_otherwise, is_other_kind, is_read, not_read
 from kvasir.ingesting.local_files import FileReader
 from kvasir.ingesting.sources import Fetch, KeptBytes, Upload, fetched, is_address, with_known
-from kvasir.language.detect import detect
+from kvasir.language.detect import detect_document
 
 _writable_text = partial(replace_surrogates, replacement="\ufffd")
 
@@ -327,7 +327,7 @@ class Preparer:
             return run_within_deadline(lambda: self._draft(state, document, given), "splitting")
 
     def _draft(self, state: SourceState, document: Document, given: Metadata) -> VersionDraft:
-        language = self.language or detect(document.text)
+        language = self.language or detect_document(document)
         draft = VersionDraft(state, document, language, given, ())
         metadata = draft.metadata
         labelled = replace(document, metadata=metadata)

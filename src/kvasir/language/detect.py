@@ -13,6 +13,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from kvasir.core.leases import Lazy
+from kvasir.core.types import BlockKind, Document
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
@@ -31,6 +32,10 @@ UNKNOWN = "und"
 """The code of ISO 639 for an undetermined language."""
 _SAMPLE = 1000
 """Characters that are examined; more do not change the result."""
+_PLACES = 4
+"""Places of a document at which its sample is taken."""
+_FEWEST_LETTERS = 40
+"""Letters of prose that tell a document's language."""
 _CERTAIN = 0.2
 """Without candidates, a lower probability gives ``und``."""
 
@@ -82,6 +87,28 @@ def detect(text: str, candidates: Collection[str] | None = None) -> str:
     if len(possible) == 1:
         return possible[0]
     return _ask_model(text[:_SAMPLE], possible, script)
+
+
+def detect_document(document: Document) -> str:
+    """Return the language of most of a document, as ``detect``.
+
+    It is told by text from four places: the first thousand characters may be menus or a notice.
+    Furniture, code and tables count only if there is nothing else.
+    """
+    parts = [
+        document.text[block.start : block.end]
+        for block in document.blocks
+        if block.kind not in (BlockKind.FURNITURE, BlockKind.CODE, BlockKind.TABLE)
+    ]
+    text = "\n".join(parts)
+    if sum(map(str.isalpha, text[:_SAMPLE])) < _FEWEST_LETTERS:
+        text = document.text
+    if len(text) <= _SAMPLE:
+        return detect(text)
+    length = _SAMPLE // _PLACES
+    last = len(text) - length
+    starts = (last * place // (_PLACES - 1) for place in range(_PLACES))
+    return detect("\n".join(text[start : start + length] for start in starts))
 
 
 def _script(text: str) -> str | None:

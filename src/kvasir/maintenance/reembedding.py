@@ -18,14 +18,9 @@ deletes the collection deletes it.
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
-
-import numpy as np
 
 from kvasir.core.batches import batches
 from kvasir.core.filters import Comparison
@@ -42,11 +37,11 @@ from kvasir.core.types import Chunk
 from kvasir.ingesting.embedding import CallSize
 from kvasir.ingesting.publishing import Publisher
 from kvasir.maintenance.repair import disagreement, examine, is_same, is_unit_vector, rebuild
+from kvasir.maintenance.rewriting import MOST_PASSAGES, rewrite
 
 EMBEDDING, BUILDING = "embedding again", "building the search graph"
 """Stages of the progress."""
 
-_MOST_PASSAGES = 256
 _SLICE = 256
 """Chunks in one call to the store."""
 _FEW = 100
@@ -114,7 +109,7 @@ class _Builder:
     run: Run
     embedded: int = 0
     _documents: Mapping[str, DocumentRecord] | None = None
-    _size: CallSize = field(default_factory=lambda: CallSize(_MOST_PASSAGES))
+    _size: CallSize = field(default_factory=lambda: CallSize(MOST_PASSAGES))
     _has_written: bool = False
 
     def catch_up(self) -> None:
@@ -205,21 +200,16 @@ class _Builder:
             return
         done = total - due
         self.run.step(EMBEDDING, done, total, "chunks")
-        chunks = self._rebuilt(records)
-        while batch := list(islice(chunks, self._size.passages)):
-            passages = list(dict.fromkeys(chunk.passage for chunk in batch))
-            started = time.monotonic()
-            made = self.run.call(partial(self.embedder.embed_documents, passages))
-            self._size.measure(len(passages), time.monotonic() - started)
-            rows = {passage: row for row, passage in enumerate(passages)}
-            vectors = made[[rows[chunk.passage] for chunk in batch]]
-            if replaced := [chunk.id for chunk in batch if chunk.id in wrong]:
-                self.store.delete(replaced)
-            self.store.upsert(batch, vectors.astype(np.float32, copy=False))
+
+        def written(count: int) -> None:
+            nonlocal done
             self._has_written = True
-            self.embedded += len(batch)
-            done += len(batch)
+            self.embedded += count
+            done += count
             self.run.step(EMBEDDING, done, max(total, done), "chunks")
+
+        chunks = self._rebuilt(records)
+        rewrite(chunks, self.store, self.embedder, self.run, self._size, written, wrong=wrong)
 
     def _rebuilt(self, records: Mapping[str, list[ChunkRecord]]) -> Iterator[Chunk]:
         """Yield chunks, cut from the texts in the catalog; not those of a changed document."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import islice
 
 import numpy as np
 
@@ -29,7 +27,9 @@ from kvasir.core.protocols import Embedder, VectorStore
 from kvasir.core.reports import Findings, Repairs
 from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Matrix, Metadata
+from kvasir.ingesting.embedding import CallSize
 from kvasir.ingesting.publishing import Publisher
+from kvasir.maintenance.rewriting import MOST_PASSAGES, rewrite
 
 COMPARING = "comparing"
 REMOVING, REWRITING, RELABELLING = "removing", "writing again", "new metadata"
@@ -39,7 +39,7 @@ _CHECK_INTERVAL = 1000
 _LENGTH_TOLERANCE = 0.01
 """Largest difference of a vector's length from 1; half precision stays within it."""
 _SLICE = 256
-"""Chunks in one call to the embedder or the store."""
+"""Chunks in one call to the store."""
 
 
 def examine(
@@ -237,23 +237,18 @@ class _Repair:
         return Repairs(findings, recovered, *done, left, interrupted)
 
     def rewrite(self, ids: set[str], wrong: Collection[str] = ()) -> None:
-        """Embed and write chunks from the text in the catalog.
-
-        ``wrong`` are the ids of faulty chunks in the store. The store may have two chunks with one
-        id, so these are deleted before they are written.
-        """
+        """Embed and write chunks from the text in the catalog; ``wrong`` as of ``rewriting``."""
         if not ids:
             return
-        self.run.step(REWRITING, 0, len(ids), "chunks")
-        chunks = self._rebuild(ids)
-        while batch := list(islice(chunks, _SLICE)):
-            passages = [chunk.passage for chunk in batch]
-            vectors = self.run.call(partial(self.embedder.embed_documents, passages))
-            if replaced := [chunk.id for chunk in batch if chunk.id in wrong]:
-                self.store.delete(replaced)
-            self.store.upsert(batch, vectors)
-            self.rewritten += len(batch)
+
+        def written(count: int) -> None:
+            self.rewritten += count
             self.run.step(REWRITING, self.rewritten, len(ids), "chunks")
+
+        self.run.step(REWRITING, 0, len(ids), "chunks")
+        size = CallSize(MOST_PASSAGES)
+        chunks = self._rebuild(ids)
+        rewrite(chunks, self.store, self.embedder, self.run, size, written, wrong=wrong)
 
     def _check_store_is_empty(self) -> None:
         count = self.store.count()

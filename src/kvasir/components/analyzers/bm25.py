@@ -20,6 +20,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qdrant_edge import Bm25, Bm25Config, DisabledStemmer, StopwordsSet, TokenizerType
 from qdrant_edge import SparseVector as EdgeSparseVector
 
@@ -27,6 +28,7 @@ from kvasir.core.errors import SettingsError
 from kvasir.core.text import SOUTHEAST_ASIAN
 from kvasir.core.types import SparseVector
 from kvasir.language.identifiers import find_identifiers, numbers
+from kvasir.language.question_words import QUESTION_WORDS
 
 STEMMED = {
     "ar": "arabic", "da": "danish", "de": "german", "el": "greek", "en": "english",
@@ -84,6 +86,7 @@ class Bm25Analyzer:
         self._k1, self._b, self._average_length = k1, b, average_length
         self._model = lru_cache(maxsize=None)(self._make_model)
         self._recent_terms = lru_cache(_REMEMBERED)(self._terms)
+        self._asking = lru_cache(maxsize=None)(self._find_asking)
         self._word_id = lru_cache(_REMEMBERED)(self._find_word_id)
 
     def document_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
@@ -101,12 +104,29 @@ class Bm25Analyzer:
         return _merged([*map(_arrays, vectors), *self._identifier_terms(text, language)])
 
     def query_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
-        """Return the distinct terms of each query, each of weight 1."""
+        """Return the distinct terms of each query, each of weight 1.
+
+        Words with which one asks ("wann") are left out, unless the query has no others.
+        """
         found = []
         for text, language in zip(texts, languages, strict=True):
             vectors = [model.embed_query(part) for model, part in self._parts(text, language)]
-            found.append(_merged([*map(_arrays, vectors), *self._identifier_terms(text, language)]))
-        return [SparseVector(terms.indices, np.ones_like(terms.values)) for terms in found]
+            merged = _merged([*map(_arrays, vectors), *self._identifier_terms(text, language)])
+            wanted = merged.indices[~np.isin(merged.indices, self._asking(_code(language)))]
+            terms = wanted if wanted.size else merged.indices
+            found.append(SparseVector(terms, np.ones(terms.size, dtype=np.float32)))
+        return found
+
+    def _find_asking(self, code: str) -> NDArray[np.uint32]:
+        """Return the term ids of a language's question words."""
+        words = QUESTION_WORDS.get(code, ())
+        ids = {
+            term
+            for word in words
+            for model, part in self._parts(word, code)
+            for term in model.embed_query(part).indices
+        }
+        return np.array(sorted(ids), dtype=np.uint32)
 
     def _identifier_terms(self, text: str, language: str) -> list[SparseVector]:
         """Return the weights of the terms that the words of a text do not have."""

@@ -30,10 +30,12 @@ from kvasir.components.generators.extractive_selection import (
     Overlap,
     Scores,
     Sides,
+    covered_by_documents,
     select,
 )
 from kvasir.components.generators.question_kinds import (
     QuestionKind,
+    compares_all,
     holds_what_is_asked,
     is_definition,
     parts_of,
@@ -59,6 +61,10 @@ SECONDARY_COST = 0.7
 """Deducted for captions, code, headers of mails, and lines that look like headings."""
 COST_OF_A_WEAK_ROW = 0.3
 """Deducted for a row that shares few terms."""
+COST_OF_ANOTHER_SUBJECT = 0.3
+"""Of a passage whose document holds nothing of the question, where another holds all of it."""
+NAMED_ROW = 0.3
+"""Added for a row whose first cell stands whole in the question."""
 FEWEST_SHARED_BY_A_ROW = 2
 """Terms of the question that a row and its header must hold together."""
 SHORTEST_REPEATED = 4
@@ -106,7 +112,7 @@ class ExtractiveGenerator(EmbedderChoice):
         analyzer: TextAnalyzer,
         max_sentences: int = 3,
         max_words: int = 110,
-        min_relative_score: float = 0.75,
+        min_relative_score: float = 0.73,
         read_hits: int = 8,
     ) -> None:
         """Set how much is quoted, from the ``read_hits`` best hits.
@@ -144,7 +150,13 @@ class ExtractiveGenerator(EmbedderChoice):
         if language:
             scores -= COST_OF_ANOTHER_LANGUAGE * np.array([p.language != language for p in found])
         sides = self._sides(prompt.question, found, overlaps, kind)
-        asked = Asked(kind, sides, len(parts_of(prompt.question)) > 1, language)
+        asked = Asked(
+            kind,
+            sides,
+            len(parts_of(prompt.question)) > 1,
+            language,
+            compares=compares_all(prompt.question),
+        )
         chosen = quoting.in_reading_order(select(found, scores, overlaps, asked, self._limits))
         yield from quoting.render([self._cut(passage, prompt.question) for passage in chosen])
 
@@ -165,6 +177,7 @@ class ExtractiveGenerator(EmbedderChoice):
         is_secondary = [
             p.quotable and (p.is_secondary or o.only_repeats_question) for p, o in pairs
         ]
+        about = covered_by_documents(found, overlaps)
         is_weak = [p.quotable and o.is_weak_row for p, o in zip(found, overlaps, strict=True)]
         without_meaning = (
             (1.0 - share) * _scaled(words)
@@ -173,6 +186,8 @@ class ExtractiveGenerator(EmbedderChoice):
             - COST_OF_100_WORDS * length
             - SECONDARY_COST * np.array(is_secondary)
             - COST_OF_A_WEAK_ROW * np.array(is_weak)
+            - COST_OF_ANOTHER_SUBJECT * (about.max() - about)
+            + NAMED_ROW * np.array([overlap.names_row for overlap in overlaps])
             + _form_scores(question, found, kind)
         )
         embedded = self._worth_embedding(found, without_meaning, share)
@@ -246,6 +261,7 @@ class ExtractiveGenerator(EmbedderChoice):
         if any(p.is_row for p in found):
             headers = self._term_weights([p.header for p in found], languages)
             in_headers = _restrict(headers, wanted, languages)
+        labels = self._term_weights([p.label for p in found], languages)
         counts = Counter(term for terms in shared for term in terms)
         idf = {term: inverse_document_frequency(len(found), n) for term, n in counts.items()}
         term, described = _described(question, kind)
@@ -255,8 +271,9 @@ class ExtractiveGenerator(EmbedderChoice):
         asked = normalized(question) if question.rstrip().endswith(("?", "？")) else ""
         asked = asked if count_words(asked) >= SHORTEST_REPEATED else ""
         overlaps = []
-        rows = zip(found, weights, shared, in_headers, strict=True)
-        for passage, all_terms, common, header in rows:
+        rows = zip(found, weights, shared, in_headers, labels, strict=True)
+        for passage, all_terms, common, header, label in rows:
+            is_named = bool(label) and label.keys() <= wanted[passage.language]
             # The header's terms count for a row that itself shares a term.
             terms = header | common if common else common
             bm25 = sum(idf.get(term, 0.0) * weight for term, weight in terms.items())
@@ -269,7 +286,10 @@ class ExtractiveGenerator(EmbedderChoice):
                     shares_itself=bool(common),
                     describes=_begins_with(passage.text, described)
                     or is_definition(passage.text, term, passage.language),
-                    is_weak_row=passage.is_row and len(terms) < fewest[passage.language],
+                    is_weak_row=passage.is_row
+                    and not is_named
+                    and len(terms) < fewest[passage.language],
+                    names_row=is_named,
                     only_repeats_question=(
                         (0 < len(common) == len(all_terms) and not passage.introduces_next)
                         or (bool(asked) and asked in passage.normalized_text)

@@ -99,6 +99,21 @@ def with_its_paragraph(found: Sequence[Passage], number: int, budget: int) -> Pa
     return replace(_joined(first, last, whole=True), keep_line_breaks=False)
 
 
+def with_its_chunk(found: Sequence[Passage], number: int, budget: int) -> Passage | None:
+    """Return a passage with all others of its hit; None if that has tables or too many words."""
+    passage = found[number]
+    near = [other for other in found if other.marker == passage.marker and other.start >= 0]
+    near = [other for other in near if other.start >= other.chunk.start]
+    if len(near) < 2 or any(other.is_row for other in near):
+        return None
+    first = next((other for other in near if other.quotable), passage)
+    last = next((other for other in reversed(near) if other.quotable), passage)
+    if sum(other.words for other in near if first.start <= other.start <= last.start) > budget:
+        return None
+    joined = _joined(first, last, whole=True)
+    return replace(joined, keep_line_breaks="\n" in joined.text)
+
+
 def leads_to_list(found: Sequence[Passage], number: int) -> bool:
     """Return True if a list follows a sentence, with or without a colon."""
     lead, following = found[number], found[number + 1 : number + 2]

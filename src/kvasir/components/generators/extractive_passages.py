@@ -96,6 +96,11 @@ class Passage:
         return self.text.startswith("|")
 
     @property
+    def label(self) -> str:
+        """The first cell of a row that can be quoted; else empty."""
+        return self.text.strip("| ").partition("|")[0] if self.is_row and self.quotable else ""
+
+    @property
     def is_item(self) -> bool:
         """True if it is an item of a list."""
         return _LIST_ITEM.match(self.text) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators.extractive_passages import Passage
 from kvasir.components.generators.question_kinds import QuestionKind, announces_a_number
+from kvasir.core.scoring import inverse_document_frequency
 
 MORE_OF_ANOTHER_DOCUMENT = 0.09
 """Added to ``min_relative_score`` for a sentence of another document than the best one's."""
@@ -29,6 +31,9 @@ what the other one says."""
 FEWEST_PARALLEL = 2
 """Fewest terms that two such sentences have in common."""
 
+_READ_WHOLE = (QuestionKind.HOW_TO, QuestionKind.WHY)
+"""Questions that a sentence alone seldom answers: the best one is quoted with its passage."""
+
 Scores = NDArray[np.float64]
 Sides = Sequence[AbstractSet[int | str]]
 
@@ -45,6 +50,7 @@ class Overlap:
         shares_itself: The passage itself shares a term, not its header alone.
         describes: It begins with a name or term of the question, and says what that is.
         is_weak_row: A row that shares too few terms, its header's included.
+        names_row: A row whose first cell stands whole in the question.
         only_repeats_question: It has no other terms than the question's, or quotes it whole.
     """
 
@@ -55,6 +61,7 @@ class Overlap:
     shares_itself: bool
     describes: bool
     is_weak_row: bool
+    names_row: bool
     only_repeats_question: bool
 
 
@@ -77,12 +84,29 @@ class Asked:
             passage speaks of.
         is_several: The question asks several things.
         language: The question's language, if the passages are in several; else empty.
+        compares: The most or least of something is asked for, which no row alone shows.
     """
 
     kind: QuestionKind | None
     sides: Sides
     is_several: bool
     language: str
+    compares: bool = False
+
+
+def covered_by_documents(found: Sequence[Passage], overlaps: Sequence[Overlap]) -> Scores:
+    """Return for each passage what its document's passages hold of the question's terms, 0..1.
+
+    A name may stand at the head of a mail alone, and not in the sentence that answers.
+    """
+    counts = Counter(term for overlap in overlaps for term in overlap.shared)
+    idf = {term: inverse_document_frequency(len(found), n) for term, n in counts.items()}
+    held: defaultdict[str, set[int]] = defaultdict(set)
+    for passage, overlap in zip(found, overlaps, strict=True):
+        held[passage.document_id] |= overlap.shared
+    total = sum(idf.values()) or 1.0
+    covered = {key: sum(idf[term] for term in terms) / total for key, terms in held.items()}
+    return np.array([covered[passage.document_id] for passage in found])
 
 
 def select(
@@ -132,8 +156,10 @@ def select(
             _is_about_another(i, n, found, overlaps) for n in numbers
         ):
             continue
-        block = None if has_block else _block(found, i, asked.kind, limits.max_words)
+        block = None if has_block else _block(found, i, asked, limits.max_words)
         quoted = block
+        if quoted is None and not chosen and (asked.kind in _READ_WHOLE or asked.is_several):
+            quoted = blocks.with_its_chunk(found, i, limits.max_words)
         if quoted is None and not chosen:
             quoted = _paragraph(found, i, asked.kind, limits.max_words)
         if quoted is None and overlaps[i].describes:
@@ -186,16 +212,17 @@ def _completed(
     return passage
 
 
-def _block(
-    found: Sequence[Passage], number: int, kind: QuestionKind | None, max_words: int
-) -> Passage | None:
-    """Return a passage with its list or command, where the question asks for these."""
-    passage = found[number]
-    if kind is QuestionKind.HOW_TO and (command := blocks.with_its_command(found, number)):
-        return command
-    if kind not in (QuestionKind.HOW_TO, QuestionKind.LIST) or passage.is_row or passage.is_code:
+def _block(found: Sequence[Passage], number: int, asked: Asked, max_words: int) -> Passage | None:
+    """Return a passage with its list, table or command, where the question asks for these."""
+    passage, kind = found[number], asked.kind
+    if asked.compares and passage.is_row:
+        return blocks.with_its_table(found, number, int(WHOLE_LIST * max_words))
+    if kind not in (QuestionKind.HOW_TO, QuestionKind.LIST) or passage.is_row:
         return None
-    return blocks.with_its_list(found, number, int(WHOLE_LIST * max_words))
+    budget = int(WHOLE_LIST * max_words)
+    if not passage.is_code and (listed := blocks.with_its_list(found, number, budget)):
+        return listed
+    return blocks.with_its_command(found, number) if kind is QuestionKind.HOW_TO else None
 
 
 def _paragraph(

@@ -29,13 +29,26 @@ def _pattern(spaced: str, chinese: str) -> re.Pattern[str]:
     return re.compile(rf"(?:{spaced})(?!\w)|{chinese}", re.IGNORECASE)
 
 
+_PREPOSITION = (
+    r"(?:in|on|with|by|from|of|for|to|at|de|en|con|por|para|a|entre|aus|mit|von|für|auf|zu|bei|an|"
+    r"unter|über|nach|à|dans|avec|pour|par|sur)"
+)
+
 _KINDS = {
     QuestionKind.DIFFERENCE: _pattern(
         r".*\s-{1,2}[\w-]+,? (?:or|o|u|oder|ou|and|y|e|und|et|还是|和|或) -|"
-        r".*\b(?:differences?|differs?|different|versus|vs|diferencian?s?|unterschiede?|"
-        r"unterscheide[nt]|"
-        r"différences?|diffèrent|khác nhau)",
-        ".*(?:区别|不同|差别|差异)",
+        r".*\b(?:differences?|differs?|different|versus|vs|distinguish(?:es)?|compared?|"
+        r"(?:instead of|rather than)(?= .*\?)|"
+        r"diferencian?s?|distinguen?|en vez de|comparad[oa]s?|"
+        r"unterschiede?|unterscheide[nt]|im vergleich|"
+        r"différences?|diffèrent|distinguent?|par rapport|plutôt que|khác nhau|khác gì|so với)|"
+        r"[^?]{0,40}\b[\w.-]+ (?:or|oder|o|u|ou|hay) [\w.-]+ ?[?:]",
+        ".*(?:区别|不同|差别|差异|相比|比较|分别[是有管做]|各[是有管])",
+    ),
+    QuestionKind.WHY: _pattern(
+        r".*\b(?:why|(?:for|what is the) (?:what )?reason|how come|por qué|a qué se debe|"
+        r"warum|wieso|weshalb|pourquoi|tại sao|vì sao)",
+        ".*(?:为什么|为何|为啥|怎么会)",
     ),
     QuestionKind.HOW_MANY: _pattern(
         r".*\b(?:how (?:many|much|long|far|old|big|large|high|often)|cuánt[oa]s?|wie ?viele?|"
@@ -43,10 +56,16 @@ _KINDS = {
         ".*(?:多少|几[个天次年月台条人]|多[长久高大远])",
     ),
     QuestionKind.HOW_TO: _pattern(
-        r".*\b(?:how (?:do|can|should|would|to|must)|what (?:do|should|must) (?:i|we|you) do|"
-        r"cómo(?= (?!es|son|está|se llama))|wie \w+ (?:ich|man|wir)|"
-        r"was (?:ist .*)?zu tun|comment(?= (?!s['’]appelle))|làm (?:thế nào|sao))",
-        ".*(?:怎么|怎样|如何)",
+        r".*\b(?:how (?:do|does one|can|should|would|to|must)|"
+        r"what (?:do|should|must) (?:i|we|you) do|(?:what|which) commands?|"
+        r"cómo(?= (?!es|son|está|se llama))|(?:qué|con qué) (?:orden|órdenes|comandos?)|"
+        r"qué (?:hay que|tengo que|debo) hacer|"
+        r"wie (?:\w+ (?:ich|man|wir)|geht|wird|werden)|was (?:ist .*)?zu tun|"
+        r"was (?:muss|soll|kann|mache?) (?:ich|man|wir)(?: .*)?(?:tun|machen)|"
+        r"welche[mnrs]? (?:befehl|kommando)e?|"
+        r"comment(?= (?!s['’]appelle))|quelles? commandes?|que (?:faire|faut-il faire)|"
+        r"làm (?:thế nào|sao)|cách nào)",
+        ".*(?:怎么|怎样|如何|哪[个条]命令|什么命令|步骤)",
     ),
     QuestionKind.WHEN: _pattern(
         r".*\b(?:when|(?:by|on|in|since|until) (?:what|which) (?:day|date|month|year)|"
@@ -61,24 +80,41 @@ _KINDS = {
         r"(?:who|whom|whose|quién(?:es)?|wer|wen|wem|wessen|qui|ai)",
         ".*(?:谁|哪位)",
     ),
-    QuestionKind.WHY: _pattern(
-        r".*\b(?:why|por qué|warum|wieso|weshalb|pourquoi|tại sao|vì sao)",
-        ".*(?:为什么|为何|为啥|怎么会)",
-    ),
     QuestionKind.DEFINITION: _pattern(
-        r"\W*(?:what(?:['’]s| is| are| does .* mean)|define|meaning of|definition of|"
-        r"qué (?:es|son|significa)|define|definición de|was (?:ist|sind|bedeutet|heißt|"
-        r"versteht man)|"
-        r"qu['’]est-ce (?:que|qu['’]?)|c['’]est quoi|que signifie|définition de|\S.* là gì)",
-        ".*(?:是什么|什么是|是什么意思|的定义)",
+        r"\W*(?:what(?:['’]s| is| are(?! the \w+s\b)| does .* (?:mean|stand for)| do you call)|"
+        r"define|explain|"
+        r"meaning of|definition of|what is meant by|"
+        r"qué (?:es|son|significa|quiere decir)|a qué se llama|define|definición de|"
+        r"was (?:ist|sind|bedeutet|heißt|meint|versteht man)|wofür steht|"
+        r"qu['’]est-ce (?:que|qu['’]?)|qu['’]appelle|c['’]est quoi|que (?:signifie|veut dire)|"
+        r"définition de|\S.* (?:là gì|nghĩa là))",
+        ".*(?:是什么|什么是|什么叫|是啥|什么意思|的定义)",
     ),
     QuestionKind.LIST: _pattern(
-        r"\W*(?:list|name (?:all|the)|which|what (?:are|(?!does|is|was|has)\w+s\b)|"
-        r"enumera|lista|cuáles|qué \w+s\b|"
-        r"welche|nenne|zähle|quel(?:le)?s|énumère|liste|những)",
-        ".*(?:哪些|列出|哪[几两三四五六七八九十]|包括什么)",
+        r"\W*(?:list|(?:name|give|show|tell)(?: me| us)? (?:all|the)|"
+        rf"(?:{_PREPOSITION} )?(?:which|what (?:are the \w+s|(?:\w+ )?(?!does|is|was|has)\w+s\b|"
+        r"(?:can|may|could)\b|.*\b(?:consists? of|contains?|includes?|supports?|are there|exist|"
+        r"available|allowed|forbidden|required)))|"
+        r"enumera|lista|nombra|di(?:me|ga)|"
+        rf"(?:{_PREPOSITION} )?(?:cuáles|qué (?:\w+s\b|se puede|hay que|incluye|contiene|hay))|"
+        r"de qué (?:\w+ )?(?:consta|se compone)|"
+        rf"(?:{_PREPOSITION} )?welche[mnrs]?|nenne|zähle?|"
+        r"was (?:alles|darf|dürfen|kann|können|muss|müssen|gehör[et]n?|enthält|umfasst)|woraus|"
+        rf"(?:{_PREPOSITION} )?quel(?:le)?s|énumère|liste|donnez?|nommez?|"
+        r"que (?:peut-on|faut-il|doit-on|contient|comprend)|de quoi|qu['’]est-ce qui|"
+        r"những|gồm|bao gồm|có (?:những|các))",
+        ".*(?:哪些|列出|哪[几两三四五六七八九十]|(?:包括|包含|有|由|分为)(?:哪|什么|几)|[哪几]种)",
     ),
 }
+
+_COMPARES = _pattern(
+    r".*\b(?:most|least|fewest|highest|lowest|largest|biggest|smallest|greatest|longest|shortest|"
+    r"fastest|slowest|cheapest|oldest|newest|latest|earliest|best|worst|"
+    r"más|menos|mayor(?:es)?|menor(?:es)?|máxim[oa]|mínim[oa]|mejor|peor|"
+    r"meiste[nr]?|wenigste[nr]?|\w+ste[nr]? |höchste\w?|größte\w?|"
+    r"(?:le|la|les) (?:plus|moins|mieux|pire|meilleure?)|nhất)",
+    ".*最",
+)
 
 _DATE = re.compile(
     r"\b(?:1\d|20)\d\d\b|\b\d{1,2}[./:]\d{1,2}\b|\b\d{1,2}\.? ?(?:de )?(?:jan|feb|f[ée]v|mar|"
@@ -148,6 +184,11 @@ _ASIDE = r"[\"'”’»`*_]*\s*(?:[(（][^)）]{0,80}[)）]\s*)?,?\s*"
 def question_kind(question: str) -> QuestionKind | None:
     """Return what kind of answer a question asks for; None if no word shows it."""
     return next((kind for kind, words in _KINDS.items() if words.match(question)), None)
+
+
+def compares_all(question: str) -> bool:
+    """Return True if a question asks for the most or least of something."""
+    return _COMPARES.match(question) is not None
 
 
 def parts_of(question: str) -> list[str]:

@@ -27,6 +27,7 @@ _RULE = re.compile(r"[\s|:+\-=]*-[\s|:+\-=]*")
 _LONGEST_ADDRESS = 500
 _ADDRESS = re.compile(r"\w://\S*\Z")
 _COLONS = (":", "：")
+_SUFFIX = re.compile(r"\.\w{1,5}\Z")
 Span = tuple[int, int]
 
 
@@ -74,9 +75,12 @@ def outline(document: Document, fits: Callable[[tuple[str, ...]], bool]) -> list
 
     A heading is in the ``path`` of the units under it. A heading without text under it is a
     unit, and so are headings that do not fit before each chunk, by ``fits`` of their whole path.
+    A document of tables alone has its title as a heading: rows do not say what they are about.
     """
     language = document.metadata.get("language")
     reader = _Reader(document.text, str(language) if language else None, fits)
+    if document.blocks and all(block.kind is BlockKind.TABLE for block in document.blocks):
+        reader.title(_SUFFIX.sub("", document.title).strip())
     paragraphs = (Block(BlockKind.PARAGRAPH, *span) for span in paragraph_spans(document.text))
     for block in document.blocks or paragraphs:
         check("splitting")
@@ -112,6 +116,11 @@ class _Reader:
         self._glues = False
         """True after a term that became a unit; its description must stay with it."""
 
+    def title(self, text: str) -> None:
+        """Put a heading above everything that is not in the text."""
+        if text and self._fits((text,)):
+            self._path = [_Heading(0, text, 0, 0)]
+
     def read(self, block: Block) -> None:
         start, end = trim(self._text, block.start, block.end)
         if start == end:
@@ -125,7 +134,8 @@ class _Reader:
             text = " ".join(mark.sub("", self._text[start:end]).split())
             level = min(block.level or 1, DEEPEST_LEVEL)
             self._heading(_Heading(level, text, start, end, not is_heading))
-            self._introduction = None
+            if is_heading or len(self._waiting) > 1:
+                self._introduction = None
             return
         if block.level is not None and block.kind is not BlockKind.HEADING:
             self._leave(block.level)
@@ -234,9 +244,12 @@ class _Reader:
         shown = len(leads) - terms[0] if terms else 0
         is_under_heading = len(leads) > shown or before is None or section != self._section
         is_direct = before is not None and before.path == path and not leads
+        is_first_term = bool(leads) and before is not None and before.path == section
         if is_under_heading:
             joint = Joint.HEADING
-        elif is_direct and kind in _OF_LINES and self._introduction is not None:
+        elif (is_direct and kind in _OF_LINES and self._introduction is not None) or (
+            is_first_term and self._is_introduced
+        ):
             joint = Joint.INTRODUCTION
         else:
             joint = Joint.BLOCK

@@ -93,6 +93,10 @@ def use_model(service: Service, name: str, kind: str | None) -> int:
     reports = []
     try:
         with long_work(for_programs=True) as run:
+            if not names and server_of(ctx) is None:
+                # Nothing is embedded that would show whether there is such a model.
+                app = current_app()
+                run.call(lambda: app.load_model(app.choose_model(name, kind), run))
             for each in names:
                 with service.collection(each) as collection:
                     reports.append(collection.use_model(name, kind=kind, run=run))

@@ -33,7 +33,7 @@ from kvasir.core.links import document_url, passage_url
 from kvasir.core.places import LineFinder
 from kvasir.core.run import StopToken
 from kvasir.core.text import one_line
-from kvasir.core.types import Answer, Hit, PageBox
+from kvasir.core.types import KNOWS_ENGLISH_ONLY, Answer, Hit, PageBox
 from kvasir.core.wire import to_json
 from kvasir.frontends.mcp.results import (
     Cited,
@@ -54,6 +54,7 @@ MOST_CHARACTERS = 60_000
 _PASSAGE_ID = re.compile(r"(?P<collection>.+)/(?P<document>[^/]+)/(?P<start>\d+)-(?P<end>\d+)")
 _DOCUMENT_ID = re.compile(r"(?P<collection>.+)/(?P<document>[^/]+)")
 _LONGEST_TITLE = 200
+_CHANGE_MODEL = "whoever runs this server can have the collection embedded again with one"
 
 Record = Callable[[str, str, Answer], None]
 """Adds an answer to the log: collection, question, answer."""
@@ -327,9 +328,14 @@ class Library:
             nearest=[self._result(name, hit) for hit in answer.nearest],
             collection=name,
             citations=cited,
-            notes=list(answer.notes),
+            notes=list(map(_advised, answer.notes)),
             explanation=_shown_decision(answer.explanation),
         )
+
+
+def _advised(note: str) -> str:
+    """Return a note about an answer, with what a caller can do."""
+    return f"{note}: {_CHANGE_MODEL}" if KNOWS_ENGLISH_ONLY in note else note
 
 
 def _shown(explanation: SearchExplanation) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from kvasir.core.services.accounts import Caller
 from kvasir.core.types import Answer, AnswerEvent, Finished, Matrix, Text
 from kvasir.frontends.api.answer_records import record
 from kvasir.frontends.api.callers import Kvasir, Reader, check_may_read, readable_collections
+from kvasir.frontends.api.explained import advised
 from kvasir.frontends.api.generation import open_stream
 from kvasir.frontends.api.openai_errors import (
     ERRORS,
@@ -128,7 +129,8 @@ def create_chat_completion(
         if adds_list:
             answer = replace(answer, text=answer.text + markdown_list(sources, nearest))
         record(request, kvasir, caller, writer.answer_id, collection, chat.question, answer)
-        return answer, sources, nearest, _usage(_embedder_of(kvasir, collection), chat, answer)
+        usage = _usage(_embedder_of(kvasir, collection), chat, answer)
+        return advised(caller, answer), sources, nearest, usage
 
     with ExitStack() as opened:
         lease = opened.enter_context(kvasir.collection(collection))
