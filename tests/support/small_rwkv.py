@@ -4,6 +4,9 @@ All weights are random, norms and biases included, so a tensor in the wrong plac
 has global switches and changes states in place, so it computes in a process of its own.
 """
 
+import collections
+import contextlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +17,10 @@ torch = library("torch", extra="torch")
 v6 = library("kvasir.rwkv.v6", "torch", extra="torch")
 v7 = library("kvasir.rwkv.v7", "torch", extra="torch")
 weights = library("kvasir.rwkv.weights", "torch", extra="torch")
+initial = library("kvasir.rwkv.initial", "torch", extra="torch")
+tokenizer = library("kvasir.rwkv.tokenizer")
+
+WORD = re.compile(r" ?\w+")
 
 ORACLE = """
 import sys, torch
@@ -27,6 +34,17 @@ with torch.no_grad():
         found.append((logits.clone(), [each.clone() for each in state]))
 torch.save(found, sys.argv[3])
 """
+
+
+@contextlib.contextmanager
+def one_thread():
+    """Computes on one thread: on small matrices several only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def random_model(version, *, vocabulary=300, layers=3, width=128, head_size=64, seed=0):
@@ -48,6 +66,8 @@ def random_model(version, *, vocabulary=300, layers=3, width=128, head_size=64, 
             values = values * tensor.shape[1] ** -0.5
         elif name.endswith("time_decay"):
             values = values * 2 - 1.5
+        elif name.endswith("w0"):  # Half of the channels remember for a hundred tokens and more.
+            values = values * 2 - 5
         elif name.endswith(("x_r", "x_w", "x_k", "x_v", "x_a", "x_g")) or "time_maa" in name:
             values = torch.rand(tensor.shape, generator=generator)
         else:
@@ -89,3 +109,53 @@ def reference_outputs(path: Path, version, tokens, folder: Path):
         capture_output=True,
     )
     return torch.load(folder / "out.pt")
+
+
+def write_vocabulary(folder, words=()):
+    """Writes a vocabulary of the 256 bytes, tokens 1 to 256, and of words; returns its path."""
+    pieces = [bytes([byte]) for byte in range(256)] + [word.encode() for word in words]
+    lines = [f"{number} {piece!r} {len(piece)}" for number, piece in enumerate(pieces, 1)]
+    path = folder / "rwkv_vocab_small.txt"
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path
+
+
+def byte_tokenizer(folder):
+    """Returns a tokenizer whose tokens are bytes, for models with a vocabulary of 257."""
+    return tokenizer.WorldTokenizer(write_vocabulary(folder))
+
+
+def words_of(texts):
+    """Returns the words of texts with the space before them, the most frequent first."""
+    counts = collections.Counter(word for text in texts for word in WORD.findall(text))
+    return [word for word, _ in counts.most_common() if len(word.encode()) > 1]
+
+
+def memorized_model(folder, pairs, *, steps=150, width=64, seed=0):
+    """Trains a small RWKV-7 until it continues each prompt with its answer; returns its path.
+
+    Prompts are lists of parts, which are encoded one by one, as generators do.
+    """
+    write_vocabulary(folder, words_of(["".join(parts) + answer for parts, answer in pairs]))
+    coder = tokenizer.tokenizer_of(folder / "model.pth")
+    model = initial.small_rwkv7(coder.size, 2, width, head_size=32, rank=16, seed=seed)
+    texts, masks = [], []
+    for parts, answer in pairs:
+        prompt = [token for part in parts for token in coder.encode(part)]
+        texts.append(torch.tensor([[*prompt, *coder.encode(answer), 0]]))
+        masks.append(len(prompt) - 1)
+    optimizer = torch.optim.AdamW(model.parameters(), 4e-3, weight_decay=0.0)
+    for step in range(steps):
+        losses = []
+        for text, start in zip(texts, masks, strict=True):
+            logits = model(text[:, :-1])[0][0, start:]
+            losses.append(torch.nn.functional.cross_entropy(logits, text[0, start + 1 :]))
+        loss = torch.stack(losses).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if loss.item() < 0.01:
+            break
+    assert loss.item() < 0.05, f"not learnt after {step + 1} steps: {loss.item()}"
+    return write_model(model, folder / "model.pth")

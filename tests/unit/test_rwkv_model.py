@@ -2,7 +2,7 @@
 
 import pytest
 from libraries import library
-from small_rwkv import random_model, random_tokens, reference_outputs, write_model
+from small_rwkv import one_thread, random_model, random_tokens, reference_outputs, write_model
 
 torch = library("torch", extra="torch")
 state_module = library("kvasir.rwkv.state", "torch", extra="torch")
@@ -17,12 +17,10 @@ SIZES = {  # Layers, width, head size.
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+@pytest.fixture(scope="module", autouse=True)
+def on_one_thread():
+    with one_thread():
+        yield
 
 
 @pytest.fixture(params=VERSIONS)

@@ -34,8 +34,9 @@ SCRIPTS = {
     "Han": (0x4E00, 0x9FA5),
     "emoji": (0x1F300, 0x1F64F),
 }
-WORDS = ("User:", "Assistant:", "question", " answer", "the", " of", "\n\n\n", "    ", "\t") + (
-    "https://example.org/a?b=c", "1234567", "3.14159", "def f(x): return x ** 2", "-" * 90, "====",
+WORDS = (
+    "User:", "Assistant:", "question", " answer", "the", " of", "\n\n\n", "    ", "\t", "-" * 90,
+    "https://example.org/a?b=c", "1234567", "3.14159", "def f(x): return x ** 2", "====",
     "，。！？", "«»", "“quoted”", "……",
 )  # fmt: skip
 

@@ -103,7 +103,7 @@ def _below(name: str, tensors: Tensors) -> Tensors:
 
 
 def read_tensors(path: Path) -> Tensors:
-    """Return the tensors of a file, or of all files of a folder, by name; errors as ``read_weights``."""
+    """Return the tensors of a file, or of all files of a folder; errors as ``read_weights``."""
     if path.is_dir():
         files = sorted(path.glob("*.safetensors")) or sorted(path.glob("*.pth"))[:1]
         if not files:
