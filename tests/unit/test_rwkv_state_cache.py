@@ -150,7 +150,7 @@ def test_threads_that_write_read_and_make_room_do_not_disturb_each_other(tmp_pat
                 found = cache.get(key_of((start + number * 3) % 20))
                 if found is not None and not torch.equal(found.shift, state.shift):
                     failures.append("another state")
-        except Exception as error:
+        except OSError as error:
             failures.append(error)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]

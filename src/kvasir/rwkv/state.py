@@ -5,11 +5,13 @@ Source: https://github.com/BlinkDL/RWKV-LM
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 
 @dataclass(slots=True)
@@ -118,3 +120,13 @@ def counted(lengths: Tensor | None, positions: int) -> Tensor | None:
     if lengths is None:
         return None
     return (torch.arange(positions, device=lengths.device) < lengths[:, None]).unsqueeze(2)
+
+
+def called(module: Callable[..., Any], *inputs: Any) -> Any:
+    """Return what a module computes."""
+    return module(*inputs)
+
+
+def recomputed(module: Callable[..., Any], *inputs: Any) -> Any:
+    """Return what a module computes, which is computed again for its gradients."""
+    return checkpoint(module, *inputs, use_reentrant=False)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kvasir.rwkv.state import State, counted, shifted
+from kvasir.rwkv.state import State, called, counted, recomputed, shifted
 
 _GROUP_EPS = 64e-5
 _MIXED = 5
@@ -240,6 +240,7 @@ class Rwkv6(nn.Module):
         lengths: Tensor | None = None,
         *,
         chunk: int = CHUNK,
+        recompute: bool = False,
     ) -> tuple[Tensor, State]:
         """Read texts and return their hidden vectors [B, T, C] and states.
 
@@ -248,7 +249,10 @@ class Rwkv6(nn.Module):
             state: The state to go on from; by default that before the first token.
             lengths: [B], the tokens of each row that count, 0 for none; by default all.
             chunk: Tokens that are computed in parallel; 1 is the plain recurrence.
+            recompute: Compute each layer a second time for its gradients, instead of keeping all
+                that it computes in memory.
         """
+        call = recomputed if recompute else called
         state = state or self.zero_state(tokens.shape[0])
         x = self.emb(tokens)
         shifts, matrices = [], []
@@ -256,11 +260,11 @@ class Rwkv6(nn.Module):
             block: Any = module
             if layer == 0:
                 x = block.ln0(x)
-            y, mixed, wkv = block.att(
-                block.ln1(x), state.shift[layer, 0], state.wkv[layer], lengths, chunk
+            y, mixed, wkv = call(
+                block.att, block.ln1(x), state.shift[layer, 0], state.wkv[layer], lengths, chunk
             )
             x = x + y
-            y, fed = block.ffn(block.ln2(x), state.shift[layer, 1], lengths)
+            y, fed = call(block.ffn, block.ln2(x), state.shift[layer, 1], lengths)
             x = x + y
             shifts.append(torch.stack([mixed, fed]))
             matrices.append(wkv)
@@ -273,7 +277,8 @@ class Rwkv6(nn.Module):
         lengths: Tensor | None = None,
         *,
         chunk: int = CHUNK,
+        recompute: bool = False,
     ) -> tuple[Tensor, State]:
         """Return the logits [B, T, vocabulary] after each token, and the states; as ``read``."""
-        hidden, state = self.read(tokens, state, lengths, chunk=chunk)
+        hidden, state = self.read(tokens, state, lengths, chunk=chunk, recompute=recompute)
         return self.head(hidden), state

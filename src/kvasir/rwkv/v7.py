@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kvasir.rwkv.state import State, counted, shifted
+from kvasir.rwkv.state import State, called, counted, recomputed, shifted
 
 _DECAY = 0.606531
 """exp(-0.5): a channel keeps between 0.545 and 1 of its content a token."""
@@ -271,6 +271,7 @@ class Rwkv7(nn.Module):
         lengths: Tensor | None = None,
         *,
         chunk: int = CHUNK,
+        recompute: bool = False,
     ) -> tuple[Tensor, State]:
         """Read texts and return their hidden vectors [B, T, C] and states.
 
@@ -279,7 +280,10 @@ class Rwkv7(nn.Module):
             state: The state to go on from; by default that before the first token.
             lengths: [B], the tokens of each row that count, 0 for none; by default all.
             chunk: Tokens that are computed in parallel; 1 is the plain recurrence.
+            recompute: Compute each layer a second time for its gradients, instead of keeping all
+                that it computes in memory.
         """
+        call = recomputed if recompute else called
         state = state or self.zero_state(tokens.shape[0])
         x = self.emb(tokens)
         first_value: Tensor | None = None
@@ -288,11 +292,17 @@ class Rwkv7(nn.Module):
             block: Any = module
             if layer == 0:
                 x = block.ln0(x)
-            y, mixed, wkv, first_value = block.att(
-                block.ln1(x), state.shift[layer, 0], state.wkv[layer], first_value, lengths, chunk
+            y, mixed, wkv, first_value = call(
+                block.att,
+                block.ln1(x),
+                state.shift[layer, 0],
+                state.wkv[layer],
+                first_value,
+                lengths,
+                chunk,
             )
             x = x + y
-            y, fed = block.ffn(block.ln2(x), state.shift[layer, 1], lengths)
+            y, fed = call(block.ffn, block.ln2(x), state.shift[layer, 1], lengths)
             x = x + y
             shifts.append(torch.stack([mixed, fed]))
             matrices.append(wkv)
@@ -305,7 +315,8 @@ class Rwkv7(nn.Module):
         lengths: Tensor | None = None,
         *,
         chunk: int = CHUNK,
+        recompute: bool = False,
     ) -> tuple[Tensor, State]:
         """Return the logits [B, T, vocabulary] after each token, and the states; as ``read``."""
-        hidden, state = self.read(tokens, state, lengths, chunk=chunk)
+        hidden, state = self.read(tokens, state, lengths, chunk=chunk, recompute=recompute)
         return self.head(hidden), state
