@@ -94,7 +94,7 @@ def answer(generator, prompt=None):
 def tuned_state(base, folder, seed=3):
     generator = torch.Generator().manual_seed(seed)
     tensors = {
-        f"blocks.{layer}.att.time_state": torch.randn(2, 64, 64, generator=generator)
+        f"blocks.{layer}.att.time_state": 30 * torch.randn(2, 64, 64, generator=generator)
         for layer in range(2)
     }
     state_files.save_time_state(tensors, folder / f"state{seed}.pth", fingerprint_of(base))
@@ -183,10 +183,11 @@ def test_a_prompt_has_the_material_first_and_no_blank_lines_inside_a_turn():
 
 def test_answers_of_many_threads_are_those_of_one(make):
     generator = make(temperature=2.0, seed=4, parallel=3)
-    questions = [f"Question {number}?" for number in range(8)]
-    alone = [answer(generator, prompt_of(question)) for question in questions]
+    asked = [chr(65 + number) * (number + 1) for number in range(8)]
+    given = [prompt_of(asked[0]), *(Prompt(q, (), (Message("user", q),)) for q in asked)]
+    alone = [answer(generator, prompt) for prompt in given]
     with ThreadPoolExecutor(8) as threads:
-        together = list(threads.map(lambda q: answer(generator, prompt_of(q)), questions))
+        together = list(threads.map(lambda prompt: answer(generator, prompt), given))
     assert together == alone
     assert len(set(alone)) > 4
 
@@ -276,7 +277,7 @@ def test_a_vocabulary_that_is_larger_than_the_model_is_refused(base, tmp_path):
 
 def test_too_little_memory_is_refused_with_the_figures(base, monkeypatch):
     bases._loaded.clear()
-    monkeypatch.setattr(bases, "available_memory", lambda: 20 << 20)
+    monkeypatch.setattr("kvasir.rwkv.bases.available_memory", lambda: 20 << 20)
     generator = registry.build("generators", "rwkv", {"model": str(base)})
     with pytest.raises(ComponentError, match=r"needs about \d+ MB .* 20 MB are free"):
         generator.prepare(Run())

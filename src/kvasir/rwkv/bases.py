@@ -36,7 +36,7 @@ class Base:
             SettingsError: The file is not usable, see ``make_model``.
             ComponentError: There is too little memory.
         """
-        _check_memory(path, weights, device, dtype)
+        check_memory(path, weights, device, dtype)
         self.path = path
         self.model: Rwkv = make_model(weights, path, device=device, dtype=dtype)
         self.fingerprint = fingerprint(weights.tensors)
@@ -81,7 +81,7 @@ def shared_base(path: Path, device: str | None = None, precision: str = AUTO) ->
         SettingsError: The file is no usable model, or an option is unusable.
         ComponentError: The file is damaged, or there is too little memory.
     """
-    device = _usable(device)
+    device = usable_device(device)
     dtype = _dtype(precision, device)
     place = path.resolve()
     changed = place.stat().st_mtime_ns if place.exists() else 0
@@ -99,7 +99,12 @@ def _shared(key: tuple[object, ...], make: Callable[[], Base]) -> Base:
         return found
 
 
-def _usable(device: str | None) -> str:
+def usable_device(device: str | None) -> str:
+    """Return the device to compute on, by default CUDA where there is one.
+
+    Raises:
+        SettingsError: There is no such device here.
+    """
     if device is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -121,7 +126,8 @@ def memory_of(weights: Weights, dtype: torch.dtype) -> int:
     return numbers * dtype.itemsize + _WORKING
 
 
-def _check_memory(path: Path, weights: Weights, device: str, dtype: torch.dtype) -> None:
+def check_memory(path: Path, weights: Weights, device: str, dtype: torch.dtype) -> None:
+    """Raise ``ComponentError``, with the figures, if a model does not fit into the free memory."""
     needed = memory_of(weights, dtype)
     if device.startswith("cuda"):
         free: int | None = torch.cuda.mem_get_info(device)[0]

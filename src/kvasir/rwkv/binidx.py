@@ -1,9 +1,9 @@
-"""Training data in the format of RWKV's trainers: a ``.bin`` of tokens and an ``.idx`` of documents.
+r"""Training data in the format of RWKV's trainers: a ``.bin`` of tokens, an ``.idx`` of documents.
 
-The index is ``MMIDIDX\\0\\0``, the version 1 (u64), the type of tokens (u8, 8 is uint16), the numbers
-of documents n and of document bounds m = n + 1 (u64), n sizes in tokens (int32), n places in bytes
-(int64), and the m bounds 0..n (int64), all little-endian. The ``.bin`` has the tokens as uint16; each
-document ends with 0.
+The index is ``MMIDIDX\0\0``, the version 1 (u64), the type of tokens (u8, 8 is uint16), the
+numbers of documents n and of document bounds m = n + 1 (u64), n sizes in tokens (int32), n places
+in bytes (int64), and the m bounds 0..n (int64), all little-endian. The ``.bin`` has the tokens as
+uint16; each document ends with 0.
 Source: https://github.com/BlinkDL/RWKV-LM, RWKV-v5/src/binidx.py; Megatron-LM's indexed dataset
 """
 
@@ -13,7 +13,7 @@ import json
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import batched, chain
+from itertools import chain, islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir.core.errors import ComponentError, RequestError
-from kvasir.core.run import Progress, Run
+from kvasir.core.run import Run
 from kvasir.rwkv.tokenizer import END_OF_DOCUMENT, VOCABULARY, WorldTokenizer
 
 Tokens = NDArray[np.uint16]
@@ -56,12 +56,12 @@ def prepare(
     sizes: list[int] = []
     try:
         with partial_bin.open("wb") as stream:
-            for tokens in _tokenized(_lines(sources), vocabulary, processes):
+            for tokens in _tokenized(read_texts(sources), vocabulary, processes):
                 run.stop.raise_if_set()
                 stream.write(tokens.tobytes())
                 sizes.append(len(tokens))
                 if len(sizes) % _LINES == 0:
-                    run.progress(Progress("tokenizing", len(sizes), 0, "documents"))
+                    run.report("tokenizing", len(sizes), 0, "documents")
         _write_index(partial_idx, sizes)
         partial_bin.replace(target.with_suffix(".bin"))
         partial_idx.replace(target.with_suffix(".idx"))
@@ -71,7 +71,12 @@ def prepare(
     return len(sizes)
 
 
-def _lines(sources: Iterable[Path]) -> Iterator[str]:
+def read_texts(sources: Iterable[Path]) -> Iterator[str]:
+    """Yield the texts of JSONL files.
+
+    Raises:
+        RequestError: A line has no text.
+    """
     for source in sources:
         with source.open(encoding="utf-8") as stream:
             for number, line in enumerate(stream, 1):
@@ -87,7 +92,8 @@ def _lines(sources: Iterable[Path]) -> Iterator[str]:
 
 
 def _tokenized(texts: Iterable[str], vocabulary: Path, processes: int) -> Iterator[Tokens]:
-    parts = batched(texts, _LINES) if _has_batched else _parts(texts)
+    waiting = iter(texts)
+    parts = iter(lambda: tuple(islice(waiting, _LINES)), ())
     if processes == 1:
         encode: Callable[[tuple[str, ...]], list[Tokens]] = partial(_encode, vocabulary)
         yield from chain.from_iterable(map(encode, parts))
