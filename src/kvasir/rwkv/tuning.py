@@ -202,14 +202,15 @@ class Tuning:
             recompute=self._options.recompute and torch.is_grad_enabled(),
         )
         learnt = targets != IGNORED
-        logits = self._model.head(hidden[learnt]).float()
+        logits = self._model.head(hidden[learnt])
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return functional.cross_entropy(logits, targets[learnt], reduction="sum"), len(logits)
 
     def _initial_state(self, rows: int) -> State | None:
         if self._options.kind != "state":
             return None
         zero = self._model.zero_state()
-        wkv = torch.stack(list(self._parameters.values())).unsqueeze(1)
+        wkv = torch.stack(list(self._parameters.values())).unsqueeze(1).float()
         return State(zero.shift, wkv).expand(rows)
 
     def _make_trainable(self) -> dict[str, nn.Parameter]:

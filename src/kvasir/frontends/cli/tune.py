@@ -33,9 +33,9 @@ def tune() -> None:
 @click.option("--processes", default=1, type=click.IntRange(1, 64), show_default=True)
 @with_app
 def prepare(app: App, files: tuple[Path, ...], target: Path, processes: int) -> int:
-    """Write JSONL files as training data (.bin and .idx).
+    r"""Write JSONL files as training data (.bin and .idx).
 
-    Each line is {"text": "User: question\\n\\nAssistant: answer"}.
+    Each line is {"text": "User: question\n\nAssistant: answer"}.
     """
     from kvasir.tuning import prepare_data
 
