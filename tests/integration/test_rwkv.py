@@ -131,6 +131,7 @@ def test_a_kept_state_gives_the_answer_that_reading_gives(make):
         assert generator.cache.hits == 2
         answer(generator, prompt_of(texts=TEXTS[:2]))
         assert generator.cache.hits == 3
+        assert generator.cache.kept_tokens > generator.cache.read_tokens
 
 
 def test_the_order_of_hits_does_not_change_the_prefix(make):
@@ -209,17 +210,19 @@ def test_a_closed_answer_leaves_the_batch_and_closing_ends_the_others(make):
     pieces = generator.generate(prompt_of())
     next(pieces)
     pieces.close()
-    failed = threading.Event()
+    started, failed = threading.Event(), threading.Event()
 
     def wait():
+        pieces = generator.generate(prompt_of())
+        next(pieces)
+        started.set()
         with pytest.raises(ClosedError):
-            list(generator.generate(prompt_of()))
+            list(pieces)
         failed.set()
 
     thread = threading.Thread(target=wait)
     thread.start()
-    while generator._loaded.get().engine._batch.is_empty:
-        pass
+    assert started.wait(60)
     generator.close()
     assert failed.wait(60)
     thread.join()

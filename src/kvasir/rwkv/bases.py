@@ -72,7 +72,7 @@ def shared_base(path: Path, device: str | None = None, precision: str = AUTO) ->
     """Return a base model; load it if nobody in this process has loaded it.
 
     Args:
-        path: A ``.pth`` or safetensors file, or a folder with one.
+        path: A ``.pth`` or safetensors file, or a folder with one; absolute.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default CUDA where there is one.
         precision: ``f32``, ``bf16``, ``f16``, or ``auto``: bf16 on CUDA, f32 elsewhere.
 
@@ -83,9 +83,8 @@ def shared_base(path: Path, device: str | None = None, precision: str = AUTO) ->
     """
     device = usable_device(device)
     dtype = _dtype(precision, device)
-    place = path.resolve()
-    changed = place.stat().st_mtime_ns if place.exists() else 0
-    key = (place, changed, device, dtype)
+    changed = path.stat().st_mtime_ns if path.exists() else 0
+    key = (path, changed, device, dtype)
     return _shared(key, lambda: Base(path, read_weights(path), device, dtype))
 
 

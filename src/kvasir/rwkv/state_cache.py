@@ -43,7 +43,14 @@ def prefix_keys(start: str, segments: Sequence[Sequence[int]]) -> list[str]:
 
 
 class StateCache:
-    """States in a folder. Safe to use from several threads and processes."""
+    """States in a folder. Safe to use from several threads and processes.
+
+    Attributes:
+        hits: Prefixes that were found.
+        misses: Those that were not.
+        kept_tokens: Tokens of prompts that need not be read.
+        read_tokens: Those that were read.
+    """
 
     def __init__(self, folder: Path, budget: int, precision: str = "f16") -> None:
         """Make nothing yet.
@@ -58,6 +65,7 @@ class StateCache:
         self._lock = threading.Lock()
         self._size: int | None = None
         self.hits = self.misses = 0
+        self.kept_tokens = self.read_tokens = 0
 
     def get(self, key: str) -> State | None:
         """Return the state of a key; None if it is not there. A damaged file is deleted."""
@@ -90,6 +98,12 @@ class StateCache:
                     return count, state
         self.misses += 1
         return 0, None
+
+    def count(self, kept: int, read: int) -> None:
+        """Count the tokens of a prompt that a kept state saved, and those that are read."""
+        with self._lock:
+            self.kept_tokens += kept
+            self.read_tokens += read
 
     def put(self, key: str, state: State) -> None:
         """Keep the state of one text, unless it is larger than the whole budget."""

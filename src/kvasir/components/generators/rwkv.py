@@ -190,6 +190,8 @@ class RwkvGenerator:
             done, found = self.cache.longest(keys)
             state = _moved(found, loaded.state) if found else state
         rest = tokens[done:]
+        if self.cache is not None:
+            self.cache.count(sum(map(len, tokens[:done])), sum(map(len, rest)))
         marks, keys = _ends(rest[:-1]), keys[done:]
         reached = stored(self.cache, keys, marks) if self.cache and keys else None
         return Request(
