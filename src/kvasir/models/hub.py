@@ -4,7 +4,7 @@ huggingface_hub does the transfer (``http_get``): requests, redirects, retries a
 ``snapshot_download`` is not used, because it deletes an unfinished file; here the next run resumes
 it. Only the files of an encoder are fetched, each is checked against the hub's hash (SHA-256 for
 large files, git's SHA-1 for small ones), and only complete models are moved to the models folder.
-A repository without an encoder may have GGUF files or RWKV's ``.pth`` files, of which one is fetched.
+A repository without an encoder may have GGUF files or ``.pth`` files of RWKV; one is fetched.
 ``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` and ``HF_TOKEN`` work as in huggingface_hub.
 Source: https://huggingface.co/docs/hub/api, huggingface_hub 2.4
 """
