@@ -1,6 +1,7 @@
 """Generator, embedder and reranker ``rwkv`` keep their contracts, on one small base."""
 
 import pytest
+from libraries import library
 from small_rwkv import (
     memorized_model,
     one_thread,
@@ -14,7 +15,7 @@ from kvasir.testing.embedders import EmbedderContract
 from kvasir.testing.generators import GeneratorContract, make_prompt
 from kvasir.testing.rerankers import RerankerContract
 
-prompts = pytest.importorskip("kvasir.rwkv.prompts")
+prompts = library("kvasir.rwkv.prompts", "torch", extra="torch")
 pytestmark = pytest.mark.xdist_group("rwkv")
 
 ANSWER = " The mead of poetry is made of honey and the blood of Kvasir [2]."

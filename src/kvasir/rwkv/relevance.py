@@ -17,13 +17,14 @@ from torch import Tensor
 
 from kvasir.core.errors import SettingsError
 from kvasir.rwkv.bases import Base
+from kvasir.rwkv.prompts import one_paragraph
 from kvasir.rwkv.reading import read_texts
 from kvasir.rwkv.state import State
 from kvasir.rwkv.state_cache import StateCache, prefix_keys
 
 PASSAGE = "Passage: {passage}"
-QUERY = "\n\nQuery: {query}"
-ASKED = "\n\nDoes the passage answer the query? Answer:"
+QUERY = "\n\nUser: {query}"
+ASKED = "\nDoes the passage answer this?\n\nAssistant:"
 YES, NO = " yes", " no"
 
 
@@ -62,6 +63,12 @@ def read_proof(tuned: Path) -> Proof | None:
         return Proof(**json.loads(proof_file(tuned).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def training_text(query: str, passage: str, is_relevant: bool) -> str:
+    """Return a text to tune a reranker with: what it reads, and what it should say."""
+    asked = QUERY.format(query=one_paragraph(query)) + ASKED
+    return PASSAGE.format(passage=one_paragraph(passage)) + asked + (YES if is_relevant else NO)
 
 
 class Relevance:
@@ -103,7 +110,7 @@ class Relevance:
         """Return float32 [n], 0 to 1: the probability of yes against no."""
         encode = self._base.tokenizer.encode
         states = self._passage_states(passages)
-        asked = encode(QUERY.format(query=query))[: self._max_tokens]
+        asked = encode(QUERY.format(query=one_paragraph(query)))[: self._max_tokens]
         asked += [*encode(ASKED), *self._prefix]
         found = torch.zeros(len(passages))
         rows = self._base.model.head.weight[self._answers]
@@ -119,7 +126,9 @@ class Relevance:
     def _passage_states(self, passages: Sequence[str]) -> list[State]:
         """Return the state after each passage, those that are kept without reading."""
         encode = self._base.tokenizer.encode
-        tokens = [encode(PASSAGE.format(passage=p))[: self._max_tokens] for p in passages]
+        tokens = [
+            encode(PASSAGE.format(passage=one_paragraph(p)))[: self._max_tokens] for p in passages
+        ]
         keys = [prefix_keys(self._identity, [t])[0] for t in tokens]
         states: list[State | None] = [None] * len(passages)
         if self._cache is not None:
