@@ -3,12 +3,10 @@
 import json
 
 import pytest
-from click.testing import CliRunner
 from libraries import library
 from small_rwkv import memorized_model, one_thread, random_model, write_model, write_vocabulary
 
 import kvasir
-from kvasir.frontends.cli.main import cli
 from kvasir.settings.loading import load_settings
 
 torch = library("torch", extra="torch")
@@ -76,8 +74,8 @@ def talker(notes, tmp_path_factory):
 
 
 @pytest.fixture
-def run(share_components):
-    return lambda *arguments: CliRunner().invoke(cli, list(map(str, arguments)))
+def run(kvasir):
+    return lambda *arguments, code=0: kvasir(*map(str, arguments), code=code)
 
 
 def options(values):
@@ -87,7 +85,7 @@ def options(values):
 def test_a_question_is_answered_with_a_checked_citation_and_its_states_are_kept(run, notes, talker):
     for _ in range(2):
         asked = run("ask", "--json", *options(settings_of(notes, talker)), QUESTION)
-        answer = json.loads(asked.stdout)
+        answer = json.loads(asked.out)
         assert answer["text"].startswith("Green tea is brewed for two minutes")
         (citation,) = answer["citations"]
         assert citation["source_uri"].endswith("tea.md")
@@ -97,17 +95,15 @@ def test_a_question_is_answered_with_a_checked_citation_and_its_states_are_kept(
 
 def test_the_settings_are_checked(run, notes, tmp_path):
     good = settings_of(notes, tmp_path / "m.pth")
-    assert run("config", "check", *options(good)).exit_code == 0
+    run("config", "check", *options(good))
     bad = good | {"generator.options": '{"top_q": 1}'}
-    checked = run("config", "check", *options(bad))
-    assert checked.exit_code == 3
-    assert "did you mean 'top_p'" in checked.output
+    checked = run("config", "check", *options(bad), code=3)
+    assert "did you mean 'top_p'" in checked.err
 
 
 def test_a_missing_model_is_one_line(run, notes, tmp_path):
-    asked = run("ask", *options(settings_of(notes, tmp_path / "none.pth")), QUESTION)
-    assert asked.exit_code == 3
-    assert "no RWKV file" in asked.output
+    asked = run("ask", *options(settings_of(notes, tmp_path / "none.pth")), QUESTION, code=3)
+    assert "no RWKV file" in asked.err
 
 
 def test_answers_are_the_same_with_kept_states(notes, tmp_path):
@@ -158,22 +154,16 @@ def test_a_model_is_tuned_and_exported_on_the_command_line(run, tmp_path):
         target = tmp_path / kind
         rank = ["--rank", 4] if kind == "pissa" else []
         done = run("tune", kind, *common, "--learning-rate", rate, *rank, "--to", target, "--json")
-        assert done.exit_code == 0, done.output
-        report = json.loads(done.stdout)
+        report = json.loads(done.out)
         assert report["loss"] < report["loss_before"]
         assert report["file"] == str(target / file)
-    exported = run(
-        "tune", "export", base, tmp_path / "fla", "--adapter", tmp_path / "pissa" / "adapter"
-    )
-    assert exported.exit_code == 0, exported.output
+    run("tune", "export", base, tmp_path / "fla", "--adapter", tmp_path / "pissa" / "adapter")
     assert weights.read_weights(tmp_path / "fla").layout == weights.FLA
-    again = run("tune", "export", base, tmp_path / "fla")
-    assert again.exit_code == 3
-    assert "is there already" in again.output
+    again = run("tune", "export", base, tmp_path / "fla", code=3)
+    assert "is there already" in again.err
     prepared = run("tune", "prepare", data, "--to", tmp_path / "data" / "train", "--json")
-    assert json.loads(prepared.stdout)["documents"] == 30
+    assert json.loads(prepared.out)["documents"] == 30
     bad = tmp_path / "bad.jsonl"
     bad.write_text("{}\n")
-    failed = run("tune", "prepare", bad, "--to", tmp_path / "data" / "bad")
-    assert failed.exit_code == 2
-    assert "bad.jsonl:1" in failed.output
+    failed = run("tune", "prepare", bad, "--to", tmp_path / "data" / "bad", code=2)
+    assert "bad.jsonl:1" in failed.err

@@ -157,9 +157,10 @@ def _rwkv_file(repository: str, files: Iterable[RepoSibling], wanted: str) -> li
         return []
     names = [wanted] if is_named else sorted(found)
     if found and (len(names) > 1 or names[0] not in found):
+        lacks = f"no file '{wanted}'" if is_named else "several models"
         raise ModelNotFoundError(
-            f"'{repository}' has several models on the hub, or not '{wanted}': name one of "
-            f"{', '.join(sorted(found))} as {repository}/FILE"
+            f"'{repository}' has {lacks} on the hub; it has {', '.join(sorted(found))}: name one "
+            f"as {repository}/FILE"
         )
     return [found[name] for name in names if name in found]
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from kvasir.core.errors import SettingsError
+from kvasir.core.errors import SettingsError, WireError
+from kvasir.core.wire import dumps, from_json
 from kvasir.rwkv.bases import Base
 from kvasir.rwkv.prompts import one_paragraph
 from kvasir.rwkv.reading import read_texts
@@ -54,14 +55,14 @@ def proof_file(tuned: Path) -> Path:
 
 def write_proof(proof: Proof, tuned: Path) -> None:
     """Write a proof beside the state or the adapter that it is of."""
-    proof_file(tuned).write_text(json.dumps(asdict(proof), indent=2) + "\n", "utf-8")
+    proof_file(tuned).write_text(dumps(proof, indent=2) + "\n", "utf-8")
 
 
 def read_proof(tuned: Path) -> Proof | None:
     """Return the proof of a state or an adapter; None if there is none that can be read."""
     try:
-        return Proof(**json.loads(proof_file(tuned).read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        return from_json(Proof, json.loads(proof_file(tuned).read_text("utf-8")))
+    except (OSError, ValueError, WireError):
         return None
 
 

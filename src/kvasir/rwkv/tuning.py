@@ -17,7 +17,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from kvasir.core.errors import SettingsError
 from kvasir.core.run import Run
+from kvasir.core.wire import dumps
 from kvasir.rwkv.adapter_files import save_adapter
 from kvasir.rwkv.adapters import Adapter, LowRank, linear_modules
 from kvasir.rwkv.state import State
@@ -298,8 +299,7 @@ class Tuning:
 
     @property
     def _identity(self) -> str:
-        described = asdict(self._options)
-        return json.dumps([self._fingerprint, described, len(self._train)], sort_keys=True)
+        return f"{self._fingerprint} {len(self._train)} {dumps(self._options)}"
 
     def _save(self) -> None:
         partial = self._folder / f"{CHECKPOINT}.partial"
