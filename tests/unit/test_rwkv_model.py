@@ -45,7 +45,9 @@ def test_logits_and_states_are_those_of_the_reference(version, size, tmp_path):
         torch.testing.assert_close(found[0, 0], logits, atol=1e-4, rtol=0)
         ours = state_module.to_reference(state, transposed=version == 6)
         for mine, theirs in zip(ours, states, strict=True):
-            torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
+            # A state adds up what it keeps: its rounding grows with its numbers.
+            largest = max(1.0, float(theirs.abs().max()))
+            torch.testing.assert_close(mine, theirs, atol=3e-5 * largest, rtol=1e-4)
         spread = max(spread, float(logits.std()))
     assert spread > 0.3  # Otherwise 1e-4 would say little.
 
