@@ -57,10 +57,11 @@ def talker(notes, tmp_path_factory):
         random_model(7, vocabulary=257, layers=1, width=64, head_size=32), folder / "m.pth"
     )
     seen = []
+    unkept = settings_of(notes, path) | {"generator.options": {"cache_mb": 0}}
     parts_of = prompts.segments
     with (
         pytest.MonkeyPatch.context() as patch,
-        kvasir.App(load_settings({}, settings_of(notes, path))) as app,
+        kvasir.App(load_settings({}, unkept)) as app,
         app.collection() as collection,
     ):
         patch.setattr(
