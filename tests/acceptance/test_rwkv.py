@@ -94,11 +94,14 @@ def test_a_question_is_answered_with_a_checked_citation_and_its_states_are_kept(
     assert len(kept) == 3  # After the system message and after each of two passages.
 
 
-def test_the_settings_are_checked(run, notes, tmp_path):
-    good = settings_of(notes, tmp_path / "m.pth")
-    run("config", "check", *options(good))
-    bad = good | {"generator.options": '{"top_q": 1}'}
-    checked = run("config", "check", *options(bad), code=3)
+def test_the_settings_are_checked(run, tmp_path):
+    file = tmp_path / "settings.yaml"
+    generator = {"type": "rwkv", "model": "base.pth", "options": {"top_p": 0.5}}
+    file.write_text(json.dumps({"generator": generator}))
+    run("config", "check", file)
+    generator["options"] = {"top_q": 0.5}
+    file.write_text(json.dumps({"generator": generator}))
+    checked = run("config", "check", file, code=3)
     assert "did you mean 'top_p'" in checked.err
 
 
