@@ -31,6 +31,7 @@ from kvasir.frontends.cli.main import cli
 from kvasir.frontends.cli.remedies import explain
 from kvasir.models import hub, language_models
 from kvasir.models.local import PARTIAL, find, find_local, list_local
+from kvasir.models.rwkv_files import find_rwkv
 from kvasir.settings.schema import Settings
 
 NAME = "acme/small-encoder"
@@ -670,6 +671,27 @@ def test_of_a_language_model_one_file_is_fetched(language_server, models, tmp_pa
     (row,) = (row for row in rows if row["origin"] == "downloaded")
     size = sum(len(LANGUAGE_FILES[name]) for name in fetched)
     assert (row["name"], row["format"], row["size"]) == (f"{NAME}/{fetched[0]}", "gguf", size)
+
+
+def test_of_rwkv_the_named_file_is_fetched(server, models, tmp_path):
+    files = {"rwkv-0.1b.pth": b"small" * 1000, "rwkv-1.5b.pth": b"large", "README.md": b""}
+    server.files = server.listed = files
+    folder = tmp_path / "models" / "acme" / "small-encoder"
+    for name in (NAME, f"{NAME}/none.pth"):
+        with pytest.raises(ModelNotFoundError, match=r"rwkv-0\.1b\.pth, rwkv-1\.5b\.pth"):
+            hub.pull(name, data_dir=tmp_path)
+    pulled = models("pull", f"{NAME}/rwkv-0.1b.pth")
+    assert pulled.stdout == f"{NAME}/rwkv-0.1b.pth: {folder / 'rwkv-0.1b.pth'}\n"
+    assert stored(folder) == {"rwkv-0.1b.pth": files["rwkv-0.1b.pth"]}
+    assert find_rwkv(f"{NAME}/rwkv-0.1b.pth", tmp_path) == folder / "rwkv-0.1b.pth"
+    rows = json.loads(models("list", "--json").stdout)
+    (row,) = (row for row in rows if row["origin"] == "downloaded")
+    assert (row["name"], row["format"], row["size"]) == (
+        f"{NAME}/rwkv-0.1b.pth", "pytorch", 5000,
+    )  # fmt: skip
+    server.files = server.listed = {"state.pth": b"only one"}
+    assert models("pull", NAME).stdout.endswith("state.pth\n")
+    assert stored(folder).keys() == {"rwkv-0.1b.pth", "state.pth"}
 
 
 def test_a_second_file_of_a_language_model_leaves_the_first(language_server, tmp_path):

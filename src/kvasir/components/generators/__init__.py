@@ -1,1 +1,3 @@
 """Generators: prompts to answers, one file an implementation."""
+
+EXTRAS = {"rwkv": "torch"}

@@ -1,3 +1,3 @@
 """Rerankers: hits in a better order, one file an implementation."""
 
-EXTRAS = {"cross-encoder": "torch"}
+EXTRAS = {"cross-encoder": "torch", "rwkv": "torch"}

@@ -55,6 +55,7 @@ COMMANDS = {
     "login": ("logins", "Log in to a server."),
     "logout": ("logins", "Forget the login to a server."),
     "models": ("models", "List models, or pull one."),
+    "tune": ("tune", "Tune an RWKV model: a state, LoRA or PiSSA."),
     "config": ("config", "Show, check or write the settings."),
     "completion": ("main", "Print the shell completion script."),
 }

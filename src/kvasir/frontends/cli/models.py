@@ -58,7 +58,7 @@ def pull(app: App, name: str | None) -> int:
     """Fetch a model from the hub into the data folder; default: the embedder of the settings.
 
     NAME is OWNER/MODEL. Of a repository with GGUF files one is fetched, Q4_K_M if there is one;
-    OWNER/MODEL/FILE.gguf names another.
+    OWNER/MODEL/FILE.gguf names another, and OWNER/MODEL/FILE.pth a model or a state of RWKV.
     """
     try:
         with long_work(quiet=True):

@@ -1,0 +1,251 @@
+"""An RWKV-6 or RWKV-7 model in this process: PyTorch, on the processor or CUDA.
+
+The model keeps a state of fixed size instead of all tokens. Prompts have the passages first, and
+the state after each passage is kept on disk, so that a question costs only its own tokens when its
+passages were read before. Answers of several threads are written in one batch. Embedder and
+reranker ``rwkv`` use the same weights if they name the same file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvasir.core.deadline import check
+from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.core.leases import Lazy
+from kvasir.core.run import Run
+from kvasir.core.types import Message, Prompt
+from kvasir.models.rwkv_files import find_rwkv
+from kvasir.rwkv.adapter_files import load_adapter
+from kvasir.rwkv.adapters import Adapter, accept_adapters
+from kvasir.rwkv.bases import AUTO, Base, shared_base
+from kvasir.rwkv.batching import Request
+from kvasir.rwkv.engine import Engine
+from kvasir.rwkv.prompts import (
+    STOPS,
+    SYSTEM,
+    TEMPLATE,
+    Renumbering,
+    check_template,
+    segments,
+    stable_order,
+)
+from kvasir.rwkv.sampling import Sampling
+from kvasir.rwkv.state import State
+from kvasir.rwkv.state_cache import PRECISIONS, StateCache, prefix_keys, stored
+
+_CONTEXT = 4096
+"""Tokens of prompt and answer if the name of the file does not say it."""
+_NAMED_CONTEXT = re.compile(r"ctx(\d{3,7})")
+_TURN_TOKENS = 8
+"""Most tokens that a turn needs beside its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    base: Base
+    adapter: Adapter | None
+    state: State
+    identity: str
+    """Names all that a kept state depends on beside the tokens."""
+    engine: Engine
+
+
+class RwkvGenerator:
+    """Generates answers with an RWKV model."""
+
+    def __init__(
+        self,
+        model: str = "",
+        state: str | None = None,
+        adapter: str | None = None,
+        device: str | None = None,
+        precision: str = AUTO,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        penalty_decay: float = 0.996,
+        seed: int | None = None,
+        max_tokens: int = 512,
+        context_window: int | None = None,
+        parallel: int = 8,
+        stop: Sequence[str] = STOPS,
+        template: str = TEMPLATE,
+        system: str = SYSTEM,
+        cache_mb: int = 2048,
+        cache_precision: str = "f16",
+        data_dir: Path | None = None,
+    ) -> None:
+        """Set the model; it is loaded for the first answer, or by ``prepare``.
+
+        Args:
+            model: A ``.pth`` or safetensors file, a folder with one, or ``OWNER/NAME/FILE`` of what
+                was downloaded.
+            state: A tuned state (State-Tune) of the model.
+            adapter: A LoRA or PiSSA adapter of the model.
+            device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default CUDA where there is one.
+            precision: ``f32``, ``bf16``, ``f16``, or ``auto``: bf16 on CUDA, f32 elsewhere.
+            temperature: 0 for the likeliest words.
+            top_p: Only the likeliest tokens that together have this probability are drawn.
+            presence_penalty: Makes tokens that were written less likely.
+            frequency_penalty: Makes them less likely with each time.
+            penalty_decay: Part of that count that is left with each later token.
+            seed: Makes answers repeatable at a temperature above 0.
+            max_tokens: Most tokens of an answer.
+            context_window: Tokens of prompt and answer that the model is used for; by default what
+                it was trained with, if the name of its file says it, else 4096.
+            parallel: Answers that are written at the same time; others wait.
+            stop: An answer ends before the first of these texts.
+            template: The prompt with ``{{system}}``, ``{{context}}``, ``{{history}}`` and
+                ``{{question}}``.
+            system: What ``{{system}}`` stands for.
+            cache_mb: Most megabytes of the states kept on disk; 0 keeps none.
+            cache_precision: ``f32``, ``f16`` or ``int8``.
+            data_dir: The folder below which models and kept states are.
+
+        Raises:
+            SettingsError: The model is missing, or a value unusable.
+        """
+        if not model:
+            raise SettingsError("generator 'rwkv' needs generator.model, an RWKV model's file")
+        if min(max_tokens, parallel, context_window or 1) < 1:
+            raise SettingsError("max_tokens, context_window and parallel must be at least 1")
+        if temperature < 0 or not 0 <= top_p <= 1:
+            raise SettingsError("temperature must be at least 0, and top_p 0 to 1")
+        if cache_precision not in PRECISIONS:
+            raise SettingsError(f"cache_precision must be {', '.join(PRECISIONS)}")
+        check_template(template)
+        self.answer_tokens = max_tokens
+        self._model, self._state, self._adapter = model, state, adapter
+        self._device, self._precision = device, precision
+        self._sampling = Sampling(
+            temperature, top_p, presence_penalty, frequency_penalty, penalty_decay, seed
+        )
+        self._window = context_window
+        self._parallel = parallel
+        self._stops = tuple([stop] if isinstance(stop, str) else stop)
+        self._template, self._system = template, system
+        self._data_dir = data_dir
+        self.cache: StateCache | None = None
+        if cache_mb and data_dir is not None:
+            folder = Path(data_dir) / "rwkv-states"
+            self.cache = StateCache(folder, cache_mb << 20, cache_precision)
+        self._path = Lazy(lambda: find_rwkv(self._model, self._data_dir))
+        self._loaded = Lazy(self._load)
+
+    def prepare(self, run: Run) -> None:
+        """Load the model."""
+        run.call(self._loaded.get)
+
+    def context_tokens(self) -> int:
+        """Return the tokens of prompt and answer.
+
+        Raises:
+            ModelNotFoundError: The model is not there.
+        """
+        if self._window is not None:
+            return self._window
+        named = _NAMED_CONTEXT.search(self._path.get().name)
+        return int(named[1]) if named else _CONTEXT
+
+    def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
+        """Return the most tokens that messages have in a prompt."""
+        tokenizer = self._loaded.get().base.tokenizer
+        return sum(len(tokenizer.encode(m.content)) + _TURN_TOKENS for m in messages)
+
+    def generate(self, prompt: Prompt) -> Generator[str, None, None]:
+        """Yield the answer as the model writes it; closing it stops the generation."""
+        check("answering")
+        loaded = self._loaded.get()
+        order = stable_order(prompt.hits)
+        request = self._request(loaded, segments(prompt, self._template, self._system, order))
+        numbers, is_first = Renumbering(order), True
+        with closing(loaded.engine.write(request)) as pieces:
+            for piece in pieces:
+                text = numbers.feed(piece.lstrip() if is_first else piece)
+                is_first = is_first and not piece.strip()
+                if text:
+                    yield text
+        if rest := numbers.finish():
+            yield rest
+
+    def close(self) -> None:
+        """Unload the model, unless another component uses it; answers break off."""
+        loaded = self._loaded.take()
+        if loaded is not None:
+            loaded.engine.close()
+
+    def _request(self, loaded: _Loaded, parts: Sequence[str]) -> Request:
+        """Return what is still to be read after the longest prefix that is kept."""
+        tokens = [loaded.base.tokenizer.encode(part) for part in parts]
+        done, state = 0, loaded.state
+        keys: list[str] = []
+        if self.cache is not None and len(parts) > 1:
+            keys = prefix_keys(loaded.identity, tokens[:-1])
+            done, found = self.cache.longest(keys)
+            state = _moved(found, loaded.state) if found else state
+        rest = tokens[done:]
+        if self.cache is not None:
+            self.cache.count(sum(map(len, tokens[:done])), sum(map(len, rest)))
+        marks, keys = _ends(rest[:-1]), keys[done:]
+        reached = stored(self.cache, keys, marks) if self.cache and keys else None
+        return Request(
+            [token for part in rest for token in part],
+            self.answer_tokens,
+            state,
+            self._sampling,
+            self._stops,
+            marks if keys else (),
+            reached,
+        )
+
+    def _load(self) -> _Loaded:
+        path = self._path.get()
+        base = shared_base(path, self._device, self._precision)
+        if not hasattr(base.model.head, "weight"):
+            raise SettingsError(f"{path} is an embedding model, which cannot write answers")
+        if base.tokenizer.size > base.model.config.vocabulary:
+            raise ComponentError(
+                "rwkv",
+                "loading the model",
+                f"{path} has {base.model.config.vocabulary} tokens, fewer than its tokenizer "
+                f"({base.tokenizer.size}): put its vocabulary rwkv_vocab*.txt into its folder",
+            )
+        state = base.initial_state(find_rwkv(self._state, self._data_dir) if self._state else None)
+        adapter = None
+        if self._adapter:
+            file = find_rwkv(self._adapter, self._data_dir)
+            adapter = load_adapter(file, base.model, base.fingerprint)
+            adapter = adapter.to(base.device, base.model.emb.weight.dtype)
+            accept_adapters(base.model)
+        dtype = base.model.emb.weight.dtype
+        identity = "\n".join(
+            [
+                base.fingerprint,
+                str(dtype),
+                base.device.type,
+                f"{state.wkv.double().sum().item()} {state.wkv.double().square().sum().item()}",
+                adapter.fingerprint if adapter else "",
+            ]
+        )
+        engine = Engine(base, adapter, rows=self._parallel)
+        return _Loaded(base, adapter, state, identity, engine)
+
+
+def _moved(state: State, like: State) -> State:
+    """Return a state on the device and in the precision of another one."""
+    return State(state.shift.to(like.shift), state.wkv.to(like.wkv))
+
+
+def _ends(parts: Sequence[Sequence[int]]) -> list[int]:
+    """Return the number of tokens after each part."""
+    ends, total = [], 0
+    for part in parts:
+        total += len(part)
+        ends.append(total)
+    return ends

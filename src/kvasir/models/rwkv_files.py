@@ -1,0 +1,61 @@
+"""Find the files of RWKV models on this machine.
+
+The order: the path of a file or a folder, Kvasir's own folder (``DATA_DIR/models``), the Hugging
+Face cache. A name is ``OWNER/NAME/FILE``, or ``OWNER/NAME`` if it has one model.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kvasir.core.errors import ModelNotFoundError, SettingsError
+from kvasir.models.local import cache_dir, cached, downloads, models_dir
+
+SUFFIXES = (".pth", ".safetensors")
+
+
+def find_rwkv(name: str, data_dir: Path | str | None = None) -> Path:
+    """Return the file of a model or of a state, or the folder of a model of several files.
+
+    Raises:
+        ModelNotFoundError: There is none of that name.
+        SettingsError: The name is that of a folder with several models.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path.resolve()
+    if path.is_dir():
+        return _model(path.resolve(), name)
+    owner, _, rest = name.partition("/")
+    repository, _, file = rest.partition("/")
+    for folder in _folders(f"{owner}/{repository}", data_dir):
+        if file and (folder / file).is_file():
+            return folder / file
+        if not file and any(folder.glob(f"*{suffix}") for suffix in SUFFIXES):
+            return _model(folder, name)
+    raise ModelNotFoundError(
+        f"no RWKV file '{name}' is here: no file or folder of that path, not in "
+        f"{models_dir(data_dir)}, and not in the Hugging Face cache {cache_dir()}"
+    )
+
+
+def _folders(repository: str, data_dir: Path | str | None) -> list[Path]:
+    wanted = repository.casefold()
+    found = [f for name, f in downloads(models_dir(data_dir)) if name.casefold() == wanted]
+    for name, snapshots in cached(cache_dir()):
+        if name.casefold() == wanted:
+            found += snapshots
+    return found
+
+
+def _model(folder: Path, name: str) -> Path:
+    """Return the only ``.pth`` file of a folder, or the folder if it has safetensors."""
+    if next(folder.glob("*.safetensors"), None) is not None:
+        return folder
+    files = sorted(folder.glob("*.pth"))
+    if not files:
+        raise ModelNotFoundError(f"'{name}' has no .pth and no .safetensors file")
+    if len(files) > 1:
+        shown = ", ".join(file.name for file in files[:4])
+        raise SettingsError(f"'{name}' has several models: name one of {shown}")
+    return files[0]

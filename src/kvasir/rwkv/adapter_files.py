@@ -1,0 +1,164 @@
+"""Files of adapters: those of Hugging Face ``peft``, and of RWKV-PEFT's LoRA and PiSSA.
+
+- ``peft``: a folder with ``adapter_config.json`` and ``adapter_model.safetensors``, keys such as
+  ``base_model.model.blocks.0.att.key.lora_A.weight``. PiSSA's is converted to one that needs no
+  changed weights when it is written.
+- RWKV-PEFT: a ``.pth`` file, keys such as ``blocks.0.att.key.lora_A``; of PiSSA the start stands in
+  a second file, ``init_pissa.pth``, with ``.init_lora_A``.
+
+Kvasir's own files name the base that they belong to.
+Source: https://github.com/JL-er/RWKV-PEFT, https://huggingface.co/docs/peft
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from kvasir.core.errors import ModelNotFoundError, SettingsError
+from kvasir.rwkv.adapters import Adapter, LowRank, linear_modules
+from kvasir.rwkv.weights import read_tensors
+
+CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
+PISSA_START = "init_pissa.pth"
+_NAME = re.compile(
+    r"(?:base_model\.model\.)?(blocks\.\d+\.\w+\.\w+)\.(init_)?lora_([AB])(?:\.\w+)*"
+)
+
+
+def load_adapter(path: Path, model: nn.Module, fingerprint: str = "") -> Adapter:
+    """Read the adapter of a model.
+
+    Args:
+        path: A folder of ``peft``'s, its safetensors file, or a ``.pth`` file of RWKV-PEFT's.
+        model: The base.
+        fingerprint: That of the base; an adapter that names another one is refused.
+
+    Raises:
+        SettingsError: It belongs to another base, or is no adapter.
+        ModelNotFoundError: There is no such file.
+        ComponentError: It is damaged.
+    """
+    folder = path if path.is_dir() else path.parent
+    file = folder / TENSORS if path.is_dir() else path
+    if not file.is_file():
+        raise ModelNotFoundError(f"{file}: there is no such file")
+    config = _config(folder)
+    named = str(config.get("kvasir_base", ""))
+    if fingerprint and named and named != fingerprint:
+        raise SettingsError(f"{path} belongs to another model than the one that is loaded")
+    tensors = read_tensors(file)
+    start = folder / PISSA_START
+    if file.suffix == ".pth" and start.is_file() and file != start:
+        tensors |= read_tensors(start)
+    return _adapter(tensors, config, model, path)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / CONFIG).read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise SettingsError(f"{folder / CONFIG} is not valid JSON") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _adapter(
+    tensors: Mapping[str, Tensor], config: Mapping[str, Any], model: nn.Module, path: Path
+) -> Adapter:
+    linear = linear_modules(model)
+    found: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        match = _NAME.fullmatch(key)
+        if match is None:
+            raise SettingsError(f"{path} is no adapter: it has {key}")
+        if match[1] not in linear:
+            raise SettingsError(f"{path} is an adapter of another model: it has {key}")
+        found.setdefault(match[1], {})[f"{match[2] or ''}{match[3]}"] = tensor
+    if not found:
+        raise SettingsError(f"{path} holds no adapter")
+    seen = hashlib.sha256()
+    parts = {}
+    for name, pair in sorted(found.items()):
+        parts[name] = _part(name, pair, config, linear[name], path)
+        seen.update(name.encode() + parts[name].delta().numpy().tobytes())
+    return Adapter(parts, seen.hexdigest()[:32])
+
+
+def _part(
+    name: str,
+    pair: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    module: nn.Linear,
+    path: Path,
+) -> LowRank:
+    if "A" not in pair or "B" not in pair:
+        raise SettingsError(f"{path} is incomplete: {name} has only one of its two matrices")
+    a, b = pair["A"].float(), pair["B"].float()
+    rank = a.shape[0]
+    scale = float(config.get("lora_alpha", rank)) / float(config.get("r", rank))
+    if "init_A" in pair:  # PiSSA took its start out of the weights.
+        a = torch.cat([a, -pair["init_A"].float()])
+        b = torch.cat([b, pair["init_B"].float()], 1)
+        scale = 1.0
+    if a.shape[1] != module.in_features or b.shape[0] != module.out_features:
+        raise SettingsError(
+            f"{path} is an adapter of another model: {name} is {b.shape[0]} x {a.shape[1]} instead "
+            f"of {module.out_features} x {module.in_features}"
+        )
+    return LowRank(a, b, scale)
+
+
+def save_adapter(adapter: Adapter, folder: Path, base: str = "") -> None:
+    """Write an adapter as ``peft`` does; ``base`` is the fingerprint of its model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors, ranks = {}, set()
+    for name, part in adapter.parts.items():
+        tensors[f"base_model.model.{name}.lora_A.weight"] = part.a.contiguous().clone()
+        # Scales of one adapter may differ between sources; the written one is 1.
+        tensors[f"base_model.model.{name}.lora_B.weight"] = (part.b * part.scale).contiguous()
+        ranks.add(part.a.shape[0])
+    if len(ranks) > 1:
+        raise ValueError(f"an adapter of peft has one rank, not {sorted(ranks)}")
+    config = {
+        "peft_type": "LORA",
+        "r": ranks.pop(),
+        "target_modules": sorted(adapter.parts),
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+        "base_model_name_or_path": None,
+        "kvasir_base": base,
+    }
+    config["lora_alpha"] = config["r"]
+    save_file(tensors, folder / TENSORS, metadata={"format": "pt"})
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+
+
+def save_rwkv_peft(adapter: Adapter, file: Path) -> None:
+    """Write an adapter as RWKV-PEFT's LoRA does, in a ``.pth`` file; its scale must be 1."""
+    tensors = {}
+    for name, part in adapter.parts.items():
+        tensors[f"{name}.lora_A"] = part.a.contiguous().clone()
+        tensors[f"{name}.lora_B"] = (part.b * part.scale).contiguous()
+    torch.save(tensors, file)
+
+
+def merge(tensors: Mapping[str, Tensor], adapter: Adapter) -> dict[str, Tensor]:
+    """Return the tensors of a base with an adapter added to its weights."""
+    merged = dict(tensors)
+    for name, part in adapter.parts.items():
+        key = f"{name}.weight"
+        merged[key] = (merged[key].float() + part.delta().to(merged[key].device)).to(
+            merged[key].dtype
+        )
+    return merged

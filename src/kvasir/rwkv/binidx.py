@@ -1,0 +1,167 @@
+r"""Training data in the format of RWKV's trainers: a ``.bin`` of tokens, an ``.idx`` of documents.
+
+The index is ``MMIDIDX\0\0``, the version 1 (u64), the type of tokens (u8, 8 is uint16), the
+numbers of documents n and of document bounds m = n + 1 (u64), n sizes in tokens (int32), n places
+in bytes (int64), and the m bounds 0..n (int64), all little-endian. The ``.bin`` has the tokens as
+uint16; each document ends with 0.
+Source: https://github.com/BlinkDL/RWKV-LM, RWKV-v5/src/binidx.py; Megatron-LM's indexed dataset
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain, islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir.core.errors import ComponentError, RequestError
+from kvasir.core.run import Run
+from kvasir.rwkv.tokenizer import END_OF_DOCUMENT, VOCABULARY, WorldTokenizer
+
+Tokens = NDArray[np.uint16]
+
+_MAGIC = b"MMIDIDX\x00\x00"
+_HEADER = "<9sQBQQ"
+_UINT16 = 8
+_LINES = 256
+"""Lines that a process tokenizes at a time."""
+
+
+def prepare(
+    sources: Iterable[Path],
+    target: Path,
+    *,
+    vocabulary: Path = VOCABULARY,
+    processes: int = 1,
+    run: Run | None = None,
+) -> int:
+    """Write the texts of JSONL files as ``TARGET.bin`` and ``TARGET.idx``; return their number.
+
+    Each line is ``{"text": "..."}``. The result does not depend on the number of processes. Files
+    are written under other names first, so that an interrupted run leaves none.
+
+    Raises:
+        RequestError: A line has no text; names file and line.
+        StoppedError: The run was stopped.
+    """
+    run = run or Run()
+    partial_bin, partial_idx = (target.with_suffix(f".{kind}.partial") for kind in ("bin", "idx"))
+    sizes: list[int] = []
+    try:
+        with partial_bin.open("wb") as stream:
+            for tokens in _tokenized(read_texts(sources), vocabulary, processes):
+                run.stop.raise_if_set()
+                stream.write(tokens.tobytes())
+                sizes.append(len(tokens))
+                if len(sizes) % _LINES == 0:
+                    run.report("tokenizing", len(sizes), 0, "documents")
+        _write_index(partial_idx, sizes)
+        partial_bin.replace(target.with_suffix(".bin"))
+        partial_idx.replace(target.with_suffix(".idx"))
+    finally:
+        partial_bin.unlink(missing_ok=True)
+        partial_idx.unlink(missing_ok=True)
+    return len(sizes)
+
+
+def read_texts(sources: Iterable[Path]) -> Iterator[str]:
+    """Yield the texts of JSONL files.
+
+    Raises:
+        RequestError: A line has no text.
+    """
+    for source in sources:
+        with source.open(encoding="utf-8") as stream:
+            for number, line in enumerate(stream, 1):
+                if not line.strip():
+                    continue
+                try:
+                    text = json.loads(line)["text"]
+                except (ValueError, TypeError, KeyError):
+                    text = None
+                if not isinstance(text, str):
+                    raise RequestError(f'{source}:{number} is not of the form {{"text": "..."}}')
+                yield text
+
+
+def _tokenized(texts: Iterable[str], vocabulary: Path, processes: int) -> Iterator[Tokens]:
+    waiting = iter(texts)
+    parts = iter(lambda: tuple(islice(waiting, _LINES)), ())
+    if processes == 1:
+        encode: Callable[[tuple[str, ...]], list[Tokens]] = partial(_encode, vocabulary)
+        yield from chain.from_iterable(map(encode, parts))
+        return
+    # Not forked: this process may have threads.
+    with get_context("spawn").Pool(processes) as pool:
+        yield from chain.from_iterable(pool.imap(partial(_encode, vocabulary), parts))
+
+
+_tokenizers: dict[Path, WorldTokenizer] = {}
+
+
+def _encode(vocabulary: Path, texts: tuple[str, ...]) -> list[Tokens]:
+    if vocabulary not in _tokenizers:
+        _tokenizers[vocabulary] = WorldTokenizer(vocabulary)
+    encode = _tokenizers[vocabulary].encode
+    return [np.array([*encode(text), END_OF_DOCUMENT], dtype="<u2") for text in texts]
+
+
+def _write_index(path: Path, sizes: list[int]) -> None:
+    lengths = np.array(sizes, dtype="<i4")
+    places = np.zeros(len(sizes), dtype="<i8")
+    np.cumsum(lengths[:-1], dtype="<i8", out=places[1:])
+    with path.open("wb") as stream:
+        count = len(sizes)
+        stream.write(struct.pack(_HEADER, _MAGIC, 1, _UINT16, count, count + 1))
+        stream.write(lengths.tobytes())
+        stream.write((places * 2).tobytes())
+        stream.write(np.arange(count + 1, dtype="<i8").tobytes())
+
+
+class Documents:
+    """The documents of a ``.bin`` and its ``.idx``, mapped into memory."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the index; ``path`` is that of either file, or without its ending.
+
+        Raises:
+            ComponentError: A file is missing, damaged or cut off.
+        """
+        self.path = path.with_suffix("") if path.suffix in (".bin", ".idx") else path
+        index, tokens = self.path.with_suffix(".idx"), self.path.with_suffix(".bin")
+        try:
+            data = index.read_bytes()
+            self._tokens: Any = np.memmap(tokens, dtype="<u2", mode="r")
+        except (OSError, ValueError) as error:
+            raise _damaged(self.path, error) from error
+        start = struct.calcsize(_HEADER)
+        try:
+            magic, version, kind, count, bounds = struct.unpack_from(_HEADER, data)
+            if (magic, version, kind, bounds) != (_MAGIC, 1, _UINT16, count + 1):
+                raise ValueError("it has another format")
+            self._sizes = np.frombuffer(data, "<i4", count, start)
+            self._places = np.frombuffer(data, "<i8", count, start + 4 * count) // 2
+            np.frombuffer(data, "<i8", bounds, start + 12 * count)
+        except (struct.error, ValueError) as error:
+            raise _damaged(index, error) from error
+        if count and self._places[-1] + self._sizes[-1] > len(self._tokens):
+            raise _damaged(tokens, "it is cut off")
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def __getitem__(self, number: int) -> list[int]:
+        start = int(self._places[number])
+        found: list[int] = self._tokens[start : start + int(self._sizes[number])].tolist()
+        return found
+
+
+def _damaged(path: Path, why: object) -> ComponentError:
+    return ComponentError("rwkv", "reading training data", f"{path}: {why}")

@@ -1,0 +1,126 @@
+"""A thread that writes texts for all others: their requests share the steps of one batch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from queue import SimpleQueue
+
+from kvasir.core.daemon_threads import start_daemon
+from kvasir.core.deadline import current_stop
+from kvasir.core.errors import ClosedError, ComponentError, StoppedError
+from kvasir.rwkv.adapters import Adapter, applied
+from kvasir.rwkv.bases import Base
+from kvasir.rwkv.batching import ROWS, Batch, Request, Written
+
+_IDLE_SECONDS = 30.0
+"""Seconds without a request after which the thread ends, so that nothing keeps the model."""
+
+_Reply = Written | BaseException
+
+
+class Engine:
+    """Writes texts with one base and one adapter. Safe to use from several threads."""
+
+    def __init__(self, base: Base, adapter: Adapter | None = None, *, rows: int = ROWS) -> None:
+        """Start no thread yet; at most ``rows`` texts are written at once, others wait."""
+        self._batch = Batch(base.model, base.tokenizer, rows=rows)
+        self._adapter = adapter
+        self._changed = threading.Condition()
+        self._joining: list[tuple[Request, SimpleQueue[_Reply]]] = []
+        self._leaving: list[SimpleQueue[_Reply]] = []
+        self._replies: dict[int, SimpleQueue[_Reply]] = {}
+        self._is_running = self._is_closed = False
+
+    def write(self, request: Request) -> Generator[str, None, None]:
+        """Yield the text of a request as it is written; closing it takes the request out.
+
+        Raises:
+            ValueError: The request has no tokens.
+            ComponentError: Computing failed.
+            ClosedError: The engine was closed.
+            StoppedError: The token of the present call was set.
+        """
+        if not request.tokens:
+            raise ValueError("a request needs at least one token")
+        replies: SimpleQueue[_Reply] = SimpleQueue()
+        with self._changed:
+            if self._is_closed:
+                raise ClosedError("the language model was unloaded")
+            self._joining.append((request, replies))
+            if not self._is_running:
+                self._is_running = True
+                start_daemon(self._work)
+            self._changed.notify_all()
+        stop = current_stop()
+        try:
+            if stop is None:
+                yield from self._texts(replies)
+            else:
+                with stop.calling(lambda: replies.put(StoppedError())):
+                    yield from self._texts(replies)
+        finally:
+            with self._changed:
+                self._leaving.append(replies)
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """End the thread; texts that are being written break off."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._is_running)
+
+    def _texts(self, replies: SimpleQueue[_Reply]) -> Generator[str, None, None]:
+        while True:
+            reply = replies.get()
+            if isinstance(reply, BaseException):
+                raise reply
+            if reply.text:
+                yield reply.text
+            if reply.is_finished:
+                return
+
+    def _work(self) -> None:
+        with applied(self._adapter):
+            while self._take_changes():
+                self._step()
+
+    def _take_changes(self) -> bool:
+        """Let requests join and leave, and wait for some if there is nothing to do.
+
+        Returns False, and starts no step any more, if the engine was closed or was long idle.
+        """
+        with self._changed:
+            while True:
+                joining, self._joining = self._joining, []
+                leaving, self._leaving = self._leaving, []
+                for request, replies in joining:
+                    if replies not in leaving:
+                        self._replies[self._batch.join(request)] = replies
+                for number in [n for n, replies in self._replies.items() if replies in leaving]:
+                    self._batch.leave(number)
+                    del self._replies[number]
+                if self._is_closed:
+                    for replies in self._replies.values():
+                        replies.put(ClosedError("the language model was unloaded"))
+                elif not self._batch.is_empty:
+                    return True
+                elif self._changed.wait(_IDLE_SECONDS):
+                    continue
+                self._is_running = False
+                self._changed.notify_all()
+                return False
+
+    def _step(self) -> None:
+        try:
+            for written in self._batch.step():
+                self._replies[written.request].put(written)
+                if written.is_finished:
+                    del self._replies[written.request]
+        except Exception as error:  # noqa: BLE001  every waiting request gets it
+            failed = ComponentError("rwkv", "generating", error)
+            for number, replies in self._replies.items():
+                replies.put(failed)
+                self._batch.leave(number)
+            self._replies.clear()

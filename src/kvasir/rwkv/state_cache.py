@@ -1,0 +1,186 @@
+"""A cache of states on disk: what was read once is not read again.
+
+A state is found by the tokens that led to it, all of them in order, so a hit is exact: the cache is
+a tree of prefixes, such as system message, first passage, second passage. States that were read
+apart cannot be added. Files are private, because a state tells what was read, and shared by
+processes: each is written under another name and then renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import threading
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from kvasir.core.private_files import make_private_folder
+from kvasir.rwkv.state import State
+
+PRECISIONS = ("f32", "f16", "int8")
+_SUFFIX = ".state"
+_FORMAT = "1"
+_LEFT = 0.9
+"""Part of the budget that is left after making room, so that it is not made for every state."""
+
+
+def prefix_keys(start: str, segments: Sequence[Sequence[int]]) -> list[str]:
+    """Return the key after each segment; ``start`` names model, precision and initial state."""
+    seen = hashlib.sha256(start.encode())
+    keys = []
+    for tokens in segments:
+        seen.update(array("q", [len(tokens), *tokens]).tobytes())
+        keys.append(seen.copy().hexdigest())
+    return keys
+
+
+class StateCache:
+    """States in a folder. Safe to use from several threads and processes.
+
+    Attributes:
+        hits: Prefixes that were found.
+        misses: Those that were not.
+        kept_tokens: Tokens of prompts that need not be read.
+        read_tokens: Those that were read.
+    """
+
+    def __init__(self, folder: Path, budget: int, precision: str = "f16") -> None:
+        """Make nothing yet.
+
+        Args:
+            folder: Where the files are kept.
+            budget: Most bytes of all files; the least recently used are deleted.
+            precision: ``f32``; ``f16``, half as large; or ``int8``, a quarter. The latter two have
+                one scale a head.
+        """
+        self._folder, self._budget, self._precision = folder, budget, precision
+        self._lock = threading.Lock()
+        self._size: int | None = None
+        self.hits = self.misses = 0
+        self.kept_tokens = self.read_tokens = 0
+
+    def get(self, key: str) -> State | None:
+        """Return the state of a key; None if it is not there. A damaged file is deleted."""
+        path = self._path(key)
+        try:
+            with safe_open(path, "pt") as file:
+                is_known = (file.metadata() or {}).get("format") == _FORMAT
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if not is_known:
+                raise SafetensorError("another format")
+            state = _unpacked(tensors)
+        except FileNotFoundError:
+            self.misses += 1
+            return None
+        except (OSError, SafetensorError, KeyError):
+            path.unlink(missing_ok=True)
+            self.misses += 1
+            return None
+        with contextlib.suppress(OSError):  # Another process may have deleted it.
+            os.utime(path)
+        self.hits += 1
+        return state
+
+    def longest(self, keys: Sequence[str]) -> tuple[int, State | None]:
+        """Return the number of segments of the longest prefix that is there, and its state."""
+        for count in range(len(keys), 0, -1):
+            if self._path(keys[count - 1]).is_file():
+                state = self.get(keys[count - 1])
+                if state is not None:
+                    return count, state
+        self.misses += 1
+        return 0, None
+
+    def count(self, kept: int, read: int) -> None:
+        """Count the tokens of a prompt that a kept state saved, and those that are read."""
+        with self._lock:
+            self.kept_tokens += kept
+            self.read_tokens += read
+
+    def put(self, key: str, state: State) -> None:
+        """Keep the state of one text, unless it is larger than the whole budget."""
+        data = save(_packed(state, self._precision), {"format": _FORMAT})
+        path = self._path(key)
+        if len(data) > self._budget or path.is_file():
+            return
+        make_private_folder(path.parent)
+        with self._lock:
+            handle, name = tempfile.mkstemp(dir=path.parent)  # Readable by its user only.
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(data)
+                Path(name).replace(path)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+            self._size = self.used if self._size is None else self._size + len(data)
+            if self._size > self._budget:
+                self._make_room()
+
+    @property
+    def used(self) -> int:
+        """Bytes of all files."""
+        return sum(size for _, size, _ in self._files())
+
+    def clear(self) -> None:
+        """Delete all states."""
+        with self._lock:
+            for _, _, path in list(self._files()):
+                path.unlink(missing_ok=True)
+            self._size = None
+
+    def _make_room(self) -> None:
+        files = sorted(self._files())
+        self._size = sum(size for _, size, _ in files)
+        for _, size, path in files:
+            if self._size <= self._budget * _LEFT:
+                break
+            path.unlink(missing_ok=True)
+            self._size -= size
+
+    def _files(self) -> Iterator[tuple[int, int, Path]]:
+        """Yield time of last use, size and path of each file."""
+        for path in self._folder.glob(f"*/*{_SUFFIX}"):
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                yield status.st_mtime_ns, status.st_size, path
+
+    def _path(self, key: str) -> Path:
+        return self._folder / key[:2] / f"{key}{_SUFFIX}"
+
+
+def rounded(state: State, precision: str) -> State:
+    """Return a state as it comes back from a cache of that precision."""
+    return _unpacked(_packed(state, precision))
+
+
+def _packed(state: State, precision: str) -> dict[str, Tensor]:
+    shift, wkv = state.shift.contiguous().cpu(), state.wkv.contiguous().cpu()
+    if precision == "f32":
+        return {"shift": shift, "wkv": wkv}
+    largest = wkv.abs().amax((3, 4), keepdim=True)
+    scale = torch.where(largest > 0, largest, 1.0)
+    if precision == "f16":
+        return {"shift": shift, "wkv": (wkv / scale).half(), "scale": scale}
+    return {"shift": shift, "wkv": (wkv / scale * 127).round().to(torch.int8), "scale": scale / 127}
+
+
+def _unpacked(tensors: dict[str, Tensor]) -> State:
+    wkv = tensors["wkv"].float()
+    return State(tensors["shift"], wkv * tensors["scale"] if "scale" in tensors else wkv)
+
+
+def stored(
+    cache: StateCache, keys: Sequence[str], marks: Sequence[int]
+) -> Callable[[int, State], None]:
+    """Return what puts the state at each mark of a prompt into the cache, under the key for it."""
+    by_mark = dict(zip(marks, keys, strict=True))
+    return lambda mark, state: cache.put(by_mark[mark], state)

@@ -1,0 +1,376 @@
+"""Tune a base: a state, a LoRA or a PiSSA adapter, with checkpoints from which a run goes on.
+
+- ``state`` trains the state before the first token, and nothing else (State-Tune).
+- ``lora`` and ``pissa`` train low-rank matrices beside the linear modules, with Hugging Face's
+  ``peft``. PiSSA starts from the strongest directions of the weights; it is written as an adapter
+  that needs no changed weights.
+
+The batches follow from the seed and the step, and a checkpoint has the optimizer, so that a run
+that was killed goes on with the same losses.
+Source: https://github.com/JL-er/RWKV-PEFT; Hu et al. 2021, arXiv 2106.09685; Meng et al. 2024,
+arXiv 2404.02948
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kvasir.core.errors import SettingsError
+from kvasir.core.run import Run
+from kvasir.core.wire import dumps
+from kvasir.rwkv.adapter_files import save_adapter
+from kvasir.rwkv.adapters import Adapter, LowRank, linear_modules
+from kvasir.rwkv.state import State
+from kvasir.rwkv.state_files import save_time_state, time_state
+from kvasir.rwkv.tuning_data import IGNORED, Example, batch_of, micro_batches, split, tensors_of
+from kvasir.rwkv.weights import Rwkv
+
+KINDS = ("state", "lora", "pissa")
+CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
+STATE_FILE, ADAPTER_FOLDER = "state.pth", "adapter"
+_RATES = {"state": 1e-2, "lora": 1e-4, "pissa": 1e-4}
+
+
+@dataclass(frozen=True, slots=True)
+class TuneOptions:
+    """How a base is tuned.
+
+    Attributes:
+        kind: ``state``, ``lora`` or ``pissa``.
+        steps: Most updates.
+        batch: Examples of an update.
+        micro_batch: Examples that are computed at once; gradients of the others are added.
+        learning_rate: At the start; by default 1e-2 for a state and 1e-4 for adapters.
+        final_rate: Part of it that is left at the last step.
+        warmup: Steps until the rate is reached.
+        rank: Of adapters.
+        alpha: The scale of a LoRA adapter is alpha / rank.
+        seed: Decides the order of examples and the start of LoRA.
+        held_out: Part of the examples that is not trained with.
+        evaluate_every: Steps between evaluations and checkpoints.
+        patience: Evaluations without a better one after which it ends; 0: never.
+        recompute: Compute layers twice to save memory.
+    """
+
+    kind: str
+    steps: int = 1000
+    batch: int = 8
+    micro_batch: int = 8
+    learning_rate: float | None = None
+    final_rate: float = 0.1
+    warmup: int = 10
+    rank: int = 32
+    alpha: float = 32.0
+    seed: int = 0
+    held_out: float = 0.1
+    evaluate_every: int = 50
+    patience: int = 5
+    recompute: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise SettingsError(f"kind must be {', '.join(KINDS)}, not '{self.kind}'")
+        if min(self.steps, self.batch, self.micro_batch, self.rank, self.evaluate_every) < 1:
+            raise SettingsError(
+                "steps, batch, micro_batch, rank and evaluate_every must be at least 1"
+            )
+        if not 0 <= self.held_out < 1:
+            raise SettingsError("held_out must be at least 0 and below 1")
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step: a warm-up, then a cosine."""
+        top = _RATES[self.kind] if self.learning_rate is None else self.learning_rate
+        rise = min(1.0, (step + 1) / max(1, self.warmup))
+        fall = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return top * rise * (self.final_rate + (1 - self.final_rate) * fall)
+
+
+@dataclass(frozen=True, slots=True)
+class TuneResult:
+    """What a tuning came to; losses are in nats a token, of the held-out examples."""
+
+    steps: int
+    before: float
+    best: float
+    ended_early: bool
+    file: Path
+
+
+class Tuning:
+    """One run of tuning in a folder."""
+
+    def __init__(
+        self,
+        model: Rwkv,
+        fingerprint: str,
+        examples: Sequence[Example],
+        folder: Path,
+        options: TuneOptions,
+    ) -> None:
+        """Prepare a run, or go on with the one in the folder.
+
+        Args:
+            model: The base, which the run changes: not one that others use.
+            fingerprint: That of the base.
+            examples: With those that are held out.
+            folder: Where checkpoint, metrics and result are written.
+            options: How it is tuned.
+
+        Raises:
+            SettingsError: The folder has a run of another base or with other options, or there are
+                too few examples.
+        """
+        self._model, self._fingerprint = model, fingerprint
+        self._folder, self._options = folder, options
+        self._train, self._held_out = split(examples, options.held_out, options.seed)
+        torch.manual_seed(options.seed)
+        self._parameters = self._make_trainable()
+        self._optimizer = torch.optim.AdamW(
+            self._parameters.values(), betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0
+        )
+        self._step, self._before, self._best, self._worse = 0, math.nan, math.inf, 0
+        folder.mkdir(parents=True, exist_ok=True)
+        self._resume()
+
+    @property
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that are trained, by name."""
+        return self._parameters
+
+    def run(self, run: Run | None = None) -> TuneResult:
+        """Train until the last step, or until the held-out loss gets no better.
+
+        Raises:
+            StoppedError: The run was stopped; the next one goes on from the last checkpoint.
+        """
+        run, options = run or Run(), self._options
+        ended_early = self._is_over
+        if self._step == 0 and math.isnan(self._before):
+            self._before = self._best = self.evaluate()
+            self._keep_best()
+            self._save()
+            self._log({"step": 0, "held_out": self._before})
+        while self._step < options.steps and not ended_early:
+            run.stop.raise_if_set()
+            loss = self._update()
+            self._step += 1
+            entry: dict[str, Any] = {"step": self._step, "loss": loss}
+            is_last = self._step == options.steps
+            if self._step % options.evaluate_every == 0 or is_last:
+                entry["held_out"] = self._judge()
+                self._log(entry)
+                self._save()
+                ended_early = self._is_over and not is_last
+            else:
+                self._log(entry)
+            run.report("tuning", self._step, options.steps, "steps")
+        return TuneResult(self._step, self._before, self._best, ended_early, self.result)
+
+    @property
+    def result(self) -> Path:
+        """The file or the folder of the best state or adapter so far."""
+        is_state = self._options.kind == "state"
+        return self._folder / (STATE_FILE if is_state else ADAPTER_FOLDER)
+
+    @torch.no_grad()
+    def evaluate(self) -> float:
+        """Return the loss of the held-out examples, or of all if none are, in nats a token."""
+        examples = self._held_out or self._train
+        total, count = 0.0, 0
+        for part in micro_batches(examples, self._options.micro_batch):
+            loss, tokens = self.loss(part)
+            total, count = total + loss.item(), count + tokens
+        return total / count
+
+    def loss(self, examples: Sequence[Example]) -> tuple[Tensor, int]:
+        """Return the summed loss of examples and the number of learnt tokens."""
+        device = self._model.emb.weight.device
+        inputs, targets, lengths = tensors_of(examples, device)
+        hidden, _ = self._model.read(
+            inputs,
+            self._initial_state(len(examples)),
+            lengths,
+            recompute=self._options.recompute and torch.is_grad_enabled(),
+        )
+        learnt = targets != IGNORED
+        logits = self._model.head(hidden[learnt])
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return functional.cross_entropy(logits, targets[learnt], reduction="sum"), len(logits)
+
+    def _initial_state(self, rows: int) -> State | None:
+        if self._options.kind != "state":
+            return None
+        zero = self._model.zero_state()
+        wkv = torch.stack(list(self._parameters.values())).unsqueeze(1).float()
+        return State(zero.shift, wkv).expand(rows)
+
+    def _make_trainable(self) -> dict[str, nn.Parameter]:
+        self._model.requires_grad_(False)
+        if self._options.kind == "state":
+            zeros = time_state(self._model.zero_state())
+            return {name: nn.Parameter(matrix) for name, matrix in zeros.items()}
+        return self._add_adapter()
+
+    def _add_adapter(self) -> dict[str, nn.Parameter]:
+        # Imported only here: peft takes seconds, and generating needs none of it.
+        from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415
+
+        options = self._options
+        is_pissa = options.kind == "pissa"
+        # PiSSA's start equals the base only at a scale of 1.
+        start: Any = "pissa_niter_4" if is_pissa else True
+        scale: Any = options.rank if is_pissa else options.alpha
+        config = LoraConfig(
+            r=options.rank,
+            lora_alpha=scale,
+            target_modules=sorted(linear_modules(self._model)),
+            init_lora_weights=start,
+        )
+        inject_adapter_in_model(config, self._model)
+        found = {n: p for n, p in self._model.named_parameters() if p.requires_grad}
+        if not found or not all("lora_" in name for name in found):
+            raise SettingsError("the adapter could not be added to the model")
+        self._start = {n: p.detach().clone() for n, p in found.items()} if is_pissa else {}
+        return found
+
+    def _update(self) -> float:
+        options = self._options
+        examples = batch_of(self._train, self._step, options.batch, options.seed)
+        count = sum(sum(example.is_learnt[1:]) for example in examples)
+        for group in self._optimizer.param_groups:
+            group["lr"] = options.rate(self._step)
+        self._optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for part in micro_batches(examples, options.micro_batch):
+            loss, _ = self.loss(part)
+            (loss / count).backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        nn.utils.clip_grad_norm_(self._parameters.values(), 1.0)
+        self._optimizer.step()
+        return total / count
+
+    def _judge(self) -> float:
+        """Evaluate, keep the result if it is the best so far, and return the loss."""
+        loss = self.evaluate()
+        if loss < self._best:
+            self._best, self._worse = loss, 0
+            self._keep_best()
+        else:
+            self._worse += 1
+        return loss
+
+    @property
+    def _is_over(self) -> bool:
+        return bool(self._options.patience) and self._worse >= self._options.patience
+
+    def _keep_best(self) -> None:
+        if self._options.kind == "state":
+            partial = self.result.with_name("partial.pth")
+            save_time_state(self._parameters, partial)
+            partial.replace(self.result)
+            save_time_state(self._parameters, self.result, self._fingerprint)
+        else:
+            save_adapter(self.adapter(), self.result, self._fingerprint)
+
+    def adapter(self) -> Adapter:
+        """Return the adapter as it is now, for the unchanged base."""
+        options, parts = self._options, {}
+        scale = 1.0 if options.kind == "pissa" else options.alpha / options.rank
+        for key, a in self._parameters.items():
+            if ".lora_A." not in key:
+                continue
+            other = key.replace(".lora_A.", ".lora_B.")
+            first, second = a.detach().clone(), self._parameters[other].detach().clone()
+            if self._start:
+                first = torch.cat([first, -self._start[key]])
+                second = torch.cat([second, self._start[other]], 1)
+            parts[key.partition(".lora_A.")[0]] = LowRank(first, second, scale)
+        return Adapter(parts)
+
+    @property
+    def _identity(self) -> str:
+        return f"{self._fingerprint} {len(self._train)} {dumps(self._options)}"
+
+    def _save(self) -> None:
+        partial = self._folder / f"{CHECKPOINT}.partial"
+        content = {
+            "identity": self._identity,
+            "step": self._step,
+            "losses": [self._before, self._best, float(self._worse)],
+            "parameters": {n: p.detach() for n, p in self._parameters.items()},
+            "start": getattr(self, "_start", {}),
+            "optimizer": self._optimizer.state_dict(),
+        }
+        with partial.open("wb") as stream:
+            torch.save(content, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(self._folder / CHECKPOINT)
+
+    def _resume(self) -> None:
+        path = self._folder / CHECKPOINT
+        if not path.is_file():
+            (self._folder / METRICS).unlink(missing_ok=True)
+            return
+        found = torch.load(path, weights_only=True)
+        if found["identity"] != self._identity:
+            raise SettingsError(
+                f"{self._folder} has a run of another base, with other examples or other options: "
+                "choose another folder"
+            )
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(found["parameters"][name])
+            if found["start"]:
+                self._restore_start(found["start"])
+        self._optimizer.load_state_dict(found["optimizer"])
+        self._step = found["step"]
+        self._before, self._best = found["losses"][:2]
+        self._worse = int(found["losses"][2])
+        self._forget_later_metrics()
+
+    def _restore_start(self, start: dict[str, Tensor]) -> None:
+        """Take PiSSA's start out of the weights as the first run did, to the last bit."""
+        for key, a in start.items():
+            if ".lora_A." not in key:
+                continue
+            module = self._model.get_submodule(f"{key.partition('.lora_A.')[0]}.base_layer")
+            other = key.replace(".lora_A.", ".lora_B.")
+            weight: Any = module.weight
+            weight += self._start[other] @ self._start[key] - start[other] @ a
+        self._start = start
+
+    def _log(self, entry: dict[str, Any]) -> None:
+        with (self._folder / METRICS).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(entry) + "\n")
+
+    def _forget_later_metrics(self) -> None:
+        """Drop the lines of steps that are done again, and one that was cut off."""
+        path = self._folder / METRICS
+        if not path.is_file():
+            return
+        kept = [entry for entry in read_metrics(path) if entry["step"] <= self._step]
+        partial = path.with_name(f"{METRICS}.partial")
+        partial.write_text("".join(json.dumps(entry) + "\n" for entry in kept), "utf-8")
+        partial.replace(path)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a file of metrics; a last one that was cut off is left out."""
+    found = []
+    for line in path.read_text("utf-8").splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+    return found

@@ -1,0 +1,105 @@
+"""Training examples: which tokens are learnt, held-out examples, and the order of batches.
+
+Only the answers of a conversation are learnt, from after ``Assistant:`` to the end of that turn; a
+document without such a turn is learnt whole. Everything follows from the seed and the step, so that
+a run that was interrupted goes on with the batches that it would have had.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kvasir.core.errors import SettingsError
+from kvasir.rwkv.tokenizer import WorldTokenizer
+
+_ANSWER = re.compile(rb"(?:^|\n\n)Assistant:(.*?)(?=\n\nUser:|\Z)", re.DOTALL)
+IGNORED = -100
+"""The target where nothing is learnt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A document, and which of its tokens are learnt."""
+
+    tokens: tuple[int, ...]
+    is_learnt: tuple[bool, ...]
+
+
+def example_of(tokens: Sequence[int], tokenizer: WorldTokenizer, context: int) -> Example | None:
+    """Return a document as an example of at most ``context`` tokens; None if nothing is learnt.
+
+    A token is learnt if its first byte belongs to an answer. The end of the document is learnt,
+    unless it was cut off.
+    """
+    pieces = [tokenizer.decode_bytes([token]) for token in tokens]
+    text = b"".join(pieces)
+    spans = [match.span(1) for match in _ANSWER.finditer(text)] or [(0, len(text))]
+    learnt, at = [], 0
+    for piece in pieces:
+        learnt.append(any(start <= at < end for start, end in spans) or (not piece))
+        at += len(piece)
+    cut = context + 1
+    learnt[0] = False  # It follows no token.
+    found = Example(tuple(tokens[:cut]), tuple(learnt[:cut]))
+    return found if len(found.tokens) > 1 and any(found.is_learnt) else None
+
+
+def split(
+    examples: Sequence[Example], part: float, seed: int
+) -> tuple[list[Example], list[Example]]:
+    """Return the examples to train with and those that are held out, of equal documents one side.
+
+    Raises:
+        SettingsError: There are too few examples.
+    """
+    distinct = sorted(set(examples), key=lambda example: example.tokens)
+    random.Random(seed).shuffle(distinct)
+    held_out = max(1, round(part * len(distinct))) if part else 0
+    if len(distinct) - held_out < 1:
+        raise SettingsError(f"{len(distinct)} different examples are too few to hold some out")
+    return distinct[held_out:], distinct[:held_out]
+
+
+def batch_of(examples: Sequence[Example], step: int, size: int, seed: int) -> list[Example]:
+    """Return the examples of a step: each epoch has all of them, in an order of its own."""
+    found = []
+    for place in range(step * size, (step + 1) * size):
+        epoch, within = divmod(place, len(examples))
+        order = list(range(len(examples)))
+        random.Random(f"{seed} {epoch}").shuffle(order)
+        found.append(examples[order[within]])
+    return found
+
+
+def tensors_of(examples: Sequence[Example], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return inputs [B, T], targets [B, T] and lengths [B] of a batch."""
+    longest = max(len(example.tokens) for example in examples) - 1
+    inputs, targets, lengths = [], [], []
+    for example in examples:
+        length = len(example.tokens) - 1
+        fill = longest - length
+        inputs.append([*example.tokens[:-1], *[0] * fill])
+        wanted = [
+            token if learnt else IGNORED
+            for token, learnt in zip(example.tokens[1:], example.is_learnt[1:], strict=True)
+        ]
+        targets.append([*wanted, *[IGNORED] * fill])
+        lengths.append(length)
+    return (
+        torch.tensor(inputs, device=device),
+        torch.tensor(targets, device=device),
+        torch.tensor(lengths, device=device),
+    )
+
+
+def micro_batches(examples: Sequence[Example], size: int) -> Iterator[list[Example]]:
+    """Yield the parts of a batch that are computed at once, of similar lengths."""
+    ordered = sorted(examples, key=lambda example: len(example.tokens))
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]

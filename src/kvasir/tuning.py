@@ -1,0 +1,160 @@
+"""Tune RWKV models: training data, a state or an adapter, and files for other programs.
+
+The work is that of ``kvasir.rwkv``, which is imported when it is needed: it needs the extra
+``torch``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kvasir.core.errors import MissingExtraError, SettingsError
+from kvasir.core.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class TuningReport:
+    """What a tuning came to."""
+
+    file: str  # The state, or the folder of the adapter: the best so far.
+    steps: int
+    loss_before: float  # Of the held-out examples, in nats a token.
+    loss: float
+    ended_early: bool  # The held-out loss got no better.
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedData:
+    """Training data that was written."""
+
+    file: str  # Without ``.bin`` and ``.idx``.
+    documents: int
+
+
+def prepare_data(
+    sources: Sequence[Path], target: Path, *, processes: int = 1, run: Run | None = None
+) -> PreparedData:
+    """Write JSONL files of ``{"text": ...}`` as ``TARGET.bin`` and ``TARGET.idx``.
+
+    Raises:
+        RequestError: A line has no text.
+        MissingExtraError: PyTorch is not installed.
+        StoppedError: The run was stopped.
+    """
+    try:
+        from kvasir.rwkv.binidx import prepare
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("tuning", "torch") from error
+    target.parent.mkdir(parents=True, exist_ok=True)
+    count = prepare(sources, target, processes=processes, run=run)
+    return PreparedData(str(target), count)
+
+
+def tune(
+    kind: str,
+    model: str,
+    data: Path,
+    folder: Path,
+    *,
+    data_dir: Path,
+    context: int = 512,
+    device: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    run: Run | None = None,
+) -> TuningReport:
+    """Tune a base, or go on with the run in the folder.
+
+    Args:
+        kind: ``state``, ``lora`` or ``pissa``.
+        model: The base, as ``generator.model``.
+        data: A JSONL file, or the ``.bin`` and ``.idx`` that were made of some.
+        folder: Where checkpoint, metrics and result are written.
+        data_dir: The folder below which downloaded models are.
+        context: Longer documents are cut off.
+        device: By default CUDA where there is one.
+        options: Those of ``kvasir.rwkv.tuning.TuneOptions``.
+        run: Stops and reports it.
+
+    Raises:
+        SettingsError: The base, the data or an option is unusable.
+        ComponentError: There is too little memory, or a file is damaged.
+        MissingExtraError: PyTorch or peft is not installed.
+        StoppedError: The run was stopped.
+    """
+    try:
+        import peft as _peft  # noqa: F401 - Said before the model is read.
+        import torch
+
+        from kvasir.models.rwkv_files import find_rwkv
+        from kvasir.rwkv import bases, tuning, weights
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("tuning", "torch") from error
+    run = run or Run()
+    path = find_rwkv(model, data_dir)
+    on = bases.usable_device(device)
+    found = weights.read_weights(path)
+    bases.check_memory(path, found, on, torch.float32)
+    examples = _examples(data, path, context)
+    run.check()
+    made = weights.make_model(found, path, device=on)
+    chosen = tuning.TuneOptions(kind, **(options or {}))
+    work = tuning.Tuning(made, weights.fingerprint(found.tensors), examples, folder, chosen)
+    result = work.run(run)
+    return TuningReport(
+        str(result.file), result.steps, result.before, result.best, result.ended_early
+    )
+
+
+def _examples(data: Path, model: Path, context: int) -> list[Any]:
+    from kvasir.rwkv.binidx import Documents, read_texts
+    from kvasir.rwkv.tokenizer import END_OF_DOCUMENT, tokenizer_of
+    from kvasir.rwkv.tuning_data import example_of
+
+    tokenizer = tokenizer_of(model)
+    if data.suffix in (".jsonl", ".json"):
+        texts = read_texts([data])
+        documents: Any = ([*tokenizer.encode(text), END_OF_DOCUMENT] for text in texts)
+    else:
+        stored = Documents(data)
+        documents = (stored[number] for number in range(len(stored)))
+    found = [example_of(tokens, tokenizer, context) for tokens in documents]
+    examples = [example for example in found if example is not None]
+    if not examples:
+        raise SettingsError(f"{data} has nothing to learn")
+    return examples
+
+
+def export_model(model: str, target: Path, *, data_dir: Path, adapter: str | None = None) -> Path:
+    """Write a model as a ``.pth`` file or, for any other name, as a folder in the layout of fla.
+
+    ``adapter`` is merged into the weights.
+
+    Raises:
+        SettingsError: The model or the adapter is unusable, or the target is there already.
+        MissingExtraError: PyTorch is not installed.
+    """
+    try:
+        from kvasir.models.rwkv_files import find_rwkv
+        from kvasir.rwkv import adapter_files, weights
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("tuning", "torch") from error
+    if target.exists():
+        raise SettingsError(f"{target} is there already")
+    path = find_rwkv(model, data_dir)
+    found = weights.read_weights(path)
+    tensors = dict(found.tensors)
+    if adapter:
+        made = weights.make_model(found, path)
+        loaded = adapter_files.load_adapter(
+            find_rwkv(adapter, data_dir), made, weights.fingerprint(tensors)
+        )
+        tensors = adapter_files.merge(tensors, loaded)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.suffix == ".pth":
+        weights.save_pth(tensors | found.time_state, target)
+    else:
+        weights.save_fla(tensors, target)
+    return target

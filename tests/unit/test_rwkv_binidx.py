@@ -1,0 +1,95 @@
+"""Training data: the bytes of the reference layout, whatever the number of processes."""
+
+import json
+import random
+import struct
+
+import numpy as np
+import pytest
+from libraries import library
+
+from kvasir.core.errors import ComponentError, RequestError, StoppedError
+from kvasir.core.run import Run, StopToken
+
+binidx = library("kvasir.rwkv.binidx", "torch", extra="torch")
+tokenizer = library("kvasir.rwkv.tokenizer", "torch", extra="torch")
+
+TEXTS = ["User: q\n\nAssistant: a", "", "图书馆早上八点开门。", "word " * 400, "🙂\n\n"]
+
+
+def write_lines(path, texts):
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
+    return path
+
+
+def test_the_files_are_those_of_the_reference_layout_byte_for_byte(tmp_path):
+    source = write_lines(tmp_path / "a.jsonl", TEXTS)
+    assert binidx.prepare([source], tmp_path / "data") == len(TEXTS)
+    coder = tokenizer.WorldTokenizer()
+    documents = [[*coder.encode(text), 0] for text in TEXTS]
+    tokens = b"".join(struct.pack(f"<{len(d)}H", *d) for d in documents)
+    assert (tmp_path / "data.bin").read_bytes() == tokens
+    sizes, starts, at = [len(d) for d in documents], [], 0
+    for size in sizes:
+        starts.append(at)
+        at += 2 * size
+    expected = b"MMIDIDX\x00\x00" + struct.pack("<QB", 1, 8)
+    expected += struct.pack("<QQ", len(TEXTS), len(TEXTS) + 1)
+    expected += np.array(sizes, dtype=np.int32).tobytes()
+    expected += np.array(starts, dtype=np.int64).tobytes()
+    expected += np.arange(len(TEXTS) + 1, dtype=np.int64).tobytes()
+    assert (tmp_path / "data.idx").read_bytes() == expected
+    found = binidx.Documents(tmp_path / "data.idx")
+    assert [found[number] for number in range(len(found))] == documents
+
+
+def test_one_and_four_processes_write_equal_bytes(tmp_path):
+    rng = random.Random(0)
+    words = ["tea", "Moon", "图书馆", "\n\n", "User:", " answer", "🙂"]
+    texts = [" ".join(rng.choices(words, k=rng.randint(0, 40))) for _ in range(1500)]
+    sources = [write_lines(tmp_path / "a.jsonl", texts[:700])]
+    sources.append(write_lines(tmp_path / "b.jsonl", texts[700:]))
+    for processes in (1, 4):
+        count = binidx.prepare(sources, tmp_path / str(processes), processes=processes)
+        assert count == 1500
+    for kind in ("bin", "idx"):
+        one, four = (tmp_path / f"{n}.{kind}" for n in (1, 4))
+        assert one.read_bytes() == four.read_bytes()
+
+
+@pytest.mark.parametrize("line", ["{", '{"txt": "a"}', '{"text": 5}', '["text"]', "null"])
+def test_a_line_without_text_is_named_and_leaves_no_files(line, tmp_path):
+    source = write_lines(tmp_path / "a.jsonl", TEXTS)
+    with source.open("a") as stream:
+        stream.write(f"\n{line}\n")
+    with pytest.raises(RequestError, match=r"a\.jsonl:7"):
+        binidx.prepare([source], tmp_path / "data")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl"]
+
+
+def test_a_stopped_run_leaves_no_files(tmp_path):
+    source = write_lines(tmp_path / "a.jsonl", TEXTS)
+    stop = StopToken()
+    stop.set()
+    with pytest.raises(StoppedError):
+        binidx.prepare([source], tmp_path / "data", run=Run(stop))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl"]
+
+
+def test_damaged_files_are_named(tmp_path):
+    source = write_lines(tmp_path / "a.jsonl", TEXTS)
+    binidx.prepare([source], tmp_path / "data")
+    index, tokens = tmp_path / "data.idx", tmp_path / "data.bin"
+    good_index, good_tokens = index.read_bytes(), tokens.read_bytes()
+    for path, data in (
+        (index, good_index[:-3]), (index, b"x" + good_index[1:]), (index, b""),
+        (tokens, good_tokens[:10]),
+    ):  # fmt: skip
+        path.write_bytes(data)
+        with pytest.raises(ComponentError, match="data"):
+            binidx.Documents(tmp_path / "data")
+        index.write_bytes(good_index)
+        tokens.write_bytes(good_tokens)
+    index.unlink()
+    with pytest.raises(ComponentError):
+        binidx.Documents(tmp_path / "data")
