@@ -123,14 +123,20 @@ def _look_after(programs: Sequence[Program], say: Callable[[str], object]) -> No
         if not program.due:
             if status in _REFUSED and not program.was_ready:
                 raise StorageError(f"{program.name} did not start: the lines above say why")
-            program.deaths = 1 if now - program.started > _HEALTHY_SECONDS else program.deaths + 1
-            delay = min(_LONGEST_DELAY, FIRST_DELAY * 2 ** (program.deaths - 1))
-            program.due = now + delay
+            delay = restart_delay(program, now)
             how = signal.Signals(-status).name if status < 0 else f"status {status}"
             say(f"{program.name} has ended ({how}); it is started again in {delay:g} s")
         elif now >= program.due:
             program.due = 0.0
             program.start()
+
+
+def restart_delay(program: Program, now: float) -> float:
+    """Count a death; return the seconds until the program is started again, and set its ``due``."""
+    program.deaths = 1 if now - program.started > _HEALTHY_SECONDS else program.deaths + 1
+    delay: float = min(_LONGEST_DELAY, FIRST_DELAY * 2 ** min(program.deaths - 1, 16))
+    program.due = now + delay
+    return delay
 
 
 def _die_with_parent() -> None:
