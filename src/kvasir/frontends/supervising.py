@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 from kvasir.core.errors import StorageError
 from kvasir.core.run import StopToken
@@ -36,11 +37,13 @@ class Program:
         name: What it is called in messages.
         command: Its arguments.
         is_ready: Returns True when the next one may be started.
+        output: Takes what it prints; by default that goes where ours goes.
     """
 
     name: str
     command: Sequence[str]
     is_ready: Callable[[], bool] = lambda: True
+    output: IO[bytes] | None = None
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     due: float = 0.0
@@ -52,6 +55,8 @@ class Program:
         self.process = subprocess.Popen(
             self.command,
             stdin=subprocess.DEVNULL,
+            stdout=self.output,
+            stderr=subprocess.STDOUT if self.output is not None else None,
             process_group=0 if os.name == "posix" else None,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )

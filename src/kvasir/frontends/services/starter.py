@@ -36,6 +36,7 @@ _DRAIN_SECONDS = 40.0
 """A broker that ends has 30 s for the requests that it has."""
 _END_SECONDS = 15.0
 _ANSWER_SECONDS = 2.0
+_LOG = "server.log"
 
 
 class BrokerPart(Part):
@@ -81,6 +82,12 @@ class ServerPart(Part):
         super().__init__(plan.name, plan.command)
         self.plan = plan
         self.is_of_others = False
+
+    def start(self) -> None:
+        """Start the process, which writes its log into its folder."""
+        make_private_folder(self.plan.folder)
+        with (self.plan.folder / _LOG).open("wb") as self.output:
+            super().start()
 
     def answers(self) -> bool:
         """Return True if a server answers."""
@@ -264,12 +271,10 @@ class Starter:
     def _look_after_server(self, server: ServerPart, now: float) -> None:
         if server.is_of_others:
             return
-        if server.process is None:
-            if server.answers():
-                server.is_of_others = server.was_ready = True
-                self._say(f"{server.name} answers at {server.plan.address} already, and is used")
-                return
-            make_private_folder(server.plan.folder)
+        if server.process is None and server.answers():
+            server.is_of_others = server.was_ready = True
+            self._say(f"{server.name} answers at {server.plan.address} already, and is used")
+            return
         server.look_after(now, self._say)
         if not server.was_ready and server.is_alive and server.answers():
             server.was_ready = True
