@@ -118,7 +118,7 @@ def test_status_names_addresses_processes_and_queues(llm):
     assert status["pid"] == llm.process.pid
     assert status["config"] == str(llm.file)
     (service,) = status["services"]
-    assert service["front_end"] == llm.address("llm")
+    assert service["front_ends"] == [llm.address("llm")]
     assert service["broker"]["state"] == "ready"
     (group,) = service["groups"]
     assert [each["state"] for each in group["workers"]] == ["ready"]

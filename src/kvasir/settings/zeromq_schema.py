@@ -259,13 +259,23 @@ class IndexSettings(BrokeredSection):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.chroma_port or 8000}"
 
 
+class TuningRunnerSettings(Section):
+    """A runner of jobs: a plug-in with options."""
+
+    type: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
 class TuningPartSettings(ServiceSection):
     """One of the two services of tuning."""
 
     enabled: bool = True
     front_end: EndSettings | None = Field(None, description="default: that of tuning")
     back_end: EndSettings | None = Field(None, description="default: that of tuning")
-    num_workers: Workers = 1
+    num_workers: Workers = Field(1, description="each does one job at a time")
+    runners: dict[str, TuningRunnerSettings] = Field(
+        default_factory=dict, description="name: {type, options}; besides what is installed"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -286,9 +296,13 @@ class TuningSettings(BrokeredSection):
     def _read_ends(cls, given: Any) -> Any:
         return _with_ports(given, "tuning")
 
-    def ends(self, part: Literal["j2b", "ft"]) -> tuple[EndSettings, EndSettings]:
-        """Return front end and back end of J2B or FT."""
-        own: TuningPartSettings = getattr(self, part)
+    def part(self, name: str) -> TuningPartSettings:
+        """Return the section of j2b or ft."""
+        return self.j2b if name == "j2b" else self.ft
+
+    def ends(self, name: str) -> tuple[EndSettings, EndSettings]:
+        """Return front end and back end of j2b or ft."""
+        own = self.part(name)
         return own.front_end or self.front_end, own.back_end or self.back_end
 
 

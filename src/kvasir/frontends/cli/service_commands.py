@@ -24,7 +24,7 @@ from kvasir.frontends.process import configure_logging, stop_on_signals
 from kvasir.settings import components
 from kvasir.settings.schema import Settings
 from kvasir.settings.serving import worker_settings
-from kvasir.settings.zeromq_schema import SERVICES
+from kvasir.settings.zeromq_schema import SERVICES, TuningSettings
 
 if TYPE_CHECKING:
     from kvasir.app import App
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 _DRAIN_SECONDS = 30.0
 """How long calls in progress may take when a worker ends."""
 _SLOTS = {"embedder": 2, "reranker": 1, "generator": 1, "store": 4, "index": 8}
-_ROLES = (*_SLOTS, "llm")
+_TUNING = ("j2b", "ft")
+_ROLES = (*_SLOTS, "llm", *_TUNING)
 
 _keys_option = click.option(
     "--keys",
@@ -117,19 +118,21 @@ def run(
     A ROLE is embedder, reranker, generator, store, or index: the collections with everything that
     can be done with them. Any component can be served, also that of a plug-in:
     --set rag.embedding_model.type=NAME and the like choose it. llm stands for the first three, as
-    the section llm of the settings has them. Start it as often as you like, also on several
-    machines.
+    the section llm of the settings has them; j2b and ft do the jobs of tuning. Start it as often as
+    you like, also on several machines.
     """
     if name and len(roles) > 1:
         raise click.UsageError("--name needs a single ROLE")
     worker, serving = _load("worker"), _load("serving")
     joined = _joined_service(settings, roles, back_end)
     if joined is not None:
-        settings = worker_settings(settings, joined)
-        section = settings.service_of(SERVICES[joined])
+        section = settings.service_of(SERVICES["tuning" if joined in _TUNING else joined])
         keys = keys or section.keys_folder(settings.data_folder)
-        back_end = back_end or section.back_end.reached(settings.data_folder.parent)
-        roles = _roles_of(settings, joined)
+        end = section.ends(joined)[1] if isinstance(section, TuningSettings) else section.back_end
+        back_end = back_end or end.reached(settings.data_folder.parent)
+        if joined not in _TUNING:
+            settings = worker_settings(settings, joined)
+            roles = _roles_of(settings, joined)
     if back_end is None:
         raise click.UsageError("name the broker with --back-end")
     pair = _load("curve_keys").load_keys(keys.absolute(), key) if keys else None
@@ -138,8 +141,11 @@ def run(
     with ExitStack() as opened:
         show = opened.enter_context(download())
         app = opened.enter_context(make_app(settings, run=Run(stop_token(), show)))
-        served = []
+        served: list[Any] = []
         for role in dict.fromkeys(roles):
+            if role in _TUNING:
+                served += _tuning(settings, role, opened)
+                continue
             if role == "index":
                 # By name: front doors do not import each other.
                 index = importlib.import_module("kvasir.frontends.api.index_service")
@@ -157,13 +163,22 @@ def run(
 
 def _joined_service(settings: Settings, roles: tuple[str, ...], back_end: str | None) -> str | None:
     """Return the service of the settings that the roles are a worker of, if they are."""
-    if "llm" in roles and len(roles) > 1:
-        raise click.UsageError("llm is served alone")
-    if roles == ("llm",):
-        return "llm"
+    for alone in ("llm", *_TUNING):
+        if alone in roles:
+            if len(roles) > 1:
+                raise click.UsageError(f"{alone} is served alone")
+            return alone
     if roles == ("index",) and (back_end is None or settings.uses("index")):
         return "index"
     return None
+
+
+def _tuning(settings: Settings, part: str, opened: ExitStack) -> list[Any]:
+    """Do the jobs of a service of tuning until ``opened`` is closed; return what serves them."""
+    desk = opened.enter_context(importlib.import_module("kvasir.tuning").TuningDesk(settings, part))
+    desk.work()
+    found: list[Any] = _load("tuning_jobs").tuning_services(desk, part)
+    return found
 
 
 def _roles_of(settings: Settings, service: str) -> tuple[str, ...]:

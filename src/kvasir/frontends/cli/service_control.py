@@ -127,7 +127,8 @@ def start(ctx: click.Context, /, settings: Settings) -> None:
 
 
 def _ready(status: Mapping[str, Any]) -> str:
-    where = ", ".join(f"{each['name']} at {each['front_end']}" for each in status["services"])
+    places = ((each["name"], " and ".join(each["front_ends"])) for each in status["services"])
+    where = ", ".join(f"{name} at {place}" for name, place in places)
     return f"The services are ready: {where}. Commands of this data folder use them."
 
 
@@ -257,7 +258,7 @@ def _rows(found: Mapping[str, Any]) -> Iterator[Mapping[str, object]]:
     for server in found["servers"]:
         yield _row(server, server["address"])
     for service in found["services"]:
-        yield _row(service["broker"], service["front_end"])
+        yield _row(service["broker"], ", ".join(service["front_ends"]))
         for group in service["groups"]:
             queues = group["queues"].values()
             for worker in group["workers"]:

@@ -28,11 +28,16 @@ from kvasir.settings.zeromq_schema import (
     EndSettings,
     IndexSettings,
     LlmSettings,
+    TuningSettings,
     WorkerRange,
 )
 
 ANSWER_SECONDS = 600
 """How long a worker that ends may go on with the answers that it has begun."""
+JOB_SECONDS = 30
+"""A job that is stopped goes on in another worker."""
+PARTS = ("j2b", "ft")
+"""The services of tuning."""
 _CHROMA = "import sys, chromadb_rust_bindings as chroma; chroma.cli(sys.argv)"
 """What the program ``chroma`` calls, without the seconds that importing its package takes."""
 _NOT_OF_INDEX = ("llm", "index", "tuning", "ui")
@@ -47,14 +52,16 @@ class BrokerPlan:
         name: Of the service.
         command: Starts it.
         front_end: Where clients on this machine find it.
-        shown: Where clients and workers connect, as it listens.
+        front_ends: Where it listens to clients.
+        back_ends: Where it listens to workers.
         keys: Folder with CURVE keys.
     """
 
     name: str
     command: tuple[str, ...]
     front_end: str
-    shown: tuple[str, str]
+    front_ends: tuple[str, ...]
+    back_ends: tuple[str, ...]
     keys: Path | None
 
 
@@ -120,7 +127,7 @@ def make_plan(settings: Settings, arguments: Sequence[str]) -> Plan:
             notes.append(f"{name} is off")
             continue
         keys = section.keys_folder(settings.data_folder)
-        broker = _broker(name, section.front_end, section.back_end, keys, base, kvasir)
+        broker = _broker(name, [(section.front_end, section.back_end)], keys, base, kvasir)
         brokers.append(broker)
         command = (*kvasir, "run", name, "--drain", str(ANSWER_SECONDS), *arguments)
         key = (_KEYS[name](settings), broker.command)
@@ -135,6 +142,12 @@ def make_plan(settings: Settings, arguments: Sequence[str]) -> Plan:
         groups.append(
             GroupPlan(name, name, command, key, workers, _SERVED[name](settings), is_alone)
         )
+    tuning = _tuning(settings, kvasir, arguments)
+    if tuning is None:
+        notes.append("tuning is off")
+    else:
+        brokers.append(tuning[0])
+        groups += tuning[1]
     index = settings.service_of(IndexSettings)
     if index.enabled and index.vectordb is None and index.chroma_address is not None:
         servers += _chroma(index.chroma_address, chroma_folder(settings), notes)
@@ -148,17 +161,46 @@ def worker_name(pid: int) -> str:
 
 def _broker(
     name: str,
-    front: EndSettings,
-    back: EndSettings,
+    ends: Sequence[tuple[EndSettings, EndSettings]],
     keys: Path | None,
     base: Path,
     kvasir: tuple[str, ...],
 ) -> BrokerPlan:
-    shown = (front.bound(base), back.bound(base))
-    command = [*kvasir, "broker", "--front-end", shown[0], "--back-end", shown[1]]
+    fronts = tuple(dict.fromkeys(front.bound(base) for front, _ in ends))
+    backs = tuple(dict.fromkeys(back.bound(base) for _, back in ends))
+    command = [*kvasir, "broker"]
+    for option, addresses in (("--front-end", fronts), ("--back-end", backs)):
+        command += [part for address in addresses for part in (option, address)]
     if keys is not None:
         command += ["--keys", str(keys)]
-    return BrokerPlan(name, tuple(command), front.reached(base), shown, keys)
+    return BrokerPlan(name, tuple(command), ends[0][0].reached(base), fronts, backs, keys)
+
+
+def _tuning(
+    settings: Settings, kvasir: tuple[str, ...], arguments: Sequence[str]
+) -> tuple[BrokerPlan, list[GroupPlan]] | None:
+    """Return the broker and the workers of J2B and FT; None if both are off."""
+    section = settings.service_of(TuningSettings)
+    parts = [name for name in PARTS if section.enabled and section.part(name).enabled]
+    if not parts:
+        return None
+    base = settings.data_folder.parent
+    ends = [section.ends(name) for name in parts]
+    broker = _broker("tuning", ends, section.keys_folder(settings.data_folder), base, kvasir)
+    groups = []
+    for name in parts:
+        own = section.part(name)
+        groups.append(
+            GroupPlan(
+                name,
+                "tuning",
+                (*kvasir, "run", name, "--drain", str(JOB_SECONDS), *arguments),
+                (own.runners, broker.command, settings.data_folder),
+                _range(own.num_workers),
+                (name, f"{name}-events"),
+            )
+        )
+    return broker, groups
 
 
 def _range(workers: int | WorkerRange) -> WorkerRange:

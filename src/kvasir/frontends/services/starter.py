@@ -159,10 +159,11 @@ class Starter:
             StorageError: One has.
         """
         for broker in self.plan.brokers:
-            for end, where in zip(("front_end", "back_end"), broker.shown, strict=True):
-                address = Address.parse(where)
-                if address.protocol == "tcp":
-                    listen(address.host, address.port, f"{broker.name}.{end}.port").close()
+            ends = {"front_end": broker.front_ends, "back_end": broker.back_ends}
+            for end, addresses in ends.items():
+                for address in map(Address.parse, addresses):
+                    if address.protocol == "tcp":
+                        listen(address.host, address.port, f"{broker.name}.{end}.port").close()
 
     # What is asked from other threads.
 
@@ -176,8 +177,8 @@ class Starter:
                 services.append(
                     {
                         "name": name,
-                        "front_end": broker.plan.shown[0],
-                        "back_end": broker.plan.shown[1],
+                        "front_ends": broker.plan.front_ends,
+                        "back_ends": broker.plan.back_ends,
                         "keys": str(broker.plan.keys) if broker.plan.keys else None,
                         "broker": broker.state(now, is_ready=statistics is not None),
                         "groups": [
