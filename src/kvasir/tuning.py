@@ -22,7 +22,7 @@ from kvasir.core.services.jobs import Job, JobState, NewJob
 from kvasir.core.services.tuning import JobNews, TuningRunner
 from kvasir.core.wire import to_json
 from kvasir.database import open_database
-from kvasir.jobs.event_log import EventLog, read_events
+from kvasir.jobs.event_log import EventLog, read_events, size_of
 from kvasir.jobs.sql import SqlJobQueue
 from kvasir.jobs.worker import JobWorker
 from kvasir.settings import components
@@ -114,19 +114,19 @@ class TuningDesk:
         job = self._queue.job(job_id)
         file = self._place(job_id) / _EVENTS
         next_state = time.monotonic() + _STATE_SECONDS
-        while not (events := read_events(file, after)):
-            if job.state in _FINAL or time.monotonic() > end:
+        while True:
+            size = size_of(file)
+            events = read_events(file, after)
+            if events or job.state in _FINAL or time.monotonic() > end:
                 break
-            check("following a job")
-            time.sleep(_LOOK_SECONDS)
+            while size_of(file) == size and time.monotonic() < min(end, next_state):
+                check("following a job")
+                time.sleep(_LOOK_SECONDS)
             if time.monotonic() >= next_state:
                 next_state = time.monotonic() + _STATE_SECONDS
                 job = self._queue.job(job_id)
-        else:
-            job = self._queue.job(job_id)
-        # What came between reading the events and the end is read the next time.
-        is_over = job.state in _FINAL and not events and not read_events(file, after)
-        return JobNews(job, events, is_over)
+        # The state was read before the events: what came in between is not missed.
+        return JobNews(job, events, is_over=job.state in _FINAL and not events)
 
     def _place(self, job_id: str) -> Path:
         return self._folder / job_id

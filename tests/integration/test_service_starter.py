@@ -140,7 +140,7 @@ def test_what_cannot_be_done_is_said_in_one_line(llm, tmp_path):
     )
     other = llm.command("--data-dir", str(tmp_path / "none"), "services", "status", check=False)
     assert other.returncode == 3
-    assert "none were started for" in other.stderr
+    assert "'kvasir services start' starts them" in other.stderr
     taken = StartedServices(tmp_path, index=INDEX_OFF)
     taken.ports["llm"] = llm.ports["llm"]
     taken.write()

@@ -66,3 +66,11 @@ def read_events(file: Path, after: int, *, most: int = _MOST) -> list[JobEvent]:
             return found
     except FileNotFoundError:
         return []
+
+
+def size_of(file: Path) -> int:
+    """Return the length of a file in bytes; 0 if there is none yet."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -59,9 +59,12 @@ def _with_services_file(
 def _settings(ctx: click.Context) -> Settings:
     before = ctx.find_object(dict) or {}
     if not (ctx.params.get("config") or before.get("config")):
-        file = _found_file() or _preset_file(ctx)
-        # As if it were typed: the workers have the same options.
-        ctx.params["config"] = str(file)
+        file = _found_file()
+        if file is None and ctx.info_name == start.name:
+            file = _preset_file(ctx)
+        if file is not None:
+            # As if it were typed: the workers have the same options.
+            ctx.params["config"] = str(file)
     return settings_of(ctx)
 
 
@@ -298,7 +301,7 @@ def _client(settings: Settings) -> Any:
     """
     record = read_record(settings.data_folder)
     if record is None:
-        cause = f"none were started for {settings.data_folder}"
+        cause = f"none run for {settings.data_folder}: 'kvasir services start' starts them"
         raise ComponentError("the services", "connecting", cause, kind="unreachable")
     module = importlib.import_module("kvasir.remote.zeromq.starter")
     return module.StarterClient(record.address, settings.data_folder / FOLDER)
