@@ -53,6 +53,8 @@ def test_later_names_are_read_and_two_names_of_one_key_refused(tmp_path):
     assert settings.index is not None
     assert (settings.llm.base_model_file, settings.llm.bgem3_path) == ("m.gguf", "./e")
     assert (settings.llm.rerank_path, settings.index.chroma_db_path) == ("./r", "./c")
+    with pytest.raises(SettingsError, match=r"'llm.bgem_path' \(did you mean 'llm.bgem3_path'\?\)"):
+        load(tmp_path, llm={"bgem_path": "a"})
     with pytest.raises(SettingsError, match="two names of one key"):
         load(tmp_path, llm={"bgem3_path": "a", "embedding_path": "b"})
 

@@ -36,6 +36,7 @@ from kvasir.settings.document_names import CLASSROOM, read_document_names
 from kvasir.settings.masking import names_a_secret
 from kvasir.settings.running_services import read_record
 from kvasir.settings.schema import Settings
+from kvasir.settings.zeromq_schema import SERVICES
 
 ENVIRONMENT_PREFIX = "KVASIR__"
 
@@ -301,6 +302,9 @@ def _find_origin(origins: Mapping[str, str], dotted: str) -> str:
 def _nearest(dotted: str) -> str:
     """Suggest a key with a similar spelling, or with the same last part in another section."""
     known = list(keys())
+    if (name := dotted.partition(".")[0]) in SERVICES:
+        # These sections are optional, so that their keys are not in the tree.
+        known = list(keys(SERVICES[name], f"{name}."))
     last = dotted.rsplit(".", 1)[-1]
     alike = get_close_matches(dotted, known, n=1, cutoff=0.85)
     near = alike or [key for key in known if key.rsplit(".", 1)[-1] == last]
