@@ -27,8 +27,9 @@ from kvasir.core.run import Run
 from kvasir.core.types import SearchRequest, StoreAddress
 from kvasir.embedding_models import EmbeddingModels
 from kvasir.settings import components
+from kvasir.settings.component_schema import GeneratorSettings, reveal
 from kvasir.settings.loading import load_settings
-from kvasir.settings.schema import GeneratorSettings, Settings, reveal
+from kvasir.settings.schema import Settings
 from kvasir.settings.splitting import check_splitting, splitting_of
 from kvasir.settings.store_uris import is_same_store
 from kvasir.sharing import IndexSharing, is_embedded
@@ -360,7 +361,7 @@ class App:
 
     def open_store(self, collection: str, embedded_by: Embedder | CollectionRecord) -> VectorStore:
         """Open the store of a collection where the settings have it."""
-        to, options = self.settings.store_address, self.settings.rag.vectordb.options
+        to, options = self.settings.store_address, self.settings.store_options
         store = components.open_store(to, collection, embedded_by, self.analyzer, options)
         self._sharing.note_open()
         return store

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from kvasir.core.errors import MissingExtraError, ModelNotFoundError
 from kvasir.core.ledger import CollectionRecord, EmbeddingModel
 from kvasir.core.protocols import Embedder
 from kvasir.core.run import Run
 from kvasir.core.wire import dumps
-from kvasir.models.local import is_path
+from kvasir.models.local import find_local, is_path
 from kvasir.models.named import NAMED_MODELS
 from kvasir.settings import components
 from kvasir.settings.schema import Settings
+
+
+def convert_weights(name: str, data_folder: Path, run: Run) -> list[Path]:
+    """Write pickled weights as safetensors, as ``kvasir.models.conversion.convert``.
+
+    Args:
+        name: An absolute path of a folder or file, or a model's name on the hub that is here.
+        data_folder: Where models are looked for.
+        run: Stops and reports it.
+
+    Raises:
+        ModelNotFoundError: There is no such model here.
+        MissingExtraError: PyTorch is not installed.
+    """
+    found = None if Path(name).exists() else find_local(name, data_folder)
+    if found is None and not Path(name).exists():
+        raise ModelNotFoundError(f"there is no model or file '{name}' on this machine", name)
+    try:
+        conversion = importlib.import_module("kvasir.models.conversion")
+    except ModuleNotFoundError as error:
+        if error.name == "torch":
+            raise MissingExtraError("reading pickled weights", "torch") from error
+        raise
+    made: list[Path] = conversion.convert(found.path if found else Path(name), run)
+    return made
 
 
 class EmbeddingModels:

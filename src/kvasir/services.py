@@ -23,7 +23,8 @@ from kvasir.core.services.mail import Mailer, Outbox
 from kvasir.core.services.questions import Question, QuestionQueue, QuestionSource
 from kvasir.core.services.rate_limits import LimitedAction, RateLimits
 from kvasir.core.types import Answer
-from kvasir.settings.schema import Settings, reveal
+from kvasir.settings.component_schema import reveal
+from kvasir.settings.schema import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from kvasir.core.errors import SettingsError
+from kvasir.settings.component_schema import reveal
 from kvasir.settings.known_passwords import known_passwords
 from kvasir.settings.loading import load_settings
-from kvasir.settings.schema import Settings, reveal
+from kvasir.settings.schema import Settings
 
 PRESET = Path(__file__).parents[2] / "presets" / "classroom.yaml"
 

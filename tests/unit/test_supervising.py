@@ -8,8 +8,8 @@ import pytest
 
 from kvasir.core.errors import StorageError
 from kvasir.core.run import StopToken
-from kvasir.frontends.cli import supervising
-from kvasir.frontends.cli.supervising import Program, run_together
+from kvasir.frontends import supervising
+from kvasir.frontends.supervising import Program, run_together
 
 LIVES = "import time; time.sleep(60)"
 

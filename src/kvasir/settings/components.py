@@ -29,8 +29,10 @@ from kvasir.core.protocols import (
 )
 from kvasir.core.run import Run
 from kvasir.core.types import StoreAddress
-from kvasir.settings.schema import GeneratorSettings, Settings, reveal
+from kvasir.settings.component_schema import GeneratorSettings, reveal
+from kvasir.settings.schema import Settings
 from kvasir.settings.store_uris import is_embedded
+from kvasir.settings.zeromq_schema import REMOTE
 
 if TYPE_CHECKING:
     from kvasir.answering.refining import Refiner
@@ -94,6 +96,7 @@ def make_embedder(settings: Settings, run: Run, model: EmbeddingModel | None = N
     token = reveal(settings.rag.embedding_model.token)
     chosen = model or settings.rag.embedding_model
     provided = _model_arguments(settings, chosen.name, token, run)
+    provided |= _service_arguments(settings, chosen.type, chosen.options)
     return cast(Embedder, build("embedders", chosen.type, chosen.options, provided))
 
 
@@ -103,6 +106,7 @@ def make_reranker(settings: Settings, run: Run) -> Reranker | None:
     if chosen.type is None:
         return None
     provided = _model_arguments(settings, chosen.name, reveal(chosen.token), run)
+    provided |= _service_arguments(settings, chosen.type, chosen.options)
     return cast(Reranker, build("rerankers", chosen.type, chosen.options, provided))
 
 
@@ -123,6 +127,7 @@ def make_generator(
     taken = signature(registry.load("generators", chosen.type)).parameters
     provided = {name: get() for name, get in shared.items() if name in taken}
     provided |= {"data_dir": settings.data_folder, "run": run}
+    provided |= _service_arguments(settings, chosen.type, chosen.options)
     return cast(Generator, build("generators", chosen.type, chosen.arguments, provided))
 
 
@@ -192,7 +197,7 @@ def temporary_stores(
     on_server: list[str] = []
 
     def open_at(at: StoreAddress, name: str) -> VectorStore:
-        return open_store(at, name, embedder, analyzer, settings.rag.vectordb.options)
+        return open_store(at, name, embedder, analyzer, settings.store_options)
 
     with TemporaryDirectory(prefix="kvasir-") as folder:
 
@@ -214,6 +219,11 @@ def temporary_stores(
 def _model_arguments(settings: Settings, name: str, token: str | None, run: Run) -> dict[str, Any]:
     name = settings.model_name(name)
     return {"name": name, "token": token, "data_dir": settings.data_folder, "run": run}
+
+
+def _service_arguments(settings: Settings, kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where a component of the service llm is, unless its options say where."""
+    return settings.reach("llm") if kind == REMOTE and "address" not in options else {}
 
 
 def _parameter_types(cls: type[Any]) -> Mapping[str, Any]:

@@ -30,6 +30,7 @@ _OWN_FILES = (
     "spool",
     "chat-logs",
     "chat-history",
+    "services",
 )
 """Files and folders by which a data folder is known; others of the same name are not ours."""
 

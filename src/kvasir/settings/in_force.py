@@ -12,7 +12,7 @@ from kvasir.settings.schema import Settings
 _COMPUTED: Mapping[str, Callable[[Settings], object]] = {
     "rag.splitter.type": lambda settings: settings.rag.splitter.chosen,
     "rag.vectordb.uri": lambda settings: settings.store_uri,
-    "chat.rag.enabled": lambda settings: settings.generator.type == "extractive",
+    "chat.rag.enabled": lambda settings: not settings.has_language_model,
     "chat.logs_dir": lambda settings: str(settings.chat_logs_dir),
     "chat.rag.context_refinement.threshold": lambda settings: settings.chat.rag.refine_below,
     "catalog.url": lambda settings: settings.catalog_url,

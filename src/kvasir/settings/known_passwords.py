@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import unquote, urlsplit
 
-from kvasir.settings.schema import Settings, reveal
+from kvasir.settings.component_schema import reveal
+from kvasir.settings.schema import Settings
 
 _KNOWN = frozenset(
     ("rag-system", "secret", "password", "admin", "root", "postgres", "mysql", "guest", "example")

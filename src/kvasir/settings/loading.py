@@ -24,6 +24,7 @@ from pydantic_core import ErrorDetails
 from kvasir.core.errors import SettingsError, SettingsFileNotFoundError
 from kvasir.core.registry import suggestion
 from kvasir.settings.bounds import bounds_of
+from kvasir.settings.component_schema import WINDOW_OPTIONS
 from kvasir.settings.data_folder import (
     DataFolder,
     find_data_folder,
@@ -33,7 +34,9 @@ from kvasir.settings.data_folder import (
 )
 from kvasir.settings.document_names import CLASSROOM, read_document_names
 from kvasir.settings.masking import names_a_secret
-from kvasir.settings.schema import WINDOW_OPTIONS, Settings
+from kvasir.settings.running_services import read_record
+from kvasir.settings.schema import Settings
+from kvasir.settings.zeromq_schema import SERVICES
 
 ENVIRONMENT_PREFIX = "KVASIR__"
 
@@ -68,7 +71,8 @@ def load_settings(
     A split option in the environment or on the command line chooses the window splitter.
 
     Args:
-        config: A YAML file, or its tree; default ``kvasir.yaml``, found as the data folder is.
+        config: A YAML file, or its tree; default ``kvasir.yaml``, found as the data folder is, or
+            the file of the services that run for the data folder.
         overrides: Values by dotted key, above everything else.
         environment: Variables to read; default ``os.environ``.
         origins: For messages, the option of an override by its key, such as ``--top-k``.
@@ -79,6 +83,8 @@ def load_settings(
     """
     in_file: dict[str, str] = {}
     path: Path | None = None
+    is_started = False
+    variables = os.environ if environment is None else environment
     if isinstance(config, Mapping):
         tree = copy.deepcopy(dict(config))
     else:
@@ -88,9 +94,10 @@ def load_settings(
         elif project is not None and (found := settings_file_in(project)) is not None:
             # As a person would write it: kvasir.yaml or ../kvasir.yaml.
             path = Path(os.path.relpath(found))
+        elif (started := read_record(_kept_in(overrides, variables, project).path)) is not None:
+            path, is_started = Path(started.config), True
         tree = read_settings_file(path) if path else {}
         in_file = dict.fromkeys(_dotted_keys(tree), f" in '{path}'")
-    variables = os.environ if environment is None else environment
     named = {
         name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", "."): name
         for name in sorted(variables)
@@ -115,8 +122,26 @@ def load_settings(
         raise SettingsError(problems, wrong) from None
     file = Path(os.path.abspath(path)) if path else None  # noqa: PTH100 - without ".."
     by = (origins or {}).get("data_dir", "data_dir") if "data_dir" in (overrides or {}) else None
-    settings.set_places(file, _data_folder(settings, file, by or named.get("data_dir"), project))
+    folder = (
+        _kept_in(overrides, variables, project)
+        if is_started
+        else _data_folder(settings, file, by or named.get("data_dir"), project)
+    )
+    settings.set_places(file, folder)
     return settings
+
+
+def _kept_in(
+    overrides: Mapping[str, Any] | None, variables: Mapping[str, str], project: Path | None
+) -> DataFolder:
+    """Return the data folder that no settings file names."""
+    for given, by in (
+        ((overrides or {}).get("data_dir"), "--data-dir"),
+        (variables.get(f"{ENVIRONMENT_PREFIX}DATA_DIR"), f"{ENVIRONMENT_PREFIX}DATA_DIR"),
+    ):
+        if given is not None:
+            return given_data_folder(Path(given), by)
+    return find_data_folder(project)
 
 
 def _data_folder(
@@ -277,6 +302,9 @@ def _find_origin(origins: Mapping[str, str], dotted: str) -> str:
 def _nearest(dotted: str) -> str:
     """Suggest a key with a similar spelling, or with the same last part in another section."""
     known = list(keys())
+    if (name := dotted.partition(".")[0]) in SERVICES:
+        # These sections are optional, so that their keys are not in the tree.
+        known = list(keys(SERVICES[name], f"{name}."))
     last = dotted.rsplit(".", 1)[-1]
     alike = get_close_matches(dotted, known, n=1, cutoff=0.85)
     near = alike or [key for key in known if key.rsplit(".", 1)[-1] == last]

@@ -50,6 +50,10 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
             "mail.passwords_file": "passwords.json",
         },
     ),
+    "aiirwkv": (
+        "ZeroMQ services with Chroma, with the keys of document 000",
+        {"llm": {}, "index": {}, "tuning": {}, "rag.splitter.type": "structure"},
+    ),
 }
 """The purpose of each, and the settings that it sets."""
 

@@ -8,13 +8,23 @@ folder. Secrets are masked where settings are shown: those under secret keys and
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from kvasir.core.templates import DEFAULT_PROMPT, DEFAULT_REFINEMENT_PROMPT, missing_placeholders
 from kvasir.core.types import StoreAddress
 from kvasir.language.detect import CODES
+from kvasir.settings.component_schema import (
+    EmbeddingModelSettings,
+    GeneratorSettings,
+    JudgeSettings,
+    RerankerSettings,
+    SplitterSettings,
+    VectorDbSettings,
+    given_options,
+    reveal,
+)
 from kvasir.settings.data_folder import (
     DataFolder,
     absolute_path,
@@ -35,13 +45,19 @@ from kvasir.settings.service_schema import (
 )
 from kvasir.settings.store_uris import absolute_database_url, absolute_uri, is_relative
 from kvasir.settings.web_schema import WebSearchSettings
+from kvasir.settings.zeromq_schema import (
+    REMOTE,
+    SERVICES,
+    BrokeredSection,
+    IndexSettings,
+    LlmSettings,
+    TuningSettings,
+    as_remote,
+)
 
-DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+B = TypeVar("B", bound=BrokeredSection)
 
 MOST_TOP_K = 1000
-
-WINDOW_OPTIONS = ("split_by", "split_length", "split_overlap", "split_threshold")
-"""Settings that choose the window splitter if no type is set."""
 
 
 def _check_language(value: str) -> str:
@@ -61,69 +77,6 @@ def _with_placeholders(*names: str) -> AfterValidator:
 
 
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class SplitterSettings(Section):
-    """The splitter of documents."""
-
-    type: str | None = Field(
-        None, description="structure, window, or a plug-in; window when a split_* key is set"
-    )
-    split_by: Literal["page", "passage", "sentence", "word", "line"] = "word"
-    split_length: int = Field(200, ge=1, description="most units in a chunk")
-    split_overlap: int = Field(0, ge=0, description="units that neighbours share")
-    split_threshold: int = Field(0, ge=0, description="fewest units in the last chunk")
-    options: dict[str, Any] = Field(default_factory=dict, description="the splitter's own options")
-
-    @property
-    def chosen(self) -> str:
-        """The splitter's name."""
-        asked = self.model_fields_set.intersection(WINDOW_OPTIONS)
-        return self.type or ("window" if asked else "structure")
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The splitter's constructor options."""
-        if self.chosen != "window":
-            return dict(self.options)
-        return {key: getattr(self, key) for key in WINDOW_OPTIONS} | self.options
-
-    @model_validator(mode="after")
-    def _overlap_is_shorter_than_a_chunk(self) -> SplitterSettings:
-        if self.split_overlap >= self.split_length:
-            raise ValueError("split_overlap must be smaller than split_length")
-        return self
-
-
-class VectorDbSettings(Section):
-    """The store of chunks and vectors."""
-
-    type: str = Field("qdrant", description="qdrant, or another installed store")
-    uri: str | None = Field(None, description="folder, file or address; default: in data_dir")
-    token: SecretStr | None = None
-    username: str | None = None
-    password: SecretStr | None = None
-    options: dict[str, Any] = Field(default_factory=dict, description="the store's own options")
-
-
-class EmbeddingModelSettings(Section):
-    """The model that turns text into vectors."""
-
-    type: str = Field("openvino", description="openvino, sentence-transformers, rwkv, or a plug-in")
-    name: str = Field(DEFAULT_MODEL, description="a folder, or a model's name on the hub")
-    token: SecretStr | None = Field(None, description="for private models on the hub")
-    options: dict[str, Any] = Field(default_factory=dict, description="the embedder's own options")
-
-
-class RerankerSettings(Section):
-    """An optional model that reorders the best hits."""
-
-    type: str | None = Field(
-        None, description="openvino, cross-encoder, rwkv, or a plug-in; none by default"
-    )
-    name: str = "BAAI/bge-reranker-v2-m3"
-    token: SecretStr | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class IngestSettings(Section):
@@ -154,25 +107,6 @@ class RagSettings(Section):
     embedding_model: EmbeddingModelSettings = EmbeddingModelSettings()
     ingest: IngestSettings = IngestSettings()
     web_search: WebSearchSettings = WebSearchSettings()
-
-
-class GeneratorSettings(Section):
-    """The generator of answers."""
-
-    type: str = Field(
-        "extractive", description="extractive, llama, rwkv, openai, ollama, or a plug-in"
-    )
-    model: str | None = Field(
-        None, description="the model's name at the server; of llama and rwkv, a file or a hub name"
-    )
-    base_url: str | None = Field(None, description="the server, such as http://localhost:11434")
-    api_key: SecretStr | None = None
-    options: dict[str, Any] = Field(default_factory=dict, description="the generator's own options")
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The generator's constructor options, those that are set."""
-        return _given(self.model, self.base_url, self.api_key) | self.options
 
 
 class RefinementSettings(Section):
@@ -253,16 +187,6 @@ class AnswerSettings(Section):
     )
 
 
-class JudgeSettings(Section):
-    """A language model that grades answers in evaluations."""
-
-    type: str | None = Field(None, description="ragas, or a plug-in; none by default")
-    model: str | None = Field(None, description="the model's name at the server")
-    base_url: str | None = Field(None, description="the server; default: the generator's")
-    api_key: SecretStr | None = None
-    options: dict[str, Any] = Field(default_factory=dict, description="the judge's own options")
-
-
 class EvaluationSettings(Section):
     """Settings of evaluations."""
 
@@ -298,9 +222,65 @@ class Settings(Section):
     questions: QuestionSettings = QuestionSettings()
     mail: MailSettings = MailSettings()
     answer_log: AnswerLogSettings = AnswerLogSettings()
+    llm: LlmSettings | None = Field(
+        None, description="where embedder, reranker and generator are served; as presets/aiirwkv"
+    )
+    index: IndexSettings | None = Field(None, description="where the store is served")
+    tuning: TuningSettings | None = Field(None, description="where models are tuned")
 
     _file: Path | None = PrivateAttr(default=None)
     _data_folder: DataFolder | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _use_services(self) -> Settings:
+        """Use the components that are served, unless a type is given."""
+        changed: dict[str, Any] = {}
+        rag, chat = self.rag, self.chat
+        if self.uses("llm"):
+            changed["generator"] = as_remote(self.generator)
+            rag = rag.model_copy(update={"embedding_model": as_remote(rag.embedding_model)})
+            retriever = chat.rag.retriever
+            if self.service_of(LlmSettings).has_reranker and retriever.reranker.type is None:
+                update = {"reranker": retriever.reranker.model_copy(update={"type": REMOTE})}
+                retriever = retriever.model_copy(update=update)
+                inner = chat.rag.model_copy(update={"retriever": retriever})
+                chat = chat.model_copy(update={"rag": inner})
+        if self.uses("index"):
+            rag = rag.model_copy(update={"vectordb": as_remote(rag.vectordb)})
+        for name, value in {**changed, "rag": rag, "chat": chat}.items():
+            if value is not getattr(self, name):
+                object.__setattr__(self, name, value)
+        return self
+
+    @property
+    def uses_services(self) -> bool:
+        """Whether any service is named; those that are not named are on as well."""
+        return any(getattr(self, name) is not None for name in SERVICES)
+
+    def uses(self, service: str) -> bool:
+        """Return True if the components of a service, such as llm, are served."""
+        return self.uses_services and self.service_of(SERVICES[service]).enabled
+
+    def service_of(self, kind: type[B]) -> B:
+        """Return the section of a service; its defaults if it is not given."""
+        own = (self.llm, self.index, self.tuning)
+        return next((each for each in own if isinstance(each, kind)), None) or kind()
+
+    def reach(self, service: str) -> dict[str, str]:
+        """Return address and folder of keys for the clients of a service."""
+        section = self.service_of(SERVICES[service])
+        keys = section.keys_folder(self.data_folder)
+        address = section.front_end.reached(self.data_folder.parent)
+        return {"address": address, "keys": str(keys or "")}
+
+    @property
+    def has_language_model(self) -> bool:
+        """Whether answers come from a language model, or else are quotations."""
+        if self.generator.type == REMOTE and self.uses("llm"):
+            llm = self.service_of(LlmSettings)
+            own = llm.generator
+            return own.type != "extractive" if own else llm.base_model_file is not None
+        return self.generator.type != "extractive"
 
     @property
     def file(self) -> Path | None:
@@ -323,7 +303,7 @@ class Settings(Section):
     @property
     def relative_path(self) -> str | None:
         """The first setting that is a relative path, if any."""
-        paths = {
+        paths: dict[str, str | Path | None] = {
             "rag.vectordb.uri": self.rag.vectordb.uri,
             "catalog.url": self.catalog.url,
             "database.url": self.database.url,
@@ -332,6 +312,9 @@ class Settings(Section):
             "server.folder": self.server.folder,
             "mail.passwords_file": self.mail.passwords_file,
         }
+        for name, section in (("llm", self.llm), ("index", self.index), ("tuning", self.tuning)):
+            if section is not None:
+                paths |= {f"{name}.{key}": path for key, path in section.paths.items()}
         return next((key for key, path in paths.items() if is_relative(path)), None)
 
     @property
@@ -345,6 +328,8 @@ class Settings(Section):
     @property
     def store_uri(self) -> str:
         """The vector store's absolute path or address."""
+        if self._finds_index:
+            return self.reach("index")["address"]
         uri = self.rag.vectordb.uri or str(self.data_folder / "store")
         return absolute_uri(uri, self.found_data_folder.parent)
 
@@ -356,9 +341,22 @@ class Settings(Section):
         return StoreAddress(chosen.type, self.store_uri, token, chosen.username, password)
 
     @property
+    def store_options(self) -> dict[str, Any]:
+        """The store's own options."""
+        chosen = self.rag.vectordb
+        own = {"keys": self.reach("index")["keys"]} if self._finds_index else {}
+        return own | chosen.options
+
+    @property
+    def _finds_index(self) -> bool:
+        return self.rag.vectordb.type == REMOTE and self.rag.vectordb.uri is None
+
+    @property
     def catalog_url(self) -> str:
         """The catalog's SQLAlchemy URL."""
-        url = self.catalog.url or f"sqlite:///{self.data_folder / 'catalog.db'}"
+        file = self.service_of(IndexSettings).sqlite_db_path if self.uses("index") else None
+        default = absolute_path(file, self.data_folder.parent) if file else None
+        url = self.catalog.url or f"sqlite:///{default or self.data_folder / 'catalog.db'}"
         return absolute_database_url(url, self.found_data_folder.parent)
 
     @property
@@ -410,7 +408,7 @@ class Settings(Section):
             # A key is sent only to the server that it was given for.
             other = self.generator
             own = chosen.model or other.model, other.base_url, chosen.api_key or other.api_key
-        return _given(*own) | chosen.options
+        return given_options(*own) | chosen.options
 
     @property
     def has_catalog(self) -> bool:
@@ -430,13 +428,3 @@ class Settings(Section):
         # None stands for the splitter that the other keys choose.
         masked["rag"]["splitter"]["type"] = self.rag.splitter.chosen
         return masked
-
-
-def reveal(secret: SecretStr | None) -> str | None:
-    """Return a secret's text, for the component that needs it."""
-    return secret.get_secret_value() if secret else None
-
-
-def _given(model: str | None, base_url: str | None, api_key: SecretStr | None) -> dict[str, Any]:
-    given = {"model": model, "base_url": base_url, "api_key": reveal(api_key)}
-    return {key: value for key, value in given.items() if value is not None}

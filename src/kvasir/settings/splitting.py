@@ -7,7 +7,8 @@ from typing import Any
 
 from kvasir.core.errors import SplitConflictError
 from kvasir.core.ledger import Splitting
-from kvasir.settings.schema import WINDOW_OPTIONS, Settings
+from kvasir.settings.component_schema import WINDOW_OPTIONS
+from kvasir.settings.schema import Settings
 
 _SECTION = "rag.splitter"
 

@@ -31,7 +31,7 @@ def make_admission(settings: Settings) -> Admission:
 
 def has_language_model(settings: Settings) -> bool:
     """Return True if answers come from a language model, false if they are quotations."""
-    return settings.generator.type != "extractive"
+    return settings.has_language_model
 
 
 def open_answer(

@@ -1,7 +1,8 @@
-"""``kvasir models``: list and pull embedding and language models."""
+"""``kvasir models``: list, pull and convert embedding and language models."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -16,11 +17,19 @@ from kvasir.frontends.cli.options import (
     typed_collection,
     with_app,
     with_service,
+    with_settings,
 )
 from kvasir.frontends.cli.paths import absolute_folder
-from kvasir.frontends.cli.rendering import print_result, print_table, printed_json, sizes
+from kvasir.frontends.cli.rendering import (
+    json_option,
+    print_result,
+    print_table,
+    printed_json,
+    sizes,
+)
 from kvasir.frontends.cli.services import Service
 from kvasir.frontends.cli.terminal import echo
+from kvasir.settings.schema import Settings
 
 if TYPE_CHECKING:
     from kvasir.app import App
@@ -29,7 +38,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def models() -> None:
-    """List models, pull one, or embed collections by another one."""
+    """List models, pull or convert one, or embed collections by another one."""
 
 
 @models.command("list")
@@ -68,6 +77,28 @@ def pull(app: App, name: str | None) -> int:
         return fail(again, EXIT_INTERRUPTED)
     print_result(folder, f"{folder.name}: {folder.path}")
     return 0
+
+
+@models.command()
+@click.argument("name")
+@json_option
+@with_settings
+def convert(settings: Settings, name: str) -> None:
+    """Write a model's pickled weights as safetensors, once; needs the extra torch.
+
+    NAME is the folder of a model with pytorch_model.bin, a file .pth, or OWNER/MODEL if it is on
+    this machine. Files that hold more than weights are refused: reading them could run code.
+    """
+    from kvasir.embedding_models import convert_weights
+
+    with long_work(for_programs=True) as run:
+        made = convert_weights(
+            os.path.abspath(name) if os.path.exists(name) else name,  # noqa: PTH100, PTH110
+            settings.data_folder,
+            run,
+        )
+    lines = [str(path) for path in made] or ["there are safetensors already"]
+    print_result([str(path) for path in made], *lines)
 
 
 @models.command("use")

@@ -19,8 +19,9 @@ from kvasir.frontends.cli.main import config_option, data_dir_option, set_option
 from kvasir.frontends.cli.metadata import with_local_sources
 from kvasir.frontends.cli.rendering import json_option
 from kvasir.frontends.cli.services import Service, Services
+from kvasir.settings.component_schema import WINDOW_OPTIONS
 from kvasir.settings.loading import load_settings, parse_assignment
-from kvasir.settings.schema import WINDOW_OPTIONS, Settings
+from kvasir.settings.schema import Settings
 
 if TYPE_CHECKING:
     from kvasir.app import App

@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kvasir.core.errors import ComponentError, MissingExtraError, SettingsError
-from kvasir.core.run import StopToken
-from kvasir.frontends.cli.options import with_app
+from kvasir.core.run import Run, StopToken
+from kvasir.frontends.cli.long_work import download, stop_token
+from kvasir.frontends.cli.options import make_app, with_settings
 from kvasir.frontends.cli.rendering import json_option, print_result
+from kvasir.frontends.cli.service_control import COMMANDS
 from kvasir.frontends.cli.terminal import echo
 from kvasir.frontends.process import configure_logging, stop_on_signals
 from kvasir.settings import components
+from kvasir.settings.schema import Settings
+from kvasir.settings.serving import worker_settings
+from kvasir.settings.zeromq_schema import SERVICES, TuningSettings
 
 if TYPE_CHECKING:
     from kvasir.app import App
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
 _DRAIN_SECONDS = 30.0
 """How long calls in progress may take when a worker ends."""
 _SLOTS = {"embedder": 2, "reranker": 1, "generator": 1, "store": 4, "index": 8}
+_TUNING = ("j2b", "ft")
+_ROLES = (*_SLOTS, "llm", *_TUNING)
 
 _keys_option = click.option(
     "--keys",
@@ -40,6 +47,10 @@ _keys_option = click.option(
 @click.group()
 def services() -> None:
     """Run components as services that are reached over ZeroMQ."""
+
+
+for _command in COMMANDS:
+    services.add_command(_command)
 
 
 @services.command()
@@ -68,8 +79,12 @@ def broker(front_end: tuple[str, ...], back_end: tuple[str, ...], keys: Path | N
 
 
 @services.command()
-@click.argument("roles", type=click.Choice(list(_SLOTS)), nargs=-1, required=True)
-@click.option("--back-end", required=True, metavar="ADDRESS", help="Where the broker waits for it.")
+@click.argument("roles", type=click.Choice(list(_ROLES)), nargs=-1, required=True)
+@click.option(
+    "--back-end",
+    metavar="ADDRESS",
+    help="Where the broker waits for it.  [default: that of the settings for llm and index]",
+)
 @click.option("--name", metavar="NAME", help="Name of the one service.  [default: its role]")
 @click.option(
     "--slots",
@@ -78,32 +93,59 @@ def broker(front_end: tuple[str, ...], back_end: tuple[str, ...], keys: Path | N
 )
 @_keys_option
 @click.option("--key", default="worker", show_default=True, help="Name of this worker's key.")
-@with_app
+@click.option(
+    "--drain",
+    type=click.FloatRange(min=0),
+    default=_DRAIN_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long calls in progress may take when it ends.",
+)
+@with_settings
 def run(
-    app: App,
+    settings: Settings,
+    /,
     roles: tuple[str, ...],
-    back_end: str,
+    back_end: str | None,
     name: str | None,
     slots: int | None,
     keys: Path | None,
     key: str,
+    drain: float,
 ) -> None:
     """Serve components that the settings choose, until Ctrl-C or SIGTERM.
 
     A ROLE is embedder, reranker, generator, store, or index: the collections with everything that
     can be done with them. Any component can be served, also that of a plug-in:
-    --set rag.embedding_model.type=NAME and the like choose it. Start it as often as you like, also
-    on several machines.
+    --set rag.embedding_model.type=NAME and the like choose it. llm stands for the first three, as
+    the section llm of the settings has them; j2b and ft do the jobs of tuning. Start it as often as
+    you like, also on several machines.
     """
     if name and len(roles) > 1:
         raise click.UsageError("--name needs a single ROLE")
     worker, serving = _load("worker"), _load("serving")
+    joined = _joined_service(settings, roles, back_end)
+    if joined is not None:
+        section = settings.service_of(SERVICES["tuning" if joined in _TUNING else joined])
+        keys = keys or section.keys_folder(settings.data_folder)
+        end = section.ends(joined)[1] if isinstance(section, TuningSettings) else section.back_end
+        back_end = back_end or end.reached(settings.data_folder.parent)
+        if joined not in _TUNING:
+            settings = worker_settings(settings, joined)
+            roles = _roles_of(settings, joined)
+    if back_end is None:
+        raise click.UsageError("name the broker with --back-end")
     pair = _load("curve_keys").load_keys(keys.absolute(), key) if keys else None
-    configure_logging(app.settings.server.log_format)
+    configure_logging(settings.server.log_format)
     stop = StopToken()
     with ExitStack() as opened:
-        served = []
+        show = opened.enter_context(download())
+        app = opened.enter_context(make_app(settings, run=Run(stop_token(), show)))
+        served: list[Any] = []
         for role in dict.fromkeys(roles):
+            if role in _TUNING:
+                served += _tuning(settings, role, opened)
+                continue
             if role == "index":
                 # By name: front doors do not import each other.
                 index = importlib.import_module("kvasir.frontends.api.index_service")
@@ -115,8 +157,35 @@ def run(
         opened.enter_context(_until_signal(stop))
         shown = ", ".join(each.name for each in served)
         echo(f"serving {shown} to the broker at {back_end}; Ctrl-C ends it", err=True)
-        if not serves.run(stop, _DRAIN_SECONDS):
+        if not serves.run(stop, drain):
             raise ComponentError(shown, "serving", "a call hangs", kind="timeout")
+
+
+def _joined_service(settings: Settings, roles: tuple[str, ...], back_end: str | None) -> str | None:
+    """Return the service of the settings that the roles are a worker of, if they are."""
+    for alone in ("llm", *_TUNING):
+        if alone in roles:
+            if len(roles) > 1:
+                raise click.UsageError(f"{alone} is served alone")
+            return alone
+    if roles == ("index",) and (back_end is None or settings.uses("index")):
+        return "index"
+    return None
+
+
+def _tuning(settings: Settings, part: str, opened: ExitStack) -> list[Any]:
+    """Do the jobs of a service of tuning until ``opened`` is closed; return what serves them."""
+    desk = opened.enter_context(importlib.import_module("kvasir.tuning_desk").TuningDesk(settings, part))
+    desk.work()
+    found: list[Any] = _load("tuning_jobs").tuning_services(desk, part)
+    return found
+
+
+def _roles_of(settings: Settings, service: str) -> tuple[str, ...]:
+    if service == "index":
+        return ("index", "store")
+    has_reranker = settings.chat.rag.retriever.reranker.type is not None
+    return ("embedder", "reranker", "generator") if has_reranker else ("embedder", "generator")
 
 
 @services.command()
@@ -180,5 +249,5 @@ def _open_store(app: App, collection: str, dimension: int, fingerprint: str) -> 
     settings = app.settings
     maker: Any = _Maker(dimension, fingerprint)
     return components.open_store(
-        settings.store_address, collection, maker, app.analyzer, settings.rag.vectordb.options
+        settings.store_address, collection, maker, app.analyzer, settings.store_options
     )

@@ -18,10 +18,10 @@ from kvasir.frontends.cli.options import (
     setting_options,
     with_settings,
 )
-from kvasir.frontends.cli.supervising import Program, run_together
 from kvasir.frontends.cli.terminal import echo
 from kvasir.frontends.locality import is_loopback
 from kvasir.frontends.process import listen, stop_on_signals
+from kvasir.frontends.supervising import Program, run_together
 from kvasir.sharing import owner_of
 
 if TYPE_CHECKING:

@@ -28,12 +28,17 @@ _SCRIPT = Path(__file__).with_name("script.py")
 
 def make_application() -> ASGIApp:
     """Return the application; the connection and Streamlit's options are set before."""
-    return st.App(
-        _SCRIPT,
-        lifespan=freeing,
-        routes=signing_in.routes(),
-        middleware=[Middleware(SignIn), Middleware(Headers)],
-    )
+    return st.App(**application_parts())
+
+
+def application_parts() -> dict[str, Any]:
+    """Return the arguments of ``st.App``."""
+    return {
+        "script_path": _SCRIPT,
+        "lifespan": freeing,
+        "routes": signing_in.routes(),
+        "middleware": [Middleware(SignIn), Middleware(Headers)],
+    }
 
 
 class SignIn:

@@ -14,7 +14,7 @@ from streamlit.web import bootstrap
 
 from kvasir.core.run import StopToken
 from kvasir.frontends.process import configure_logging, stop_on_signals
-from kvasir.frontends.ui.application import make_application
+from kvasir.frontends.ui.application import application_parts, make_application
 from kvasir.frontends.ui.connection import Connection, use
 from kvasir.frontends.ui.look import THEME
 
@@ -86,6 +86,16 @@ def serve(
     announce(f"The web client is at http://{shown}:{port}")
     with closing(listener), stop_on_signals(stop):
         server.run(sockets=[listener])
+
+
+def parts_for_streamlit(connection: Connection, max_file_mb: int) -> dict[str, Any]:
+    """Return the arguments of an ``st.App`` that ``streamlit run`` serves.
+
+    Where it listens is said by its command line and by ``.streamlit/config.toml``.
+    """
+    use(connection)
+    bootstrap.load_config_options({**_OPTIONS, **THEME, "server.maxUploadSize": max_file_mb})
+    return application_parts()
 
 
 class _Server(uvicorn.Server):

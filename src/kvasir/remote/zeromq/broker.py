@@ -161,6 +161,7 @@ class Broker:
                     next_keys = now + _KEYS_SECONDS
                     for allowed in self._allowed:
                         allowed.refresh()
+            dispatcher.say_goodbye()
         except Exception:
             logger.exception("the broker has failed")
             raise

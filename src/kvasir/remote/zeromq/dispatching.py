@@ -373,6 +373,13 @@ class Dispatcher:
         for service in again:
             self._give(service)
 
+    def say_goodbye(self) -> None:
+        """Have workers and clients look for the next broker at once."""
+        for worker in self._workers.values():
+            self._to_worker((worker.identity, wire.write(wire.RESET, worker.session)))
+        for client in self._clients.values():
+            self._to_client((client.identity, wire.write(wire.RESET, client.session)))
+
     # In time.
 
     def tick(self, now: float) -> None:
@@ -429,20 +436,10 @@ class Dispatcher:
                 if not worker.leaving:
                     services[name]["workers"] += 1
                     services[name]["slots"] += slots
-        workers = [
-            {
-                "name": each.name,
-                "services": each.slots,
-                "running": len(each.requests),
-                "leaving": each.leaving,
-                "silent_s": round(now - each.seen, 3),
-            }
-            for each in self._workers.values()
-        ]
         return {
             "since": self._began,
             "services": services,
-            "workers": workers,
+            "workers": [each.described(now) for each in self._workers.values()],
             "clients": len(self._clients),
             "held_bytes": self._held_bytes,
             **self._counts,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict, deque
 from dataclasses import dataclass
+from typing import Any
 
 from kvasir.remote.zeromq import envelopes as wire
 
@@ -72,6 +73,16 @@ class Peer:
         self.free: dict[str, int] = {}
         self.requests: dict[int, Request] = {}
         self.leaving = False
+
+    def described(self, now: float) -> dict[str, Any]:
+        """Return what statistics say of it."""
+        return {
+            "name": self.name,
+            "services": self.slots,
+            "running": len(self.requests),
+            "leaving": self.leaving,
+            "silent_s": round(now - self.seen, 3),
+        }
 
 
 class Service:

@@ -208,7 +208,10 @@ class Worker:
         """Take no more requests, wait for those in progress, and end."""
         self._link.post(("bye", None, ()))
         end = time.monotonic() + wait_seconds
-        if wait_seconds and self._said_bye.wait(wait_seconds):
+        # Without a broker nobody says it, and nobody takes the answers.
+        while self._link.session and time.monotonic() < end and not self._said_bye.wait(0.1):
+            pass
+        if self._said_bye.is_set():
             with self._changed:
                 self._changed.wait_for(lambda: not self._running, max(0.0, end - time.monotonic()))
         self._link.close()

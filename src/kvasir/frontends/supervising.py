@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 from kvasir.core.errors import StorageError
 from kvasir.core.run import StopToken
@@ -36,11 +37,13 @@ class Program:
         name: What it is called in messages.
         command: Its arguments.
         is_ready: Returns True when the next one may be started.
+        output: Takes what it prints; by default that goes where ours goes.
     """
 
     name: str
     command: Sequence[str]
     is_ready: Callable[[], bool] = lambda: True
+    output: IO[bytes] | None = None
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     due: float = 0.0
@@ -52,6 +55,8 @@ class Program:
         self.process = subprocess.Popen(
             self.command,
             stdin=subprocess.DEVNULL,
+            stdout=self.output,
+            stderr=subprocess.STDOUT if self.output is not None else None,
             process_group=0 if os.name == "posix" else None,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
@@ -123,14 +128,20 @@ def _look_after(programs: Sequence[Program], say: Callable[[str], object]) -> No
         if not program.due:
             if status in _REFUSED and not program.was_ready:
                 raise StorageError(f"{program.name} did not start: the lines above say why")
-            program.deaths = 1 if now - program.started > _HEALTHY_SECONDS else program.deaths + 1
-            delay = min(_LONGEST_DELAY, FIRST_DELAY * 2 ** (program.deaths - 1))
-            program.due = now + delay
+            delay = restart_delay(program, now)
             how = signal.Signals(-status).name if status < 0 else f"status {status}"
             say(f"{program.name} has ended ({how}); it is started again in {delay:g} s")
         elif now >= program.due:
             program.due = 0.0
             program.start()
+
+
+def restart_delay(program: Program, now: float) -> float:
+    """Count a death; return the seconds until the program is started again, and set its ``due``."""
+    program.deaths = 1 if now - program.started > _HEALTHY_SECONDS else program.deaths + 1
+    delay: float = min(_LONGEST_DELAY, FIRST_DELAY * 2 ** min(program.deaths - 1, 16))
+    program.due = now + delay
+    return delay
 
 
 def _die_with_parent() -> None:

@@ -1,0 +1,390 @@
+"""Runs brokers, workers and a Chroma server together, until it is stopped.
+
+One thread starts, watches and ends processes. What a broker says of its queues is read in a thread
+for each broker.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from kvasir.core.errors import KvasirError, NotFoundError
+from kvasir.core.private_files import make_private_folder
+from kvasir.core.run import StopToken
+from kvasir.frontends.process import listen
+from kvasir.frontends.services.control import ensure_keys
+from kvasir.frontends.services.groups import Group
+from kvasir.frontends.services.parts import Part, Say
+from kvasir.frontends.services.plans import BrokerPlan, Plan, ServerPlan
+from kvasir.remote.zeromq.addresses import Address
+from kvasir.remote.zeromq.client import Client
+from kvasir.remote.zeromq.curve_keys import load_keys
+
+_LOOK_SECONDS = 0.1
+_QUEUE_SECONDS = 0.5
+"""Between two looks at the queue of a broker."""
+_FILE_SECONDS = 1.0
+"""Between two looks at the settings file."""
+_DRAIN_SECONDS = 40.0
+"""A broker that ends has 30 s for the requests that it has."""
+_END_SECONDS = 15.0
+_ANSWER_SECONDS = 2.0
+_LOG = "server.log"
+
+
+class BrokerPart(Part):
+    """A broker, and what it says of itself."""
+
+    def __init__(self, plan: BrokerPlan) -> None:
+        """Start nothing yet."""
+        super().__init__(f"{plan.name} broker", plan.command)
+        self.plan = plan
+        self._statistics: Mapping[str, Any] | None = None
+        self._over = threading.Event()
+        self._reader = threading.Thread(target=self._read, name=f"{plan.name} queue", daemon=True)
+
+    def start(self) -> None:
+        """Start the process, and to read its queue."""
+        super().start()
+        if not self._reader.is_alive() and not self._over.is_set():
+            self._reader.start()
+
+    def forget(self) -> None:
+        """Read its queue no more."""
+        self._over.set()
+
+    def statistics(self) -> Mapping[str, Any] | None:
+        """Return what it has said last; None if it does not answer."""
+        return self._statistics if self.is_alive else None
+
+    def _read(self) -> None:
+        keys = load_keys(self.plan.keys, "client") if self.plan.keys else None
+        with Client(self.plan.front_end, keys=keys, patience=_ANSWER_SECONDS) as client:
+            while not self._over.wait(_QUEUE_SECONDS):
+                try:
+                    self._statistics = client.statistics()
+                except KvasirError:
+                    self._statistics = None
+
+
+class ServerPart(Part):
+    """A server that is started if none answers at its address."""
+
+    def __init__(self, plan: ServerPlan) -> None:
+        """Start nothing yet."""
+        super().__init__(plan.name, plan.command)
+        self.plan = plan
+        self.is_of_others = False
+
+    def start(self) -> None:
+        """Start the process, which writes its log into its folder."""
+        make_private_folder(self.plan.folder)
+        with (self.plan.folder / _LOG).open("wb") as self.output:
+            super().start()
+
+    def answers(self) -> bool:
+        """Return True if a server answers."""
+        try:
+            reply = httpx.get(
+                f"{self.plan.address}/api/v2/heartbeat", timeout=_ANSWER_SECONDS, trust_env=False
+            )
+        except httpx.HTTPError:
+            return False
+        return reply.is_success
+
+
+class Starter:
+    """Runs what a plan has; see ``run``."""
+
+    def __init__(self, load: Callable[[], Plan], say: Say, *, file: Path | None = None) -> None:
+        """Read the plan; start nothing yet.
+
+        Args:
+            load: Reads the settings and returns the plan.
+            say: Gets the lines for the operator.
+            file: The settings file, which is read again when it has changed.
+
+        Raises:
+            KvasirError: The settings cannot be used.
+        """
+        self._load, self._say, self._file = load, say, file
+        self._stamp = _stamp(file)
+        self.plan = load()
+        self._lock = threading.RLock()
+        self._stop = StopToken()
+        self._since = time.time()
+        self._servers = [ServerPart(each) for each in self.plan.servers]
+        self._brokers = {each.name: BrokerPart(each) for each in self.plan.brokers}
+        self._groups = {each.name: Group(each, say) for each in self.plan.groups}
+        self._old: list[Part] = []
+        """Brokers that were replaced, until they have ended."""
+        self._next_file = self._next_queue = 0.0
+
+    def run(self, stop: StopToken, *, when_ready: Callable[[], object] = lambda: None) -> None:
+        """Run everything until the token is set or ``stop`` was called, then end it in order.
+
+        Args:
+            stop: Ends it.
+            when_ready: Called once, when every service has the workers that it should have.
+        """
+        was_ready = False
+        with stop.calling(self._stop.set):
+            try:
+                while not self._stop.is_set():
+                    with self._lock:
+                        self._look_after()
+                        is_ready = not was_ready and self._is_ready()
+                    if is_ready:
+                        was_ready = True
+                        when_ready()
+                    self._stop.wait(_LOOK_SECONDS)
+                self._say("ending the services")
+                self._end_in_order()
+            finally:
+                for part in self._parts():
+                    if part.is_alive and part.process is not None:
+                        part.process.kill()
+
+    def check_ports(self) -> None:
+        """Check that no other program has a port of a broker.
+
+        Raises:
+            StorageError: One has.
+        """
+        for broker in self.plan.brokers:
+            ends = {"front_end": broker.front_ends, "back_end": broker.back_ends}
+            for end, addresses in ends.items():
+                for address in map(Address.parse, addresses):
+                    if address.protocol == "tcp":
+                        listen(address.host, address.port, f"{broker.name}.{end}.port").close()
+
+    # What is asked from other threads.
+
+    def status(self) -> Mapping[str, Any]:
+        """Return the state of everything, as plain data."""
+        now = time.monotonic()
+        with self._lock:
+            services = []
+            for name, broker in self._brokers.items():
+                statistics = broker.statistics()
+                services.append(
+                    {
+                        "name": name,
+                        "front_ends": broker.plan.front_ends,
+                        "back_ends": broker.plan.back_ends,
+                        "keys": str(broker.plan.keys) if broker.plan.keys else None,
+                        "broker": broker.state(now, is_ready=statistics is not None),
+                        "groups": [
+                            group.state(now)
+                            for group in self._groups.values()
+                            if group.plan.broker == name
+                        ],
+                    }
+                )
+            servers = [
+                {**each.state(now, is_ready=each.was_ready), "address": each.plan.address}
+                for each in self._servers
+            ]
+            return {
+                "pid": os.getpid(),
+                "since": self._since,
+                "is_ending": self._stop.is_set(),
+                "config": str(self._file) if self._file else None,
+                "services": services,
+                "servers": servers,
+            }
+
+    def scale(self, service: str, workers: int) -> None:
+        """Set how many workers a service has.
+
+        Raises:
+            NotFoundError: There is no such service.
+            RequestError: It cannot have so many.
+        """
+        with self._lock:
+            self._group(service).scale(workers)
+            self._say(f"{service}: {workers} workers are wanted")
+
+    def restart(self, services: list[str]) -> None:
+        """Replace the workers of services one after the other, by default of all.
+
+        Raises:
+            NotFoundError: There is no such service.
+        """
+        with self._lock:
+            for group in [self._group(name) for name in services or list(self._groups)]:
+                group.restart()
+                self._say(f"{group.plan.name}: the workers are started again, one after the other")
+
+    def stop(self, services: list[str]) -> None:
+        """End the workers of services; without names end everything.
+
+        Raises:
+            NotFoundError: There is no such service.
+        """
+        with self._lock:
+            for group in [self._group(name) for name in services]:
+                group.is_on = False
+                self._say(f"{group.plan.name}: its workers end")
+        if not services:
+            self._stop.set()
+
+    def _group(self, name: str) -> Group:
+        if name not in self._groups:
+            known = ", ".join(self._groups)
+            raise NotFoundError(f"there is no service '{name}' (there are: {known})")
+        return self._groups[name]
+
+    # In the thread of ``run``.
+
+    def _look_after(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_file:
+            self._next_file = now + _FILE_SECONDS
+            self._reload()
+        for server in self._servers:
+            self._look_after_server(server, now)
+        for broker in self._brokers.values():
+            if broker.process is None:
+                if any(each.name == broker.name and not each.has_ended(now) for each in self._old):
+                    continue  # It has the address.
+                if broker.plan.keys is not None:
+                    ensure_keys(broker.plan.keys)
+            broker.look_after(now, self._say)
+        self._old = [each for each in self._old if not each.has_ended(now)]
+        if now >= self._next_queue:
+            self._next_queue = now + _QUEUE_SECONDS
+            for group in self._groups.values():
+                found = self._brokers[group.plan.broker].statistics()
+                if found is not None:
+                    group.take_statistics(found, now)
+        if all(each.was_ready for each in self._servers):
+            for group in self._groups.values():
+                group.look_after(now)
+
+    def _look_after_server(self, server: ServerPart, now: float) -> None:
+        if server.is_of_others:
+            return
+        if server.process is None and server.answers():
+            server.is_of_others = server.was_ready = True
+            self._say(f"{server.name} answers at {server.plan.address} already, and is used")
+            return
+        server.look_after(now, self._say)
+        if not server.was_ready and server.is_alive and server.answers():
+            server.was_ready = True
+
+    def _is_ready(self) -> bool:
+        return all(
+            sum(map(group.is_ready, group.workers)) >= group.wanted
+            for group in self._groups.values()
+            if group.is_on
+        )
+
+    def _reload(self) -> None:
+        """Read the settings file if it has changed, and start again what it concerns."""
+        stamp = _stamp(self._file)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            plan = self._load()
+        except KvasirError as error:
+            self._say(f"the settings have changed and cannot be used: {error}; nothing is changed")
+            return
+        changed = list(self._change(plan))
+        self.plan = plan
+        said = ", ".join(changed) or "nothing that concerns the services"
+        self._say(f"the settings have changed: {said}")
+
+    def _change(self, plan: Plan) -> Iterator[str]:
+        for broker in plan.brokers:
+            known = self._brokers.get(broker.name)
+            if known is not None and known.plan == broker:
+                continue
+            if known is not None:
+                self._retire(known)
+            self._brokers[broker.name] = BrokerPart(broker)
+            yield f"{broker.name} has {'another' if known else 'a'} broker"
+        for group in plan.groups:
+            own = self._groups.get(group.name)
+            if own is None:
+                self._groups[group.name] = Group(group, self._say)
+                yield f"{group.name} is on"
+                continue
+            before = own.wanted
+            if own.change(group):
+                yield f"{group.name} is started again"
+            elif own.wanted != before:
+                yield f"{group.name} has {own.wanted} workers"
+        for name in set(self._groups) - {each.name for each in plan.groups}:
+            gone = self._groups[name]
+            gone.is_on = False
+            yield f"{name} is off"
+        yield from self._change_servers(plan)
+
+    def _change_servers(self, plan: Plan) -> Iterator[str]:
+        wanted = {each.address: each for each in plan.servers}
+        for server in list(self._servers):
+            if wanted.pop(server.plan.address, None) is None:
+                self._servers.remove(server)
+                self._retire(server)
+                yield f"{server.name} ends"
+        for each in wanted.values():
+            self._servers.append(ServerPart(each))
+            yield f"{each.name} is started"
+
+    def _retire(self, part: Part) -> None:
+        if isinstance(part, BrokerPart):
+            part.forget()
+        part.ask_to_end(_DRAIN_SECONDS)
+        self._old.append(part)
+
+    def _end_in_order(self) -> None:
+        """End each service: its broker when it has answered what it has, then its workers.
+
+        Those that call others end first.
+        """
+        for name in reversed(list(self._brokers)):
+            broker = self._brokers[name]
+            broker.forget()
+            broker.ask_to_end(_DRAIN_SECONDS)
+            _wait([broker])
+            workers = [
+                worker
+                for group in self._groups.values()
+                if group.plan.broker == name
+                for worker in (*group.workers, *group.leaving)
+            ]
+            for worker in workers:
+                worker.is_ending = False
+                worker.ask_to_end(_END_SECONDS)
+            _wait(workers)
+        for part in (*self._servers, *self._old):
+            part.ask_to_end(_END_SECONDS)
+        _wait([*self._servers, *self._old])
+
+    def _parts(self) -> list[Part]:
+        workers = [
+            worker for group in self._groups.values() for worker in (*group.workers, *group.leaving)
+        ]
+        return [*workers, *self._brokers.values(), *self._servers, *self._old]
+
+
+def _wait(parts: list[Any]) -> None:
+    while any([not each.has_ended(time.monotonic()) for each in parts]):  # noqa: C419 - ends all
+        time.sleep(_LOOK_SECONDS)
+
+
+def _stamp(file: Path | None) -> tuple[int, int, int]:
+    try:
+        status = file.stat() if file is not None else None
+    except OSError:
+        return 0, 0, 0
+    return (status.st_mtime_ns, status.st_size, status.st_ino) if status else (0, 0, 0)
