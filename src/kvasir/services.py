@@ -18,7 +18,7 @@ from kvasir.core.queue_workers import Worker
 from kvasir.core.run import Run, StopToken
 from kvasir.core.services.accounts import Accounts, Caller, User
 from kvasir.core.services.answer_log import AnswerLog
-from kvasir.core.services.jobs import Job, JobQueue, Spool
+from kvasir.core.services.jobs import Job, JobQueue, Spool, UnsentJobs
 from kvasir.core.services.mail import Mailer, Outbox
 from kvasir.core.services.questions import Question, QuestionQueue, QuestionSource
 from kvasir.core.services.rate_limits import LimitedAction, RateLimits
@@ -28,6 +28,7 @@ from kvasir.settings.schema import Settings, reveal
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from kvasir.jobs.sql import SqlJobQueue
     from kvasir.jobs.worker import JobWorker as JobWorker
     from kvasir.questions.imap import Mailbox
     from kvasir.questions.passwords_file import MailPasswords
@@ -96,6 +97,11 @@ class Services:
     @property
     def jobs(self) -> JobQueue:
         """The queue of jobs."""
+        return self._jobs.get()
+
+    @property
+    def unsent_jobs(self) -> UnsentJobs:
+        """Which jobs are to be given to a broker."""
         return self._jobs.get()
 
     @property
@@ -171,7 +177,7 @@ class Services:
         self._passwords()
         if self._settings.mail.passwords_file and not self._settings.mail.host:
             logger.warning("mail.host is not set: no mail is sent")
-        made = [self._make_mail_sender(stop), self._make_intake(stop)]
+        made = [self.make_mail_sender(stop), self.make_intake(stop)]
         return [worker for worker in made if worker is not None]
 
     def make_mailer(self, *, recovery: bool = False) -> Mailer | None:
@@ -209,7 +215,8 @@ class Services:
             sender=chosen.sender or username or "",
         )
 
-    def _make_mail_sender(self, stop: StopToken) -> Worker | None:
+    def make_mail_sender(self, stop: StopToken) -> Worker | None:
+        """Make what sends mails, if the settings name a mail server."""
         from kvasir.questions.messages import Messages, domain_of
         from kvasir.questions.sending import MailSender
 
@@ -260,7 +267,8 @@ class Services:
     def _imap_username(self) -> str:
         return self._settings.mail.imap.username or self._settings.mail.username or ""
 
-    def _make_intake(self, stop: StopToken) -> Worker | None:
+    def make_intake(self, stop: StopToken) -> Worker | None:
+        """Make what reads questions by mail, if the settings name a mailbox."""
         mailbox = self._if_possible(self._make_mailbox)
         if mailbox is None:
             return None
@@ -344,10 +352,10 @@ class Services:
         limits = {action: str(getattr(chosen, action)) for action in LimitedAction}
         return WindowRateLimits(limits, chosen.storage)
 
-    def _make_jobs(self) -> JobQueue:
+    def _make_jobs(self) -> SqlJobQueue:
         from kvasir.jobs.sql import SqlJobQueue
 
-        return SqlJobQueue(self._engine.get())
+        return SqlJobQueue(self._engine.get(), max_attempts=self._settings.jobs.max_attempts)
 
     def _make_spool(self) -> Spool:
         from kvasir.jobs.spool import FolderSpool

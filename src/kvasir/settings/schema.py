@@ -28,6 +28,7 @@ from kvasir.settings.service_schema import (
     AccountSettings,
     AnswerLogSettings,
     DatabaseSettings,
+    JobSettings,
     MailSettings,
     QuestionSettings,
     ServerSettings,
@@ -291,6 +292,7 @@ class Settings(Section):
     evaluation: EvaluationSettings = EvaluationSettings()
     database: DatabaseSettings = DatabaseSettings()
     server: ServerSettings = ServerSettings()
+    jobs: JobSettings = JobSettings()
     ui: UiSettings = UiSettings()
     accounts: AccountSettings = AccountSettings()
     questions: QuestionSettings = QuestionSettings()
