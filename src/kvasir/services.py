@@ -62,8 +62,8 @@ class Services:
 
         Raises:
             SettingsError: One of them is unusable.
-            MissingExtraError: The storage of the rate limits, or the mailbox of questions, needs an
-                optional dependency.
+            MissingExtraError: The storage of the rate limits, the mailbox of questions, or Celery
+                needs an optional dependency.
         """
         from kvasir.accounts.signing import check_key
 
@@ -71,6 +71,7 @@ class Services:
         if key:
             check_key(key)
         self._rate_limits.get()
+        self._check_celery()
         self._passwords()
         self.make_mailer()
         self.make_mailer(recovery=True)
@@ -293,6 +294,15 @@ class Services:
             return None
         is_own = user.email.casefold() == address.casefold()
         return user if is_own and not user.disabled else None
+
+    def _check_celery(self) -> None:
+        if self._settings.jobs.backend != "celery":
+            return
+        try:
+            from kvasir.jobs.celery_app import CeleryOptions
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("jobs.backend celery", "celery") from error
+        _ = CeleryOptions(self._settings.jobs.broker).is_redis
 
     def _passwords(self) -> MailPasswords:
         from kvasir.questions.passwords_file import read_passwords

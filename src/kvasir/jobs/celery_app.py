@@ -168,6 +168,7 @@ def make_celery(options: CeleryOptions) -> Celery:
         task_queues=[_queue(options, name) for name in options.queues],
         task_default_queue=options.full_name(INGEST),
         task_default_exchange=options.queue_prefix,
+        task_default_exchange_type="direct" if is_redis else "topic",
         task_default_routing_key=options.full_name(INGEST),
         task_create_missing_queues=False,
         task_acks_late=True,
@@ -220,3 +221,9 @@ def _queue(options: CeleryOptions, name: str) -> Any:
     return _ENTITIES.Queue(
         full, _ENTITIES.Exchange(options.queue_prefix), full, queue_arguments=arguments
     )
+
+
+def _exchange(options: CeleryOptions) -> Any:
+    # On RabbitMQ, Celery binds delaying queues to exchanges of this type only.
+    kind = "direct" if options.is_redis else "topic"
+    return _ENTITIES.Exchange(options.queue_prefix, type=kind)

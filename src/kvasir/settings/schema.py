@@ -277,8 +277,8 @@ class CatalogSettings(Section):
 class Settings(Section):
     """The whole tree."""
 
-    environment: Literal["kvasir", "classroom"] = Field(
-        "kvasir", description="classroom: also the variables of document 004, such as DB_HOST"
+    environment: Literal["kvasir", "classroom", "celery"] = Field(
+        "kvasir", description="classroom, celery: also the variables of documents 004 and 002"
     )
     data_dir: Path | None = Field(
         None, description="where everything is kept; default: kvasir-data here or above, or yours"
