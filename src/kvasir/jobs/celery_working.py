@@ -11,10 +11,10 @@ from celery import Celery, states
 from celery.exceptions import Ignore, Retry
 from kombu.exceptions import OperationalError
 
-from kvasir.core.errors import OperatorError
+from kvasir.core.errors import KvasirError, OperatorError
 from kvasir.core.queue_workers import retry_delay
 from kvasir.core.run import Progress, StopToken
-from kvasir.core.services.jobs import ClaimedJob, JobState
+from kvasir.core.services.jobs import ClaimedJob, Job, JobState
 from kvasir.core.wire import to_json
 from kvasir.jobs.celery_app import (
     ANSWER_TASK,
@@ -24,7 +24,7 @@ from kvasir.jobs.celery_app import (
     dead_letters,
     keep_newest,
 )
-from kvasir.jobs.worker import Ended, JobWorker
+from kvasir.jobs.worker import JobWorker
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +98,7 @@ class CeleryTasks:
         """Do a job, unless it was done, is not due, or another worker has it."""
         claimed = self._claim(job_id)
         if claimed is None:
+            self._check_given_up(job_id)
             raise Ignore
         store = self._mirror.store
         store(job_id, states.STARTED)
@@ -115,7 +116,7 @@ class CeleryTasks:
             raise Retry(str(error), error, when=ended.delay)
         if ended.state is JobState.FAILED:
             store(job_id, states.FAILURE, error)
-            self._bury(claimed, ended)
+            self._bury(claimed.job, ended.code, ended.message)
             raise error
         # It was given back, was cancelled, or another worker has it.
         raise Ignore
@@ -140,16 +141,27 @@ class CeleryTasks:
                 if self._stop.wait(retry_delay(failures, first=0.5, longest=_LONGEST_WAIT)):
                     raise Ignore from error
 
-    def _bury(self, claimed: ClaimedJob, ended: Ended) -> None:
+    def _check_given_up(self, job_id: str) -> None:
+        """Report a job that was not claimed because its workers died too often."""
+        try:
+            job = self._jobs.find(job_id)
+        except KvasirError:
+            return
+        if job.state is JobState.FAILED and self._jobs.was_given_up(job):
+            error = JobFailedError(f"{job.code}: {job.message}")
+            self._mirror.store(job_id, states.FAILURE, error)
+            self._bury(job, job.code, job.message)
+            raise error
+
+    def _bury(self, job: Job, code: str, reason: str) -> None:
         """Put the job's id and the reason into the queue of dead letters."""
-        job = claimed.job
         letter = {
             "job": job.id,
             "task": job.task,
             "collection": job.collection,
             "attempts": job.attempts,
-            "code": ended.code,
-            "reason": ended.message,
+            "code": code,
+            "reason": reason,
         }
         try:
             with self._celery.producer_pool.acquire(block=True, timeout=10) as producer:

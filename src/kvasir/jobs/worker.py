@@ -76,6 +76,14 @@ class JobWorker(QueueWorker):
         """Take a job by its id; None if it may not be started now."""
         return self._queue.claim(lease_seconds=self._lease_seconds, job_id=job_id)
 
+    def find(self, job_id: str) -> Job:
+        """Return a job; raise NotFoundError if there is none."""
+        return self._queue.job(job_id)
+
+    def was_given_up(self, job: Job) -> bool:
+        """Return True if a job failed because its workers died."""
+        return job.attempts > self._queue.max_attempts
+
     def work_on(
         self, claimed: ClaimedJob, on_beat: Callable[[Progress], object] = lambda _: None
     ) -> Ended:
