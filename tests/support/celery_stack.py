@@ -19,9 +19,9 @@ from kvasir.settings.loading import load_settings
 class WorkerProcess:
     """``kvasir worker``, which a test may kill."""
 
-    def __init__(self, command, environment=None):
+    def __init__(self, command, environment=None, cwd=None):
         self.lines = []
-        self._command = command
+        self._command, self._cwd = command, cwd
         self._environment = os.environ | {"PYTHONPATH": str(SUPPORT)} | (environment or {})
         self.process = None
 
@@ -33,6 +33,7 @@ class WorkerProcess:
             text=True,
             encoding="utf-8",
             env=self._environment,
+            cwd=self._cwd,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from celery import Celery
-from kombu.exceptions import ChannelError, OperationalError
+from kombu.exceptions import OperationalError
 
 from kvasir.core.errors import ComponentError
 from kvasir.core.queue_workers import QueueWorker
@@ -27,7 +27,6 @@ _BATCH = 200
 _MOST_TURNS = 100
 _SAME_SECONDS = 5.0
 """Before the turns of a queue that did not become shorter are sent again."""
-_FAULTS = (OperationalError, OSError)
 
 
 class CelerySender(QueueWorker):
@@ -69,6 +68,9 @@ class CelerySender(QueueWorker):
         self._turns = turns
         self._resend_seconds = resend_seconds
         self._heartbeat_file = heartbeat_file
+        connection = celery.connection_for_write()  # It does not connect.
+        self._not_there = connection.channel_errors
+        self._faults = (OperationalError, OSError, *connection.connection_errors)
         self._checked = time.monotonic()
         self._sent_turns: dict[str, tuple[int, float]] = {}
         self._tasks: dict[str, list[str]] = {}
@@ -135,7 +137,7 @@ class CelerySender(QueueWorker):
                 queue=self._options.full_name(queue),
                 retry_policy=policy,
             )
-        except _FAULTS as error:
+        except self._faults as error:
             raise ComponentError("the broker", "sending", error, kind="unreachable") from error
 
     def _depth(self, queue: str) -> int:
@@ -147,9 +149,7 @@ class CelerySender(QueueWorker):
                 connection.channel() as channel,
             ):
                 return int(channel.queue_declare(queue=name, passive=True).message_count)
-        except ChannelError:
-            return 0  # Nothing was sent to it yet.
-        except _FAULTS as error:
-            if getattr(error, "reply_code", None) == 404:
-                return 0
+        except self._faults as error:
             raise ComponentError("the broker", "asking", error, kind="unreachable") from error
+        except self._not_there:
+            return 0  # Nothing was sent to it yet.
