@@ -136,6 +136,8 @@ class CelerySender(QueueWorker):
                 task_id=job_id or None,
                 queue=self._options.full_name(queue),
                 retry_policy=policy,
+                # Otherwise each task would be waited for at the result backend.
+                ignore_result=True,
             )
         except self._faults as error:
             raise ComponentError("the broker", "sending", error, kind="unreachable") from error
