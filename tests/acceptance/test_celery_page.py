@@ -144,3 +144,74 @@ def test_the_requirements_are_what_is_tested_together():
     assert len(lines) > 50
     assert set(lines[2:]) <= pinned
     assert {line.split("==")[0] for line in lines} > {"celery", "redis", "qdrant-client", "uvicorn"}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--pool", "processes"], "needs the pool 'threads' or 'solo'"),
+        (["--prefetch-multiplier", "4"], "worker_prefetch_multiplier must be 1, not 4"),
+    ],
+)
+def test_a_worker_whose_command_line_does_not_go_with_kvasir_ends(
+    tmp_path, redis, options, sentence
+):
+    program = str(Path(sys.executable).parent / "celery")
+    environment = environment_of(tmp_path) | {
+        "KVASIR__JOBS__BACKEND": "celery",
+        "KVASIR__JOBS__BROKER": redis.url,
+        "KVASIR__RAG__VECTORDB__TYPE": "chroma",
+        "KVASIR__RAG__VECTORDB__URI": "http://127.0.0.1:9",
+    }
+    done = subprocess.run(
+        [program, "-A", "kvasir.frontends.worker.celery_app", "worker", "--loglevel=info", *options],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "the worker cannot start: " in done.stderr
+    assert sentence in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            {"KVASIR__RAG__VECTORDB__URI": "./store"},
+            "error: jobs.backend 'celery' needs a store server, because one process at a time can",
+        ),
+        ({"KVASIR__JOBS__DEVICE": "cuda"}, "cuda"),
+        ({"KVASIR__JOBS__BACKEND": "database"}, "error: a worker needs jobs.backend 'celery'"),
+    ],
+)
+def test_kvasir_worker_says_in_one_sentence_why_it_cannot_start(tmp_path, settings, sentence):
+    environment = environment_of(tmp_path) | {
+        "KVASIR__JOBS__BACKEND": "celery",
+        "KVASIR__RAG__VECTORDB__TYPE": "qdrant-server",
+        "KVASIR__RAG__VECTORDB__URI": "http://127.0.0.1:9",
+    }
+    if "KVASIR__RAG__VECTORDB__URI" in settings:
+        environment["KVASIR__RAG__VECTORDB__TYPE"] = "qdrant"
+    if "KVASIR__JOBS__DEVICE" in settings and has_card():
+        pytest.skip("there is a graphics card")
+    done = subprocess.run(
+        [sys.executable, "-m", "kvasir", "worker"],
+        cwd=tmp_path,
+        env=environment | settings,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert sentence in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def has_card():
+    torch = pytest.importorskip("torch")
+    return torch.cuda.is_available()

@@ -1,4 +1,4 @@
-"""Worker processes: ``kvasir worker``, or ``celery`` with ``-A kvasir.frontends.worker``."""
+"""Worker processes: ``kvasir worker``, or ``celery -A`` this package's ``celery_app``."""
 
 from __future__ import annotations
 
