@@ -164,7 +164,14 @@ def test_a_worker_whose_command_line_does_not_go_with_kvasir_ends(
         "KVASIR__RAG__VECTORDB__URI": "http://127.0.0.1:9",
     }
     done = subprocess.run(
-        [program, "-A", "kvasir.frontends.worker.celery_app", "worker", "--loglevel=info", *options],
+        [
+            program,
+            "-A",
+            "kvasir.frontends.worker.celery_app",
+            "worker",
+            "--loglevel=info",
+            *options,
+        ],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

@@ -391,7 +391,7 @@ def test_the_event_reader_of_flower_sees_every_task(make_stack, broker):
             found = [task for task in list(tasks.values()) if task.succeeded or task.failed]
             return len(found) >= len(jobs)
 
-        wait_for(ended)
+        wait_for(ended, 600)
         assert set(tasks) == jobs
         assert {task.name for task in tasks.values()} == {"kvasir.job"}
         assert all(task.received and task.started for task in tasks.values())

@@ -148,7 +148,7 @@ class CeleryStack:
         return self.states()
 
 
-def wait_for(check, seconds=120.0, pause=0.05):
+def wait_for(check, seconds=300.0, pause=0.05):
     """Wait until a check is true; return what it returned."""
     end = time.monotonic() + seconds
     while not (found := check()):
