@@ -8,6 +8,7 @@ import json
 import signal
 import threading
 import time
+from collections import defaultdict
 from contextlib import ExitStack
 
 import pytest
@@ -351,11 +352,16 @@ def test_a_worker_holds_one_task_and_questions_wait_for_no_upload(make_stack, br
 
 
 class EventReader:
-    """Reads events in a thread as Flower does: ``state`` has the tasks that it saw."""
+    """Reads events in a thread as Flower does: ``state`` has the tasks that it saw.
+
+    ``types`` has the events of each task, also of those that came out of their order, whose times
+    the state does not keep.
+    """
 
     def __init__(self, url):
         self._celery = Celery(broker=url, set_as_current=False)
         self.state = self._celery.events.State()
+        self.types = defaultdict(set)
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._ready = threading.Event()
 
@@ -371,10 +377,14 @@ class EventReader:
 
     def _read(self):
         with self._celery.connection() as connection:
-            handlers = {"*": self.state.event}
+            handlers = {"*": self._keep}
             self._receiver = self._celery.events.Receiver(connection, handlers=handlers)
             self._receiver.on_consume_ready = lambda *_, **__: self._ready.set()
             self._receiver.capture(limit=None, timeout=None, wakeup=False)
+
+    def _keep(self, event):
+        self.types[event.get("uuid")].add(event["type"])
+        self.state.event(event)
 
 
 def test_the_event_reader_of_flower_sees_every_task(make_stack, broker):
@@ -394,8 +404,9 @@ def test_the_event_reader_of_flower_sees_every_task(make_stack, broker):
         wait_for(ended, 600)
         assert set(tasks) == jobs
         assert {task.name for task in tasks.values()} == {"kvasir.job"}
-        # Events that come out of their order are merged, without their times.
         assert {task.state for task in tasks.values()} == {"SUCCESS", "FAILURE"}
+        for job in jobs:
+            assert reader.types[job] >= {"task-received", "task-started"}, reader.types[job]
         failed = tasks[bad.rpartition("/")[2]]
         assert failed.state == "FAILURE"
         assert "unreadable_source" in failed.exception
