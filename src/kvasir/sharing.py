@@ -14,7 +14,7 @@ import threading
 from typing import Any, Protocol
 
 from kvasir.core import registry
-from kvasir.core.errors import KvasirError
+from kvasir.core.errors import KvasirError, SettingsError
 from kvasir.remote.owner import OwnerRecord, read_owner
 from kvasir.settings.schema import Settings
 from kvasir.settings.store_uris import normal_uri
@@ -40,6 +40,20 @@ def owner_of(settings: Settings) -> OwnerRecord | None:
 def is_embedded(settings: Settings) -> bool:
     """Return True if one process at a time can open the store that the settings name."""
     return "://" not in settings.store_uri.removeprefix("file://")
+
+
+def check_jobs(settings: Settings) -> None:
+    """Check that worker processes can open the store, where Celery brings them jobs.
+
+    Raises:
+        SettingsError: The store is embedded: one process at a time can open it.
+    """
+    if settings.jobs.backend == "celery" and is_embedded(settings):
+        raise SettingsError(
+            "jobs.backend 'celery' needs a store server, because one process at a time can open "
+            f"'{settings.store_uri}': set rag.vectordb.uri to an address such as "
+            "http://localhost:6333, or jobs.backend to 'database'"
+        )
 
 
 class Holder(Protocol):

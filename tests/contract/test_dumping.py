@@ -199,9 +199,9 @@ def test_a_dump_of_the_revision_before_the_service_is_loaded_and_migrated(pair) 
         ([], DamagedError),
         (["{"], DamagedError),
         (['{"format": 1, "revision": "9999"}'], IncompatibleVersionError),
-        (['{"format": 2, "revision": "0008"}'], IncompatibleVersionError),
-        (['{"format": 1, "revision": "0008"}', '{"table": "x"}'], DamagedError),
-        (['{"format":1,"revision":"0008"}', '{"table":"x","columns":[],"kinds":[]}'], DamagedError),
+        (['{"format": 2, "revision": "0009"}'], IncompatibleVersionError),
+        (['{"format": 1, "revision": "0009"}', '{"table": "x"}'], DamagedError),
+        (['{"format":1,"revision":"0009"}', '{"table":"x","columns":[],"kinds":[]}'], DamagedError),
     ],
 )
 def test_what_is_no_dump_is_refused(tmp_path, lines, error) -> None:

@@ -15,7 +15,13 @@ from kvasir.questions.answer_log import SqlAnswerLog
 from kvasir.questions.outbox import SqlOutbox
 from kvasir.questions.sql import SqlQuestionQueue
 from kvasir.questions.tables import answer_log, mails, questions
-from kvasir.testing.jobs import JobQueueContract, SpoolContract, claimed, new_job
+from kvasir.testing.jobs import (
+    JobQueueContract,
+    SpoolContract,
+    UnsentJobsContract,
+    claimed,
+    new_job,
+)
 from kvasir.testing.mail import AnswerLogContract, OutboxContract
 from kvasir.testing.questions import QuestionQueueContract
 
@@ -40,6 +46,12 @@ class TestSqlQuestionQueue(QuestionQueueContract):
     @pytest.fixture
     def make_queue(self, engine):
         return lambda **options: SqlQuestionQueue(engine, **options)
+
+
+class TestUnsentSqlJobs(UnsentJobsContract):
+    @pytest.fixture
+    def make_queue(self, engine):
+        return lambda **options: SqlJobQueue(engine, **options)
 
 
 class TestSqlJobQueue(JobQueueContract):

@@ -1,6 +1,6 @@
 """Dumps the rows of a database as JSON lines, and loads them into one of any engine.
 
-    {"format": 1, "revision": "0008"}
+    {"format": 1, "revision": "0009"}
     {"table": "users", "columns": ["id", "email"], "kinds": ["plain", "plain"]}
     [1, "ann@example.org"]
     ...

@@ -7,7 +7,19 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, Text, cast, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Text,
+    and_,
+    cast,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from kvasir.core.errors import ConflictError
 from kvasir.core.queue_workers import retry_delay
@@ -39,6 +51,10 @@ class SqlJobQueue:
         """
         self._engine = engine
         self._max_attempts = max_attempts
+
+    @property
+    def max_attempts(self) -> int:
+        return self._max_attempts
 
     def add(self, job: NewJob) -> Job:
         row = {
@@ -110,8 +126,9 @@ class SqlJobQueue:
             connection.execute(insert(jobs).values(**kept, **fresh))
         return self.job(job_id)
 
-    def claim(self, *, lease_seconds: float) -> ClaimedJob | None:
+    def claim(self, *, lease_seconds: float, job_id: str = "") -> ClaimedJob | None:
         self._take_back()
+        ready = jobs.c.state.in_(_OPEN)
         given_up = {
             "state": JobState.FAILED,
             "finished": epoch_seconds(),
@@ -121,7 +138,7 @@ class SqlJobQueue:
         row = queues.claim(
             self._engine,
             jobs,
-            jobs.c.state.in_(_OPEN),
+            and_(ready, jobs.c.id == job_id) if job_id else ready,
             lease_seconds=lease_seconds,
             max_attempts=self._max_attempts,
             given_up=given_up,
@@ -138,7 +155,7 @@ class SqlJobQueue:
         for row in found:
             again = {"due": epoch_seconds() + retry_delay(row.attempts)}
             with writing(self._engine) as connection:
-                waiting = {"state": JobState.WAITING, **again}
+                waiting = {"state": JobState.WAITING, "sent": None, **again}
                 leases.settle(connection, jobs, row.id, row.lease_token, **waiting)
 
     def heartbeat(
@@ -164,15 +181,57 @@ class SqlJobQueue:
             if retry_after is None or claimed.job.attempts >= self._max_attempts:
                 state = JobState.FAILED
                 return self._settle(connection, claimed.job.id, claimed.token, state, **failure)
-            again = {"state": JobState.WAITING, "due": epoch_seconds() + retry_after}
+            due = epoch_seconds() + retry_after
+            again = {"state": JobState.WAITING, "due": due, "sent": None}
             return leases.settle(
                 connection, jobs, claimed.job.id, claimed.token, **again, **failure
             )
 
     def release(self, claimed: ClaimedJob) -> None:
-        back = {"state": JobState.WAITING, "attempts": claimed.job.attempts - 1}
+        back = {
+            "state": JobState.WAITING,
+            "attempts": claimed.job.attempts - 1,
+            "sent": None,
+        }
         with writing(self._engine) as connection:
             leases.settle(connection, jobs, claimed.job.id, claimed.token, **back)
+
+    def take_unsent(self, *, limit: int) -> list[tuple[str, str]]:
+        self._take_back()
+        now = epoch_seconds()
+        is_due = or_(jobs.c.attempts == 0, jobs.c.due <= now)
+        is_new = and_(jobs.c.state == JobState.WAITING, jobs.c.sent.is_(None), is_due)
+        not_since = or_(jobs.c.sent.is_(None), jobs.c.sent < jobs.c.lease_until)
+        has_died = and_(jobs.c.state == JobState.RUNNING, jobs.c.lease_until < now, not_since)
+        unsent = or_(is_new, has_died)
+        found = select(jobs.c.number, jobs.c.id, jobs.c.task).where(unsent)
+        with reading(self._engine) as connection:
+            rows = connection.execute(found.order_by(jobs.c.number).limit(limit)).all()
+        if not rows:
+            return []
+        mine = jobs.c.number.in_([row.number for row in rows])
+        with writing(self._engine) as connection:
+            taken = connection.execute(update(jobs).where(mine, unsent).values(sent=now)).rowcount
+        # Where another process took a part of them, these are sent twice, which does no harm.
+        return [(row.id, row.task) for row in rows] if taken else []
+
+    def forget_sent(self, ids: Collection[str]) -> None:
+        with writing(self._engine) as connection:
+            waiting = (jobs.c.id.in_(list(ids)), jobs.c.state.in_(_OPEN))
+            connection.execute(update(jobs).where(*waiting).values(sent=None))
+
+    def forget_lost(self, tasks: Collection[str], *, seconds: float, is_empty: bool) -> int:
+        of_queue = jobs.c.task.in_(list(tasks))
+        with writing(self._engine) as connection:
+            if is_empty:
+                newest = connection.execute(select(epoch_seconds())).scalar()
+            else:
+                begun = (of_queue, jobs.c.state != JobState.WAITING, jobs.c.started.is_not(None))
+                newest = connection.execute(select(func.max(jobs.c.sent)).where(*begun)).scalar()
+            if newest is None:
+                return 0
+            lost = (of_queue, jobs.c.state == JobState.WAITING, jobs.c.sent < newest - seconds)
+            return connection.execute(update(jobs).where(*lost).values(sent=None)).rowcount
 
     def counts(self) -> Mapping[JobState, int]:
         query = select(jobs.c.state, func.count()).group_by(jobs.c.state)

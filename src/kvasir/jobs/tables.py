@@ -30,6 +30,8 @@ jobs = Table(
     Column("finished", double()),
     Column("lease_token", exact(36)),
     Column("lease_until", double()),
+    # When its id was given to a broker, if one carries the jobs; NULL: it is to be sent.
+    Column("sent", double()),
     Column("progress", JSON),
     Column("result", JSON),
     Column("code", String(64)),

@@ -1,8 +1,11 @@
-"""The environment variables of requirement document 004, where ``environment`` is ``classroom``.
+"""The environment variables of requirement documents, where ``environment`` says so.
 
-``DB_*`` make ``database.url`` and ``MONGO_*`` make ``questions.queue``; each of the others is one
-setting. They stand above the settings file and below the variables that begin with ``KVASIR__``.
-An empty variable counts as missing.
+``classroom`` reads those of document 004: ``DB_*`` make ``database.url`` and ``MONGO_*`` make
+``questions.queue``; each of the others is one setting. ``celery`` reads those of document 002's
+public implementation, ``CELERY_NAMES``.
+
+They stand above the settings file and below the variables that begin with ``KVASIR__``. An empty
+variable counts as missing.
 """
 
 from __future__ import annotations
@@ -12,8 +15,24 @@ from urllib.parse import quote
 
 from kvasir.core.errors import SettingsError
 
-CLASSROOM = "classroom"
-"""The value of ``environment`` that reads these names, too."""
+CLASSROOM, CELERY = "classroom", "celery"
+"""The values of ``environment`` that read such names, too."""
+
+CELERY_NAMES: Mapping[str, tuple[str, ...]] = {
+    "UPLOAD_DIR": ("server.spool",),
+    # Beside accounts and jobs, workers on several machines share what is indexed.
+    "DATABASE_URL": ("database.url", "catalog.url"),
+    "CELERY_BROKER_URL": ("jobs.broker",),
+    "QDRANT_CLIENT_URL": ("rag.vectordb.uri",),
+    "QDRANT_CLIENT_API_KEY": ("rag.vectordb.token",),
+    "LLM_BASE_MODEL": ("rag.embedding_model.name",),
+    "LLM_AGENT_HOST": ("generator.base_url",),
+    "LLM_AGENT_BASE_MODEL": ("generator.model",),
+}
+"""The settings that a variable of document 002 sets.
+
+Its base model is the sentence transformer, its agent the language model at an Ollama server.
+"""
 
 _PLAIN = {
     "SECRET_KEY": "server.signing_key",
@@ -29,12 +48,27 @@ NAMES = (*_PLAIN, *_DATABASE, *_QUEUE)
 """Every name that is read."""
 
 
-def read_document_names(variables: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+def read_document_names(
+    variables: Mapping[str, str], environment: object = CLASSROOM
+) -> dict[str, tuple[str, str]]:
     """Return value and name of the variable by the dotted key of the setting.
+
+    Args:
+        variables: The environment.
+        environment: The setting of that name; for others than the two there are none.
 
     Raises:
         SettingsError: A part of an address is missing or no port.
     """
+    if environment == CELERY:
+        return {
+            key: (text, name)
+            for name, keys in CELERY_NAMES.items()
+            if (text := variables.get(name, "").strip())
+            for key in keys
+        }
+    if environment != CLASSROOM:
+        return {}
     given = {name: text for name in NAMES if (text := variables.get(name, "").strip())}
     found = {key: (given[name], name) for name, key in _PLAIN.items() if name in given}
     for key, names, make in (

@@ -3,8 +3,8 @@
 Every error is one line: which key or text is wrong, where it was given, which key is nearest.
 
 An environment variable spells a key in capitals with two underscores for each dot:
-``KVASIR__RAG__VECTORDB__URI``. With ``environment: classroom`` the names of requirement document
-004 are read as well, below these.
+``KVASIR__RAG__VECTORDB__URI``. With ``environment: classroom`` or ``celery`` the names of
+requirement document 004 or 002 are read as well, below these.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from kvasir.settings.data_folder import (
     given_data_folder,
     settings_file_in,
 )
-from kvasir.settings.document_names import CLASSROOM, read_document_names
+from kvasir.settings.document_names import read_document_names
 from kvasir.settings.masking import names_a_secret
 from kvasir.settings.running_services import read_record
 from kvasir.settings.schema import Settings
@@ -105,9 +105,7 @@ def load_settings(
     }
     own = {key: _value(variables[name], name) for key, name in named.items()}
     chosen = {"environment": tree.get("environment")} | own | dict(overrides or {})
-    documents: dict[str, tuple[str, str]] = {}
-    if chosen["environment"] == CLASSROOM:
-        documents = read_document_names(variables)
+    documents = read_document_names(variables, chosen["environment"])
     merge(tree, {key: value for key, (value, _) in documents.items()})
     merge(tree, own)
     merge(tree, overrides or {})

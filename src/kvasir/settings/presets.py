@@ -3,7 +3,8 @@
 ``scripts/write_presets.py`` writes each to ``presets/NAME.yaml``; a test compares them.
 
 Source of ``instructlab``: the option tables of the InstructLab proposal "Ingesting and Utilizing
-RAG Artifacts", 3.2 and 3.5; of ``classroom``: requirement document 004.
+RAG Artifacts", 3.2 and 3.5; of ``classroom``: requirement document 004;
+of ``celery-qdrant``: document 002.
 """
 
 from __future__ import annotations
@@ -53,6 +54,22 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "aiirwkv": (
         "ZeroMQ services with Chroma, with the keys of document 000",
         {"llm": {}, "index": {}, "tuning": {}, "rag.splitter.type": "structure"},
+    ),
+    "celery-qdrant": (
+        "worker processes that Celery gives the jobs, a Qdrant server, a Vietnamese model, with "
+        "the environment of document 002",
+        {
+            "environment": "celery",
+            "rag.vectordb.type": "qdrant-server",
+            "rag.vectordb.uri": "http://localhost:6333",
+            "rag.embedding_model.type": "sentence-transformers",
+            "rag.embedding_model.name": "VoVanPhuc/sup-SimCSE-VietNamese-phobert-base",
+            "generator.type": "ollama",
+            "generator.model": "mistral",
+            "generator.options": {"pull": True},
+            "jobs.backend": "celery",
+            "jobs.broker": "redis://localhost:6379/0",
+        },
     ),
 }
 """The purpose of each, and the settings that it sets."""

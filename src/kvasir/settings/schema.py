@@ -38,6 +38,7 @@ from kvasir.settings.service_schema import (
     AccountSettings,
     AnswerLogSettings,
     DatabaseSettings,
+    JobSettings,
     MailSettings,
     QuestionSettings,
     ServerSettings,
@@ -202,8 +203,8 @@ class CatalogSettings(Section):
 class Settings(Section):
     """The whole tree."""
 
-    environment: Literal["kvasir", "classroom"] = Field(
-        "kvasir", description="classroom: also the variables of document 004, such as DB_HOST"
+    environment: Literal["kvasir", "classroom", "celery"] = Field(
+        "kvasir", description="classroom, celery: also the variables of documents 004 and 002"
     )
     data_dir: Path | None = Field(
         None, description="where everything is kept; default: kvasir-data here or above, or yours"
@@ -217,6 +218,7 @@ class Settings(Section):
     evaluation: EvaluationSettings = EvaluationSettings()
     database: DatabaseSettings = DatabaseSettings()
     server: ServerSettings = ServerSettings()
+    jobs: JobSettings = JobSettings()
     ui: UiSettings = UiSettings()
     accounts: AccountSettings = AccountSettings()
     questions: QuestionSettings = QuestionSettings()

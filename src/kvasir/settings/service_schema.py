@@ -77,6 +77,46 @@ class ServerSettings(Section):
     shutdown_seconds: Seconds = Field(20.0, gt=0, description="wait for requests in progress")
 
 
+class JobSettings(Section):
+    """What brings the jobs of the server to the processes that do them."""
+
+    backend: Literal["database", "celery"] = Field(
+        "database", description="celery: 'kvasir worker' does them, also on other machines"
+    )
+    broker: str = Field(
+        "redis://localhost:6379/0",
+        description="of Celery: redis://HOST:PORT/0 or amqp://USER:PASSWORD@HOST:PORT//",
+    )
+    result_backend: str | None = Field(
+        None, description="where Celery's tools find the states; default: a Redis broker"
+    )
+    queue_prefix: str = Field("kvasir", min_length=1, max_length=64, pattern=r"^[\w.-]+$")
+    routes: dict[str, str] = Field(
+        default_factory=dict,
+        description="by task, such as ingest_batch, a queue of its own; default: ingest",
+    )
+    queues: tuple[str, ...] = Field(
+        (), description="that a worker works on: ingest, answers, mail; default: all"
+    )
+    concurrency: int = Field(
+        1, ge=1, le=64, description="tasks of a worker process at a time; they share one model"
+    )
+    device: Literal["cpu", "cuda"] | None = Field(
+        None, description="where a worker embeds; by default as rag.embedding_model says"
+    )
+    max_attempts: int = Field(8, ge=1, description="then a job has failed")
+    visibility_seconds: Seconds = Field(
+        3600.0, ge=60, description="after that, Redis gives the task of a lost worker to another"
+    )
+    resend_seconds: Seconds = Field(
+        60.0, ge=1, description="after that, what the broker lost is sent again"
+    )
+    stop_seconds: Seconds = Field(30.0, gt=0, description="a worker's time to end its tasks")
+    heartbeat_file: Path | None = Field(
+        None, description="a worker touches it every few seconds, for a liveness probe"
+    )
+
+
 class UiSettings(Section):
     """The web client."""
 

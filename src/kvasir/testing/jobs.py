@@ -18,6 +18,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from time import sleep
+from typing import Any
 
 import pytest
 
@@ -240,6 +241,90 @@ class JobQueueContract:
         assert queue.delete_before(datetime.now(UTC) - timedelta(hours=1)) == 0
         assert queue.delete_before(datetime.now(UTC) + timedelta(hours=1)) == 1
         assert [job.id for job in queue.jobs()] == [waiting.id]
+
+    def test_a_job_is_claimed_by_its_id(self, queue: JobQueue) -> None:
+        first, second = queue.add(new_job(1)), queue.add(new_job(2))
+        taken = queue.claim(lease_seconds=LONG, job_id=second.id)
+        assert taken is not None
+        assert taken.job.id == second.id
+        assert queue.claim(lease_seconds=LONG, job_id=second.id) is None
+        assert queue.claim(lease_seconds=LONG, job_id="x") is None
+        assert claimed(queue).job.id == first.id
+
+
+class UnsentJobsContract:
+    """What must hold for a queue whose ids a broker carries; ``make_queue`` as above."""
+
+    @pytest.fixture
+    def make_queue(self) -> Callable[..., Any]:
+        raise NotImplementedError("override the fixture 'make_queue'")
+
+    @pytest.fixture
+    def queue(self, make_queue: Callable[..., Any]) -> Any:
+        return make_queue()
+
+    def test_each_new_job_is_sent_once_and_oldest_first(self, queue: Any) -> None:
+        ids = [queue.add(new_job(number)).id for number in range(5)]
+        assert queue.take_unsent(limit=3) == [(each, "ingest") for each in ids[:3]]
+        assert queue.take_unsent(limit=10) == [(each, "ingest") for each in ids[3:]]
+        assert queue.take_unsent(limit=10) == []
+
+    def test_what_the_broker_did_not_take_is_sent_again(self, queue: Any) -> None:
+        ids = [queue.add(new_job(number)).id for number in range(3)]
+        queue.take_unsent(limit=10)
+        queue.forget_sent(ids[1:])
+        assert [each for each, _ in queue.take_unsent(limit=10)] == ids[1:]
+
+    def test_a_job_is_sent_again_for_its_next_attempt_and_not_before(self, queue: Any) -> None:
+        job = queue.add(new_job())
+        queue.take_unsent(limit=1)
+        taken = claimed(queue)
+        assert queue.fail(taken, "component_busy", "busy", retry_after=LONG)
+        assert queue.take_unsent(limit=1) == []
+        again = queue.add(new_job(2))
+        queue.take_unsent(limit=1)
+        taken = queue.claim(lease_seconds=LONG, job_id=again.id)
+        assert queue.fail(taken, "component_busy", "busy", retry_after=0.0)
+        assert queue.take_unsent(limit=5) == [(again.id, "ingest")]
+        assert queue.job(job.id).state is JobState.WAITING
+
+    def test_a_released_a_retried_and_an_abandoned_job_are_sent_again(self, queue: Any) -> None:
+        released, failed, lost = (queue.add(new_job(number)) for number in range(3))
+        queue.take_unsent(limit=5)
+        queue.release(claimed(queue))
+        assert queue.take_unsent(limit=5) == [(released.id, "ingest")]
+        taken = queue.claim(lease_seconds=LONG, job_id=failed.id)
+        assert queue.fail(taken, "invalid_request", "no", retry_after=None)
+        assert queue.take_unsent(limit=5) == []
+        queue.retry(failed.id)
+        assert queue.take_unsent(limit=5) == [(failed.id, "ingest")]
+        queue.claim(lease_seconds=SHORT, job_id=lost.id)
+        sleep(2 * SHORT)
+        assert queue.take_unsent(limit=5) == [(lost.id, "ingest")]
+        assert queue.take_unsent(limit=5) == [], "it was sent since its lease ended"
+
+    def test_a_message_is_lost_if_the_queue_is_empty_and_some_time_has_passed(
+        self, queue: Any
+    ) -> None:
+        job = queue.add(new_job())
+        queue.take_unsent(limit=1)
+        assert queue.forget_lost(["ingest"], seconds=LONG, is_empty=True) == 0
+        assert queue.forget_lost(["other"], seconds=0.0, is_empty=True) == 0
+        sleep(SHORT)
+        assert queue.forget_lost(["ingest"], seconds=SHORT / 2, is_empty=True) == 1
+        assert queue.take_unsent(limit=1) == [(job.id, "ingest")]
+
+    def test_a_message_is_lost_if_a_later_one_has_come(self, queue: Any) -> None:
+        first = queue.add(new_job(1))
+        queue.take_unsent(limit=1)
+        sleep(2 * SHORT)
+        second, third = queue.add(new_job(2)), queue.add(new_job(3))
+        queue.take_unsent(limit=5)
+        assert queue.forget_lost(["ingest"], seconds=SHORT, is_empty=False) == 0
+        queue.claim(lease_seconds=LONG, job_id=second.id)
+        assert queue.forget_lost(["ingest"], seconds=SHORT, is_empty=False) == 1
+        assert queue.take_unsent(limit=5) == [(first.id, "ingest")]
+        assert queue.job(third.id).state is JobState.WAITING
 
 
 class SpoolContract:

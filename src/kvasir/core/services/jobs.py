@@ -89,6 +89,10 @@ class ClaimedJob:
 class JobQueue(Protocol):
     """Durable jobs with leases: each is finished once, however often workers die."""
 
+    @property
+    def max_attempts(self) -> int:
+        """How often a job is started before it has failed."""
+
     def add(self, job: NewJob) -> Job:
         """Add a job, or return the one with its key."""
 
@@ -121,8 +125,11 @@ class JobQueue(Protocol):
             ConflictError: It waits, runs or is done.
         """
 
-    def claim(self, *, lease_seconds: float) -> ClaimedJob | None:
-        """Take the oldest job that may be started, those of a worker that died included."""
+    def claim(self, *, lease_seconds: float, job_id: str = "") -> ClaimedJob | None:
+        """Take the oldest job that may be started, those of a worker that died included.
+
+        With an id, take that job; None if it may not be started now.
+        """
 
     def heartbeat(
         self, claimed: ClaimedJob, progress: Progress | None, *, lease_seconds: float
@@ -154,6 +161,34 @@ class JobQueue(Protocol):
 
     def close(self) -> None:
         """Release the database."""
+
+
+class UnsentJobs(Protocol):
+    """What a broker that carries the ids of jobs leaves to their table: which are to be sent."""
+
+    def take_unsent(self, *, limit: int) -> list[tuple[str, str]]:
+        """Mark jobs that are to be sent as sent; return the id and task of each, oldest first.
+
+        These are new ones, those whose next attempt is due, and those whose worker died.
+        """
+
+    def forget_sent(self, ids: Collection[str]) -> None:
+        """Let jobs be sent again, because the broker did not take them."""
+
+    def forget_lost(self, tasks: Collection[str], *, seconds: float, is_empty: bool) -> int:
+        """Let the waiting jobs of a queue be sent again whose messages are lost.
+
+        A queue gives its messages in the order in which they were sent. So one is lost if another
+        one that was sent more than ``seconds`` later has been started, or if the queue is empty.
+
+        Args:
+            tasks: The tasks whose jobs are in the queue.
+            seconds: How much later.
+            is_empty: The broker's queue has no message.
+
+        Returns:
+            Their number.
+        """
 
 
 class Spool(Protocol):

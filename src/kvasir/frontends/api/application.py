@@ -26,7 +26,7 @@ from kvasir.frontends.api.tracing import Tracing
 from kvasir.frontends.process import configure_logging
 from kvasir.settings.loading import load_settings
 from kvasir.settings.schema import Settings
-from kvasir.sharing import is_embedded
+from kvasir.sharing import check_jobs, is_embedded
 
 _KEPT_COLLECTIONS = 32
 """Collections that stay open between two requests."""
@@ -94,6 +94,7 @@ def make_application(
         MissingExtraError: ``server.tracing`` needs the extra ``tracing``.
     """
     server = app.settings.server
+    check_jobs(app.settings)
     admission = make_admission(app.settings)
     tracing = Tracing(server.tracing)
     metrics = Metrics(app, admission.counts)

@@ -1,4 +1,7 @@
-"""The threads of the server: they index uploads, answer and mail questions, and tidy up."""
+"""The threads of the server: they index uploads, answer and mail questions, and tidy up.
+
+Where Celery brings the work to worker processes, one thread sends it to the broker instead.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from kvasir.app import App
+from kvasir.celery_jobs import make_sender
 from kvasir.core.errors import KvasirError, StoppedError
 from kvasir.core.queue_workers import Worker
 from kvasir.core.run import Run, StopToken
@@ -23,7 +27,7 @@ from kvasir.frontends.api.metrics import Metrics
 from kvasir.frontends.api.tracing import Tracing
 from kvasir.frontends.process import request_id
 from kvasir.generator_start import GeneratorStart, prepare_generator
-from kvasir.tasks import answer_question, log_queued_answer, perform, tidy
+from kvasir.tasks import TASKS, answer_question, log_queued_answer, perform, tidy
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +71,9 @@ class Background:
         self._workers: list[Worker] = []
         self._answering: list[Worker] = []
         if on_demand:
+            return
+        if app.settings.jobs.backend == "celery":
+            self._workers.append(make_sender(app, TASKS, self._stop))
             return
         self._workers += self._make_job_workers()
         self._answering += [

@@ -44,6 +44,7 @@ COMMANDS = {
     "up": ("ui", "Start everything: the server and the web client."),
     "ui": ("ui", "Serve the web client."),
     "serve": ("serve", "Serve the documents over HTTP."),
+    "worker": ("worker", "Do the jobs that a server gives to a broker."),
     "backup": ("backup", "Back up everything, also while a server runs."),
     "restore": ("backup", "Restore a backup."),
     "answer-questions": ("questions", "Answer the questions that wait, until it is stopped."),

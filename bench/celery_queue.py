@@ -1,0 +1,253 @@
+"""Measures Celery as the carrier of jobs, on brokers of its own.
+
+    python bench/celery_queue.py queue [redis|rabbitmq] [--tasks 20000]
+    python bench/celery_queue.py workers [redis|rabbitmq] [--documents 300]
+    python bench/celery_queue.py question [redis|rabbitmq] [--documents 300]
+
+queue: small tasks that do nothing, through one worker: what a task costs beside its work, how
+it compares with embedding 256 chunks, and how many tasks the worker ever held without working on
+them. workers: documents uploaded to a server and indexed by one and by two workers of one core
+each, into a Chroma server, and the processor time of every process. question: how long questions
+wait while one worker indexes documents.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+
+from celery_stack import CeleryStack, wait_for
+from chroma_server import chroma_server
+from own_brokers import BROKERS, own_broker
+from sqlalchemy import func, select
+
+from kvasir.app import App
+from kvasir.celery_jobs import make_celery_worker, make_sender, options_of
+from kvasir.core.run import StopToken
+from kvasir.core.services.jobs import JobState, NewJob
+from kvasir.database import reading
+from kvasir.jobs.celery_app import make_celery
+from kvasir.jobs.tables import jobs
+from kvasir.settings.loading import load_settings
+
+ROOT = Path(__file__).parent.parent
+_CHUNKS = 256
+_WORDS = 180
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+def measure_queue(broker: str, tasks: int, folder: Path) -> None:
+    """Send tasks that do nothing through one worker."""
+    given = {
+        "data_dir": str(folder),
+        "jobs.backend": "celery",
+        "jobs.broker": broker,
+        "rag.vectordb.type": "chroma",
+        "rag.vectordb.uri": "http://127.0.0.1:9",
+    }
+    with App(load_settings({}, given, {})) as app, ExitStack() as opened:
+        options, queue = options_of(app.settings), app.services.jobs
+        for number in range(tasks):
+            queue.add(NewJob("ingest_upload", {"number": number}))
+        stop = StopToken()
+        celery = make_celery(options)
+        sender = make_sender(app, {"ingest_upload": None}, stop, celery=celery)
+        threading.Thread(target=sender.run, daemon=True).start()
+        opened.callback(stop.set)
+        worker = subprocess.Popen([sys.executable, __file__, "work", broker, str(folder)])
+        begun, held = time.perf_counter(), 0
+        while (done := queue.counts()[JobState.DONE]) < tasks:
+            held = max(held, _held(app, celery, options.full_name("ingest")))
+            time.sleep(0.5)
+            assert worker.poll() is None, "the worker ended"
+        wall, spent = time.perf_counter() - begun, _processor_seconds(worker.pid)
+        worker.terminate()
+        worker.wait(60)
+    embedding = _embedding_seconds()
+    print(
+        f"{done} tasks in {wall:.0f} s: {1000 * wall / tasks:.1f} ms a task, of which "
+        f"{1000 * spent / tasks:.1f} ms of the worker's processor time; held without work: "
+        f"at most {held}; {_CHUNKS} chunks embed in {embedding:.2f} s of processor time, so the "
+        f"queue costs {100 * spent / tasks / embedding:.2f} % of that",
+        flush=True,
+    )
+
+
+def _held(app: App, celery: Any, queue: str) -> int:
+    """Return how many jobs wait and are not in the broker's queue any more.
+
+    That is 0 until all were sent, because they are marked as sent in batches.
+    """
+    waiting = select(func.count(), func.count(jobs.c.sent)).where(jobs.c.state == JobState.WAITING)
+    with celery.connection_for_read() as connection, connection.channel() as channel:
+        try:
+            depth = channel.queue_declare(queue, passive=True).message_count
+        except connection.channel_errors:
+            depth = 0  # Redis has no empty queues.
+        with reading(app.services._engine.get()) as database:
+            number, sent = database.execute(waiting).one()
+    return max(0, sent - depth) if sent == number else 0
+
+
+def work(broker: str, folder: Path) -> None:
+    """Be a worker whose tasks do nothing."""
+    given = {"data_dir": str(folder), "jobs.backend": "celery", "jobs.broker": broker}
+    with App(load_settings({}, given, {})) as app:
+        celery = make_celery_worker(
+            app,
+            lambda job, run: {},
+            lambda question, stop: None,  # type: ignore[arg-type, return-value]
+            StopToken(),
+            can_answer=lambda: False,
+            on_answered=lambda question, answer: None,
+        )
+        celery.Worker(
+            loglevel="ERROR", quiet=True, without_gossip=True, without_mingle=True
+        ).start()
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+def _words() -> list[str]:
+    return " ".join(path.read_text("utf-8") for path in sorted(ROOT.glob("docs/*.md"))).split()
+
+
+def _texts(number: int, words: int) -> list[str]:
+    found = _words()
+    starts = [37 * index % (len(found) - words) for index in range(number)]
+    return [" ".join(found[start : start + words]) for start in starts]
+
+
+def _embedding_seconds() -> float:
+    """Return the processor seconds in which the default model embeds the chunks of a task."""
+    with App(load_settings({}, {"data_dir": tempfile.gettempdir()}, {})) as app:
+        texts = _texts(_CHUNKS, _WORDS)
+        app.embedder.embed_documents(texts[:32])
+        begun = time.process_time()
+        app.embedder.embed_documents(texts)
+        return time.process_time() - begun
+
+
+@contextmanager
+def _stack(broker: str, folder: Path) -> Iterator[CeleryStack]:
+    rag = {
+        "embedding_model": {"options": {"streams": 1}},
+        "ingest": {"workers": 1},
+    }
+    (folder / "chroma").mkdir()
+    (folder / "stack").mkdir()
+    with chroma_server(folder / "chroma") as store:
+        rag["vectordb"] = {"type": "chroma", "uri": store}
+        with CeleryStack(folder / "stack", broker, store, rag=rag) as stack:
+            yield stack
+
+
+def _upload(stack: CeleryStack, documents: int, words: int) -> None:
+    for number, text in enumerate(_texts(documents, words)):
+        stack.upload(f"{number}.md", f"# Document {number}\n\n{text}\n")
+
+
+def measure_workers(broker: str, documents: int) -> None:
+    """Index the same documents by one and by two workers."""
+    rates = []
+    for count in (1, 2):
+        with tempfile.TemporaryDirectory() as place, _stack(broker, Path(place)) as stack:
+            workers = [stack.worker("--queues", "ingest") for _ in range(count)]
+            for number, worker in enumerate(workers):
+                worker.wait_until_ready()
+                # A core each, for the model's threads too.
+                core = number % (os.cpu_count() or 1)
+                subprocess.run(
+                    ["taskset", "-apc", str(core), str(worker.process.pid)],
+                    check=True,
+                    capture_output=True,
+                )
+            stack.upload("first.md", "# First\n\nIt loads the model and makes the collection.\n")
+            stack.wait_until_ended(1)
+            _upload(stack, documents, 1500)
+            begun = time.perf_counter()
+            states = stack.wait_until_ended(documents + 1, seconds=3600)
+            seconds = time.perf_counter() - begun
+            assert states["done"] == documents + 1, states
+            spent = {
+                "workers": sum(_processor_seconds(worker.process.pid) for worker in workers),
+                "server": _processor_seconds(stack.server.process.pid),
+            }
+        rates.append(documents / seconds)
+        shown = ", ".join(f"{name} {value:.0f} s" for name, value in spent.items())
+        print(
+            f"{count} worker(s): {documents} documents in {seconds:.0f} s, {rates[-1]:.2f} a "
+            f"second; processor time: {shown}",
+            flush=True,
+        )
+    print(f"2 workers reach {rates[1] / rates[0]:.2f} times one", flush=True)
+
+
+def measure_question(broker: str, documents: int) -> None:
+    """Ask while documents are indexed."""
+    with tempfile.TemporaryDirectory() as place, _stack(broker, Path(place)) as stack:
+        stack.worker("--queues", "ingest").wait_until_ready()
+        stack.worker("--queues", "answers,mail").wait_until_ready()
+        text = "# Tea\n\nGreen tea is brewed at 80 degrees Celsius.\n"
+        stack.job(stack.upload("tea.md", text), 60)
+        stack.ask("How hot is green tea?")
+        _upload(stack, documents, 1500)
+        direct, queued = [], []
+        while stack.states()["waiting"] > documents // 10 and len(queued) < 30:
+            begun = time.perf_counter()
+            stack.ask("How hot is green tea?")
+            direct.append(time.perf_counter() - begun)
+            asked = {"input": "How hot is green tea?", "mail": False}
+            begun = time.perf_counter()
+            address = stack.client.post("/v1/questions", json=asked).headers["Location"]
+            wait_for(lambda: stack.job(address)["state"] == "answered", pause=0.01)  # noqa: B023
+            queued.append(time.perf_counter() - begun)
+        stack.wait_until_ended(documents + 1, seconds=3600)
+    for name, seconds in (("/completion/", direct), ("/v1/questions", queued)):
+        print(
+            f"{name}: {len(seconds)} questions beside {documents} uploads: median "
+            f"{statistics.median(seconds):.2f} s, longest {max(seconds):.2f} s",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Run one of the measurements on each broker."""
+    form = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    parser.add_argument("what", choices=["queue", "workers", "question", "work"])
+    parser.add_argument("names", nargs="*", default=list(BROKERS), metavar="BROKER")
+    parser.add_argument("--tasks", type=int, default=20_000)
+    parser.add_argument("--documents", type=int, default=300)
+    chosen = parser.parse_args()
+    if chosen.what == "work":
+        work(chosen.names[0], Path(chosen.names[1]))
+        return
+    for name in chosen.names:
+        print(f"{chosen.what}, {name}:", flush=True)
+        with tempfile.TemporaryDirectory() as folder, own_broker(name) as broker:
+            if chosen.what == "queue":
+                measure_queue(broker.url, chosen.tasks, Path(folder))
+            elif chosen.what == "workers":
+                measure_workers(broker.url, chosen.documents)
+            else:
+                measure_question(broker.url, chosen.documents)
+
+
+if __name__ == "__main__":
+    main()

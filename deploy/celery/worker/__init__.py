@@ -1,0 +1,1 @@
+"""Where ``celery`` finds its application."""

@@ -1,0 +1,413 @@
+"""Celery on Redis and on RabbitMQ, with real processes: what is uploaded is indexed once.
+
+Each test has brokers of its own, which it may stop. The table of jobs says what happened.
+"""
+
+import asyncio
+import json
+import signal
+import threading
+import time
+from collections import defaultdict
+from contextlib import ExitStack
+
+import pytest
+from celery import Celery
+from celery_stack import CeleryStack, wait_for
+from chroma_server import chroma_server
+from free_ports import free_port
+from held_parts import POISON, Hold
+from kombu import Connection
+from own_brokers import BROKERS, own_broker
+from smtp_server import SmtpServer
+from web_site import Page, serving_site
+
+from kvasir.app import App
+from kvasir.settings.loading import load_settings
+
+HELD = {
+    "embedding_model": {"type": "held_parts:HeldEmbedder"},
+    "ingest": {"workers": 1, "allow_private_urls": True},
+}
+TEA = "# Tea {0}\n\nThe tea of garden {0} is brewed at {1} degrees Celsius.\n"
+
+
+def tea(number):
+    return TEA.format(number, 60 + number % 40)
+
+
+@pytest.fixture(scope="module", params=BROKERS)
+def broker(request):
+    with own_broker(request.param) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    with chroma_server(tmp_path_factory.mktemp("chroma")) as address:
+        yield address
+
+
+@pytest.fixture
+def hold(tmp_path):
+    return Hold(tmp_path / "hold")
+
+
+@pytest.fixture
+def make_stack(tmp_path, broker, store, request):
+    """Return a stack whose queues and collection are the test's own."""
+    name = f"t{abs(hash(request.node.nodeid)) % 10**8}"
+
+    def make(*, jobs=None, rag=None, **sections):
+        base = {"vectordb": {"type": "chroma", "uri": store}, "ingest": {"workers": 1}}
+        base["embedding_model"] = {"type": "kvasir.testing.fakes:FakeEmbedder"}
+        chosen = {"queue_prefix": name} | (jobs or {})
+        return CeleryStack(
+            tmp_path,
+            broker.url,
+            store,
+            jobs=chosen,
+            rag=base | (rag or {}),
+            collection=name,
+            **sections,
+        )
+
+    return make
+
+
+def check_index(stack, uris):
+    """Check that each source is indexed once, and that catalog and store agree."""
+    with App(load_settings(stack.server.file)) as app, app.collection() as collection:
+        records = [record for record in collection.documents() if record.chunk_count]
+        found = sorted(record.source_uri for record in records)
+        assert found == sorted(uris)
+        assert collection.inspect().clean
+        assert collection.index.store.count() == len(uris)
+
+
+def test_two_workers_index_what_is_uploaded_and_the_server_answers(make_stack):
+    with make_stack() as stack:
+        workers = [stack.worker("--queues", "ingest") for _ in range(2)]
+        jobs = [stack.upload(f"tea{n}.md", tea(n)) for n in range(30)]
+        assert stack.wait_until_ended(30)["done"] == 30
+        assert "brewed at 67 degrees" in stack.ask("How hot is the tea of garden 7?")
+        assert all(stack.job(address)["attempts"] == 1 for address in jobs)
+        assert [worker.end() for worker in workers] == [0, 0]
+        counts = [worker.log.count("succeeded in") for worker in workers]
+        assert sum(counts) == 30
+        assert min(counts) > 0, "one worker did everything"
+        check_index(stack, {f"upload:ana/tea{n}.md" for n in range(30)})
+
+
+class HeldSmtpServer(SmtpServer):
+    """Lets a client wait before its mail is taken."""
+
+    def __init__(self):
+        super().__init__()
+        self.holds, self.arrived = True, 0
+
+    async def handle_RCPT(self, *given):  # noqa: N802
+        self.arrived += 1
+        while self.holds:
+            await asyncio.sleep(0.02)
+        return await super().handle_RCPT(*given)
+
+
+class Work:
+    """Adds work of one kind; knows what it shall have indexed, and when it is done."""
+
+    def __init__(self, stack, kind, site):
+        self._stack, self._kind, self._site = stack, kind, site
+        self._added = []
+        self.uris = set()
+
+    def add(self, number):
+        add = {"upload": self._upload, "address": self._fetch, "batch": self._batch}
+        self._added.append(add.get(self._kind, self._ask)(number))
+
+    def _upload(self, number):
+        self.uris.add(f"upload:ana/tea{number}.md")
+        return self._stack.upload(f"tea{number}.md", tea(number))
+
+    def _fetch(self, number):
+        path = f"/tea{number}.md"
+        self._site.pages[path] = Page(tea(number).encode(), "text/markdown")
+        url = f"http://127.0.0.1:{self._site.port}{path}"
+        self.uris.add(url)
+        return self._post("/from-url", json={"url": url})
+
+    def _batch(self, number):
+        uris = [f"upload:ana/batch{number}-{part}.md" for part in range(2)]
+        self.uris.update(uris)
+        sources = [{"uri": uri, "file": uri, "media_type": "text/markdown"} for uri in uris]
+        files = [
+            ("files", (uri, tea(100 * number + int(uri[-4])), "text/markdown")) for uri in uris
+        ]
+        batch = {"batch": json.dumps({"sources": sources})}
+        return self._post("/batch", data=batch, files=files)
+
+    def _post(self, route, **given):
+        collection = self._stack.server.settings["collection"]
+        path = f"/v1/collections/{collection}/documents{route}"
+        reply = self._stack.client.post(path, **given)
+        assert reply.status_code == 202, reply.text
+        return reply.headers["Location"]
+
+    def _ask(self, number):
+        asked = {"input": f"How hot is tea {number}?", "mail": self._kind == "mail"}
+        reply = self._stack.client.post("/v1/questions", json=asked)
+        assert reply.status_code == 202, reply.text
+        return reply.headers["Location"]
+
+    def is_done(self):
+        return all(map(self._has_ended, self._added))
+
+    def _has_ended(self, address):
+        found = self._stack.job(address)
+        assert found["state"] not in ("failed", "dead"), found
+        if self._kind == "mail":
+            return found["status"] == "sent"
+        return found["state"] in ("done", "answered")
+
+
+@pytest.mark.parametrize("kind", ["upload", "address", "batch", "answer", "mail"])
+def test_a_worker_that_is_killed_in_the_middle_of_a_task_loses_nothing(
+    make_stack, broker, hold, kind
+):
+    """Four times for each kind on Redis: twenty kills in all."""
+    kills = 4 if broker.url.startswith("redis") else 1
+    with HeldSmtpServer() as smtp, serving_site() as site:
+        mail = {"host": "127.0.0.1", "port": smtp.port, "security": "none", "sender": "k@e.org"}
+        chosen = {
+            "rag": HELD,
+            "generator": {"type": "held_parts:HeldGenerator"},
+            "mail": mail | {"lease_seconds": 2},
+            "questions": {"lease_seconds": 2},
+        }
+        with make_stack(**chosen) as stack:
+            work = Work(stack, kind, site)
+            first = stack.worker(**hold.environment)
+            assert stack.job(stack.upload("tea0.md", tea(0)), 60)["state"] == "done"
+            work.uris.add("upload:ana/tea0.md")
+            assert first.end() == 0
+            if kind != "mail":
+                hold.on()
+            for number in range(1, kills + 1):
+                work.add(number)
+                arrived = smtp.arrived
+                worker = stack.worker(**hold.environment)
+                if kind == "mail":
+                    wait_for(lambda: smtp.arrived > arrived)  # noqa: B023
+                else:
+                    wait_for(lambda: hold.arrived(worker.process.pid))  # noqa: B023
+                worker.kill()
+            hold.off()
+            smtp.holds = False
+            last = stack.worker(**hold.environment)
+            wait_for(work.is_done, 300, 0.2)
+            assert last.end() == 0
+            if kind == "mail":
+                assert list(smtp.by_id.values()) == [1] * kills
+            check_index(stack, work.uris)
+
+
+def test_a_broker_that_is_restarted_loses_no_job(make_stack, broker, hold):
+    """Redis forgets its queues then; RabbitMQ keeps them."""
+    with make_stack(rag=HELD) as stack:
+        hold.on()
+        worker = stack.worker(**hold.environment)
+        work = Work(stack, "upload", None)
+        for number in range(10):
+            work.add(number)
+        wait_for(lambda: hold.arrived(worker.process.pid))
+        broker.stop()
+        hold.off()
+        for number in range(10, 20):
+            work.add(number)
+        broker.start()
+        wait_for(work.is_done, 300, 0.2)
+        assert worker.end() == 0
+        check_index(stack, work.uris)
+
+
+def test_a_result_backend_that_is_gone_stops_no_task(make_stack):
+    with ExitStack() as opened:
+        backend = opened.enter_context(own_broker("redis"))
+        with make_stack(jobs={"result_backend": backend.url}) as stack:
+            worker = stack.worker()
+            work = Work(stack, "upload", None)
+            work.add(0)
+            wait_for(work.is_done)
+            job_id = stack.jobs()[0]["id"]
+            celery = Celery(backend=backend.url, set_as_current=False)
+            wait_for(lambda: celery.AsyncResult(job_id).state == "SUCCESS")
+            celery.close()
+            backend.stop()
+            for number in range(1, 6):
+                work.add(number)
+            wait_for(work.is_done)
+            assert worker.end() == 0
+            assert "result backend does not answer" in worker.log
+            check_index(stack, work.uris)
+
+
+def test_jobs_wait_for_a_store_that_is_gone(make_stack, tmp_path_factory):
+    folder, port = tmp_path_factory.mktemp("chroma"), free_port()
+    with ExitStack() as opened:
+        address = opened.enter_context(chroma_server(folder, port))
+        rag = {"vectordb": {"type": "chroma", "uri": address}}
+        with make_stack(rag=rag) as stack:
+            worker = stack.worker()
+            work = Work(stack, "upload", None)
+            work.add(0)
+            wait_for(work.is_done)
+            opened.close()
+            for number in range(1, 4):
+                work.add(number)
+            waiting = wait_for(lambda: [job for job in stack.jobs() if job["message"]])
+            assert "chroma" in waiting[0]["message"]
+            time.sleep(30)  # As long as the store is to be gone.
+            assert stack.states()["failed"] == 0
+            with chroma_server(folder, port):
+                wait_for(work.is_done, 300, 0.2)
+                assert worker.end() == 0
+                check_index(stack, work.uris)
+
+
+def dead_letters(stack, broker):
+    """Return what is in the queue of dead letters."""
+    name = f"{stack.server.settings['jobs']['queue_prefix']}.dead"
+    with Connection(broker.url) as connection, connection.channel() as channel:
+        found = []
+        while (message := channel.basic_get(name, no_ack=True)) is not None:
+            found.append(json.loads(message.body))
+        return found
+
+
+def test_a_document_that_cannot_be_read_fails_at_once_and_leaves_a_dead_letter(make_stack, broker):
+    with make_stack() as stack:
+        worker = stack.worker()
+        good, bad = stack.upload("tea.md", tea(1)), stack.upload("tea.pdf", b"%PDF-1.4 nothing")
+        assert stack.job(good, 60)["state"] == "done"
+        failed = stack.job(bad, 60)
+        assert (failed["state"], failed["attempts"], failed["code"]) == (
+            "failed",
+            1,
+            "unreadable_source",
+        )
+        wait_for(lambda: "raised" in worker.log or "failed" in worker.log)
+        assert worker.end() == 0
+        letters = dead_letters(stack, broker)
+        assert [(each["job"], each["reason"]) for each in letters] == [
+            (failed["id"], failed["message"])
+        ]
+        check_index(stack, {"upload:ana/tea.md"})
+
+
+def test_a_document_that_ends_every_worker_fails_and_the_others_are_indexed(make_stack, broker):
+    with make_stack(rag=HELD, jobs={"max_attempts": 2}) as stack:
+        poison = stack.upload("poison.md", f"This is {POISON}.")
+        work = Work(stack, "upload", None)
+        for number in range(3):
+            work.add(number)
+        for _ in range(2):
+            assert stack.worker().process.wait(120) == -signal.SIGKILL
+        worker = stack.worker()
+        failed = stack.job(poison, 60)
+        assert (failed["state"], failed["message"]) == (
+            "failed",
+            "the worker ended in the middle of it, 2 times",
+        )
+        wait_for(work.is_done)
+        assert worker.end() == 0
+        assert [each["job"] for each in dead_letters(stack, broker)] == [failed["id"]]
+        check_index(stack, work.uris)
+
+
+def test_a_worker_holds_one_task_and_questions_wait_for_no_upload(make_stack, broker, hold):
+    """While the ingest never ends, its tasks stay in the broker, and questions are answered."""
+    with make_stack(rag=HELD) as stack:
+        first = stack.worker()
+        assert stack.job(stack.upload("tea.md", tea(1)), 60)["state"] == "done"
+        assert first.end() == 0
+        hold.on()
+        slow = stack.worker("--queues", "ingest", **hold.environment)
+        stack.worker("--queues", "answers")
+        for number in range(50):
+            stack.upload(f"more{number}.md", tea(number))
+        wait_for(lambda: hold.arrived(slow.process.pid))
+        prefix = stack.server.settings["jobs"]["queue_prefix"]
+
+        def depth():
+            with Connection(broker.url) as connection, connection.channel() as channel:
+                return channel.queue_declare(f"{prefix}.ingest", passive=True).message_count
+
+        wait_for(lambda: depth() == 49)
+        reply = stack.client.post("/v1/questions", json={"input": "How hot is it?", "mail": False})
+        address = reply.headers["Location"]
+        wait_for(lambda: stack.job(address)["state"] == "answered")
+        assert "61 degrees" in stack.ask("How hot is the tea of garden 1?")
+        assert stack.states() == {"done": 1, "running": 1, "waiting": 49}
+        assert depth() == 49
+
+
+class EventReader:
+    """Reads events in a thread as Flower does: ``state`` has the tasks that it saw.
+
+    ``types`` has the events of each task, also of those that came out of their order, whose times
+    the state does not keep.
+    """
+
+    def __init__(self, url):
+        self._celery = Celery(broker=url, set_as_current=False)
+        self.state = self._celery.events.State()
+        self.types = defaultdict(set)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._ready = threading.Event()
+
+    def __enter__(self):
+        self._thread.start()
+        assert self._ready.wait(60)
+        return self
+
+    def __exit__(self, *_):
+        self._receiver.should_stop = True
+        self._thread.join(60)
+        self._celery.close()
+
+    def _read(self):
+        with self._celery.connection() as connection:
+            handlers = {"*": self._keep}
+            self._receiver = self._celery.events.Receiver(connection, handlers=handlers)
+            self._receiver.on_consume_ready = lambda *_, **__: self._ready.set()
+            self._receiver.capture(limit=None, timeout=None, wakeup=False)
+
+    def _keep(self, event):
+        self.types[event.get("uuid")].add(event["type"])
+        self.state.event(event)
+
+
+def test_the_event_reader_of_flower_sees_every_task(make_stack, broker):
+    with make_stack() as stack, EventReader(broker.url) as reader:
+        work = Work(stack, "upload", None)
+        bad = stack.upload("tea.pdf", b"%PDF-1.4 nothing")
+        for number in range(10):
+            work.add(number)
+        worker = stack.worker()
+        jobs = {job["id"] for job in stack.jobs()}
+        tasks = reader.state.tasks
+
+        def ended():
+            found = [task for task in list(tasks.values()) if task.succeeded or task.failed]
+            return len(found) >= len(jobs)
+
+        wait_for(ended, 600)
+        assert set(tasks) == jobs
+        assert {task.name for task in tasks.values()} == {"kvasir.job"}
+        assert {task.state for task in tasks.values()} == {"SUCCESS", "FAILURE"}
+        for job in jobs:
+            assert reader.types[job] >= {"task-received", "task-started"}, reader.types[job]
+        failed = tasks[bad.rpartition("/")[2]]
+        assert failed.state == "FAILURE"
+        assert "unreadable_source" in failed.exception
+        assert worker.end() == 0
