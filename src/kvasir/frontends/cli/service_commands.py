@@ -175,7 +175,9 @@ def _joined_service(settings: Settings, roles: tuple[str, ...], back_end: str | 
 
 def _tuning(settings: Settings, part: str, opened: ExitStack) -> list[Any]:
     """Do the jobs of a service of tuning until ``opened`` is closed; return what serves them."""
-    desk = opened.enter_context(importlib.import_module("kvasir.tuning_desk").TuningDesk(settings, part))
+    desk = opened.enter_context(
+        importlib.import_module("kvasir.tuning_desk").TuningDesk(settings, part)
+    )
     desk.work()
     found: list[Any] = _load("tuning_jobs").tuning_services(desk, part)
     return found
