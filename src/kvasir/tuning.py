@@ -6,7 +6,7 @@ The work is that of ``kvasir.rwkv``, which is imported when it is needed: it nee
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ def tune(
     device: str | None = None,
     options: Mapping[str, Any] | None = None,
     run: Run | None = None,
+    report: Callable[[Mapping[str, Any]], None] = lambda _: None,
 ) -> TuningReport:
     """Tune a base, or go on with the run in the folder.
 
@@ -77,6 +78,7 @@ def tune(
         device: By default CUDA where there is one.
         options: Those of ``kvasir.rwkv.tuning.TuneOptions``.
         run: Stops and reports it.
+        report: Takes each line of the metrics, such as ``{"step": 10, "loss": 2.5}``.
 
     Raises:
         SettingsError: The base, the data or an option is unusable.
@@ -100,8 +102,10 @@ def tune(
     examples = _examples(data, path, context)
     run.check()
     made = weights.make_model(found, path, device=on)
+    if max(max(example.tokens) for example in examples) >= made.emb.num_embeddings:
+        raise SettingsError(f"{data} was made for a larger vocabulary than that of {path.name}")
     chosen = tuning.TuneOptions(kind, **(options or {}))
-    work = tuning.Tuning(made, weights.fingerprint(found.tensors), examples, folder, chosen)
+    work = tuning.Tuning(made, weights.fingerprint(found.tensors), examples, folder, chosen, report)
     result = work.run(run)
     return TuningReport(
         str(result.file), result.steps, result.before, result.best, result.ended_early

@@ -54,6 +54,7 @@ class TuningDesk:
         self._part, self._family = part, FAMILIES[part]
         section = settings.service_of(TuningSettings)
         self._chosen = dict(section.part(part).runners)
+        self._data_dir = settings.data_folder
         self._folder = settings.data_folder / FOLDER / part
         make_private_folder(self._folder)
         self._opened = ExitStack()
@@ -137,7 +138,9 @@ class TuningDesk:
             raise RequestError(f"there is no runner '{name}' of {self._part} (there are: {known})")
         chosen = self._chosen.get(name)
         kind, options = (chosen.type, chosen.options) if chosen else (name, {})
-        made: TuningRunner = components.build(self._family, kind, options)
+        made: TuningRunner = components.build(
+            self._family, kind, options, {"data_dir": self._data_dir}
+        )
         return made
 
     def _perform(self, job: Job, run: Run) -> Any:

@@ -12,6 +12,7 @@ from small_rwkv import one_thread, random_model, random_tokens, write_model, wri
 
 from kvasir.core.errors import SettingsError, StoppedError
 from kvasir.core.run import Run, StopToken
+from kvasir.tuning import tune as kvasir_tune
 
 torch = library("torch", extra="torch")
 adapter_files = library("kvasir.rwkv.adapter_files", "torch", extra="torch")
@@ -317,6 +318,14 @@ def test_metrics_whose_last_line_was_cut_off_are_read(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text(json.dumps({"step": 1}) + '\n{"step": 2, "lo')
     assert tuning.read_metrics(path) == [{"step": 1}]
+
+
+def test_data_of_a_larger_vocabulary_are_refused(tmp_path):
+    path = write_model(make_model(), tmp_path / "m.pth")
+    data = tmp_path / "tea.jsonl"
+    data.write_text(json.dumps({"text": "User: tea?\n\nAssistant: Tea is brewed."}) + "\n")
+    with pytest.raises(SettingsError, match=r"for a larger vocabulary than that of m\.pth"):
+        kvasir_tune("state", str(path), data, tmp_path / "run", data_dir=tmp_path)
 
 
 def test_the_base_is_written_as_before(tmp_path):

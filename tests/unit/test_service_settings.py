@@ -96,8 +96,11 @@ def test_a_worker_of_llm_has_the_models_that_the_section_names(tmp_path):
     assert cuda.rag.embedding_model.options == {"device": "cuda:0"}
     plain = worker_settings(load(tmp_path, llm={}), "llm")
     assert types(plain)[:3] == ("openvino", None, "extractive")
-    with pytest.raises(SettingsError, match="models of RWKV cannot be run by this version"):
-        worker_settings(load(tmp_path, llm={"base_model_file": "rwkv.pth"}), "llm")
+    (tmp_path / "rwkv.pth").touch()
+    llm = {"base_model_file": "./rwkv.pth", "state_path": "BlinkDL/states/tea.pth"}
+    rwkv = worker_settings(load(tmp_path, llm=llm | {"device": "cpu"}), "llm").generator
+    assert (rwkv.type, rwkv.model) == ("rwkv", str(tmp_path / "rwkv.pth"))
+    assert rwkv.options == {"state": "BlinkDL/states/tea.pth", "device": "cpu"}
     with pytest.raises(SettingsError, match="a component that the service has itself"):
         worker_settings(load(tmp_path, llm={"embedding_model": {"type": "remote"}}), "llm")
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,7 @@ class Tuning:
         examples: Sequence[Example],
         folder: Path,
         options: TuneOptions,
+        report: Callable[[Mapping[str, Any]], None] = lambda _: None,
     ) -> None:
         """Prepare a run, or go on with the one in the folder.
 
@@ -125,13 +126,14 @@ class Tuning:
             examples: With those that are held out.
             folder: Where checkpoint, metrics and result are written.
             options: How it is tuned.
+            report: Takes each line of the metrics.
 
         Raises:
             SettingsError: The folder has a run of another base or with other options, or there are
                 too few examples.
         """
         self._model, self._fingerprint = model, fingerprint
-        self._folder, self._options = folder, options
+        self._folder, self._options, self._report = folder, options, report
         self._train, self._held_out = split(examples, options.held_out, options.seed)
         torch.manual_seed(options.seed)
         self._parameters = self._make_trainable()
@@ -353,6 +355,7 @@ class Tuning:
     def _log(self, entry: dict[str, Any]) -> None:
         with (self._folder / METRICS).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry) + "\n")
+        self._report(entry)
 
     def _forget_later_metrics(self) -> None:
         """Drop the lines of steps that are done again, and one that was cut off."""

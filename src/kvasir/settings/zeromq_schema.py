@@ -171,7 +171,8 @@ class LlmSettings(BrokeredSection):
     back_end: EndSettings = EndSettings(port=PORTS["llm"][1])
     num_workers: Workers = Field(1, description="or {min: 1, max: 4}, by the queue's length")
     base_model_file: str | None = Field(
-        None, description="a GGUF file; by default answers quote the documents"
+        None,
+        description="a GGUF file, or one of RWKV (.pth); by default answers quote the documents",
     )
     bgem3_path: str | None = Field(
         None, description="folder of the embedding model; default: all-MiniLM-L6-v2"
