@@ -1,4 +1,4 @@
-"""Writes ``presets/*.yaml`` from ``kvasir.settings.presets``.
+"""Writes ``presets/*.yaml``, and copies that lie elsewhere, from ``kvasir.settings.presets``.
 
 ``make docs`` runs it; a test fails when a file is not what it would write.
 """
@@ -9,9 +9,13 @@ from pathlib import Path
 
 from kvasir.settings.presets import PRESETS, render_preset
 
-FOLDER = Path(__file__).parent.parent / "presets"
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "presets"
+COPIES = {ROOT / "deploy" / "celery" / "kvasir.yaml": "celery-qdrant"}
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for name in PRESETS:
         (FOLDER / f"{name}.yaml").write_text(render_preset(name), "utf-8")
+    for file, name in COPIES.items():
+        file.write_text(render_preset(name), "utf-8")

@@ -61,7 +61,7 @@ FOUND = [
     (
         "bench.jsonl",
         "goos darwin goarch 386 benchmark",
-        (),
+        ("bench",),
         "| Action | Output | Test |\n| - | - | - |\n| output | goos: darwin |  |",
     ),
     (

@@ -112,7 +112,7 @@ class ExtractiveGenerator(EmbedderChoice):
         analyzer: TextAnalyzer,
         max_sentences: int = 3,
         max_words: int = 110,
-        min_relative_score: float = 0.73,
+        min_relative_score: float = 0.74,
         read_hits: int = 8,
     ) -> None:
         """Set how much is quoted, from the ``read_hits`` best hits.

@@ -59,7 +59,7 @@ class Broker:
             back_end: For workers.
             keys: Folder with CURVE keys; an address that other machines reach needs it.
             limits: What it takes on.
-            heartbeat: Seconds between two signs of life; a worker that is silent for three of them
+            heartbeat: Seconds between two signs of life; a worker that is silent for ten of them
                 is gone.
 
         Raises:

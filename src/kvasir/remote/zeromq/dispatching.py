@@ -22,7 +22,6 @@ from kvasir.core.wire import from_json
 from kvasir.remote.zeromq import envelopes as wire
 from kvasir.remote.zeromq.dispatching_records import Client, Limits, Peer, Request, Service
 from kvasir.remote.zeromq.failures import pack_error
-from kvasir.remote.zeromq.links import LIVENESS
 from kvasir.remote.zeromq.packing import pack, unpack
 
 logger = logging.getLogger(__name__)
@@ -32,8 +31,9 @@ Send = Callable[[Sequence[bytes]], bool]
 
 _MOST_ATTEMPTS = 3
 """Workers that may die of one request."""
-_CLIENT_HEARTBEATS = 10
-"""A client that waits for answers and is silent for this many heartbeats is gone."""
+_MOST_SILENT = 10
+"""A worker, or a client that waits for answers, is gone when it is silent for so many heartbeats:
+an engine may hold the interpreter, and so the thread that answers, for seconds."""
 _IDLE_SECONDS = 600.0
 """Then a client without requests is forgotten; it is known again with its next request."""
 _BUSY_SECONDS = 1.0
@@ -384,12 +384,12 @@ class Dispatcher:
 
     def tick(self, now: float) -> None:
         """Do what is due: heartbeats, deadlines, peers that are silent."""
+        longest = _MOST_SILENT * self._heartbeat
         for worker in list(self._workers.values()):
-            if now - worker.seen > LIVENESS * self._heartbeat:
+            if now - worker.seen > longest:
                 self._lose(worker, "it does not answer")
             elif not self._to_worker((worker.identity, wire.write(wire.PING, worker.session))):
                 self._lose(worker, "its connection is gone")
-        longest = _CLIENT_HEARTBEATS * self._heartbeat
         for client in list(self._clients.values()):
             if now - client.seen > (longest if client.requests else _IDLE_SECONDS):
                 self._forget(client)

@@ -25,7 +25,7 @@ from kvasir.remote.zeromq.sockets import Outbox, connecting_socket
 logger = logging.getLogger(__name__)
 
 LIVENESS = 3
-"""A peer that is silent for this many heartbeats is gone."""
+"""A broker that is silent for this many heartbeats is gone."""
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.25
 """Seconds between two attempts to open a session; they double."""
