@@ -6,9 +6,7 @@ Each test has brokers of its own, which it may stop. The table of jobs says what
 import asyncio
 import json
 import signal
-import threading
 import time
-from collections import defaultdict
 from contextlib import ExitStack
 
 import pytest
@@ -349,65 +347,3 @@ def test_a_worker_holds_one_task_and_questions_wait_for_no_upload(make_stack, br
         assert "61 degrees" in stack.ask("How hot is the tea of garden 1?")
         assert stack.states() == {"done": 1, "running": 1, "waiting": 49}
         assert depth() == 49
-
-
-class EventReader:
-    """Reads events in a thread as Flower does: ``state`` has the tasks that it saw.
-
-    ``types`` has the events of each task, also of those that came out of their order, whose times
-    the state does not keep.
-    """
-
-    def __init__(self, url):
-        self._celery = Celery(broker=url, set_as_current=False)
-        self.state = self._celery.events.State()
-        self.types = defaultdict(set)
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._ready = threading.Event()
-
-    def __enter__(self):
-        self._thread.start()
-        assert self._ready.wait(60)
-        return self
-
-    def __exit__(self, *_):
-        self._receiver.should_stop = True
-        self._thread.join(60)
-        self._celery.close()
-
-    def _read(self):
-        with self._celery.connection() as connection:
-            handlers = {"*": self._keep}
-            self._receiver = self._celery.events.Receiver(connection, handlers=handlers)
-            self._receiver.on_consume_ready = lambda *_, **__: self._ready.set()
-            self._receiver.capture(limit=None, timeout=None, wakeup=False)
-
-    def _keep(self, event):
-        self.types[event.get("uuid")].add(event["type"])
-        self.state.event(event)
-
-
-def test_the_event_reader_of_flower_sees_every_task(make_stack, broker):
-    with make_stack() as stack, EventReader(broker.url) as reader:
-        work = Work(stack, "upload", None)
-        bad = stack.upload("tea.pdf", b"%PDF-1.4 nothing")
-        for number in range(10):
-            work.add(number)
-        worker = stack.worker()
-        jobs = {job["id"] for job in stack.jobs()}
-        tasks = reader.state.tasks
-
-        def ended():
-            found = [task for task in list(tasks.values()) if task.succeeded or task.failed]
-            return len(found) >= len(jobs)
-
-        wait_for(ended, 600)
-        assert set(tasks) == jobs
-        assert {task.name for task in tasks.values()} == {"kvasir.job"}
-        assert {task.state for task in tasks.values()} == {"SUCCESS", "FAILURE"}
-        for job in jobs:
-            assert reader.types[job] >= {"task-received", "task-started"}, reader.types[job]
-        failed = tasks[bad.rpartition("/")[2]]
-        assert failed.state == "FAILURE"
-        assert "unreadable_source" in failed.exception
-        assert worker.end() == 0
