@@ -16,8 +16,7 @@ from kvasir.core.errors import MissingExtraError, RequestError, SettingsError
 from kvasir.core.run import Run
 from kvasir.core.services.tuning import Report
 from kvasir.core.wire import to_json
-from kvasir.models.local import cache_dir, models_dir
-from kvasir.models.rwkv_files import find_rwkv
+from kvasir.models.rwkv_files import find_downloaded
 from kvasir.tuning import prepare_data, tune
 
 FOLDER = "tuning"
@@ -38,7 +37,7 @@ class _Runner:
             folder: The files that jobs may name; by default ``tuning`` in the data folder.
         """
         self._data_dir = data_dir
-        self._folder = Path(folder).expanduser() if folder else data_dir / FOLDER
+        self._folder = Path(folder) if folder else data_dir / FOLDER
 
     def _place(self, arguments: Mapping[str, Any], key: str, name: Any = None) -> Path:
         """Return the path of a name, which need not exist."""
@@ -137,11 +136,7 @@ class _Training(_Runner):
             return self._file(arguments, "base")
         if not isinstance(name, str) or not all(map(_NAME.fullmatch, name.split("/"))):
             raise RequestError("base must be the name of a file or of a model on the hub")
-        found = find_rwkv(name, self._data_dir)
-        allowed = (models_dir(self._data_dir).resolve(), cache_dir().resolve())
-        if not any(found.absolute().is_relative_to(each) for each in allowed):
-            raise RequestError(f"base: '{name}' was not downloaded (kvasir models pull {name})")
-        return found
+        return find_downloaded(name, self._data_dir)
 
     def _options(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         try:

@@ -26,6 +26,11 @@ def find_rwkv(name: str, data_dir: Path | str | None = None) -> Path:
         return path.resolve()
     if path.is_dir():
         return _model(path.resolve(), name)
+    return find_downloaded(name, data_dir)
+
+
+def find_downloaded(name: str, data_dir: Path | str | None = None) -> Path:
+    """Return the file or the folder of a model that was downloaded, as ``find_rwkv``; no path."""
     owner, _, rest = name.partition("/")
     repository, _, file = rest.partition("/")
     for folder in _folders(f"{owner}/{repository}", data_dir):

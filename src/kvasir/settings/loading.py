@@ -134,7 +134,7 @@ def _kept_in(
 ) -> DataFolder:
     """Return the data folder that no settings file names."""
     for given, by in (
-        ((overrides or {}).get("data_dir"), "--data-dir"),
+        ((overrides or {}).get("data_dir"), "data_dir"),
         (variables.get(f"{ENVIRONMENT_PREFIX}DATA_DIR"), f"{ENVIRONMENT_PREFIX}DATA_DIR"),
     ):
         if given is not None:

@@ -81,7 +81,7 @@ class JobSettings(Section):
     """What brings the jobs of the server to the processes that do them."""
 
     backend: Literal["database", "celery"] = Field(
-        "database", description="celery: 'kvasir worker' does them, also on other machines"
+        "database", description="celery: worker processes do them, also on other machines"
     )
     broker: str = Field(
         "redis://localhost:6379/0",
