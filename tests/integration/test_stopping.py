@@ -305,9 +305,11 @@ def test_restoring_a_lost_store_is_stopped_and_goes_on(world, folder):
     stopper = Stopper("writing again", 256)
     with stopped(stopper):
         restore(*args, run=stopper.run)
-    assert world.store.count() == 256
+    # A call of the embedder is written whole; how many passages it has depends on its speed.
+    written = world.store.count()
+    assert 256 <= written < 360
     assert stopper.events_after == []
-    assert restore(*args) == 104
+    assert restore(*args) == 360 - written
     assert world.examine().clean
 
 
@@ -379,12 +381,14 @@ def test_a_repair_is_stopped_and_the_next_one_does_the_rest(world, folder):
     stopper = Stopper("writing again", 256)
     repairs = repair(*args, run=stopper.run)
     stopper.assert_soon()
-    assert (repairs.interrupted, repairs.rewritten, repairs.left) == (True, 256, 104)
+    left = 360 - repairs.rewritten
+    assert (repairs.interrupted, repairs.left) == (True, left)
+    assert 0 < left <= 104
     assert stopper.events_after == []
     found = world.examine()
-    assert (len(found.missing), found.altered, found.orphans, found.unfinished) == (104, (), (), 0)
+    assert (len(found.missing), found.altered, found.orphans, found.unfinished) == (left, (), (), 0)
     rest = repair(*args)
-    assert (rest.interrupted, rest.rewritten, rest.left) == (False, 104, 0)
+    assert (rest.interrupted, rest.rewritten, rest.left) == (False, left, 0)
     assert world.examine().clean
 
 

@@ -198,7 +198,7 @@ def test_the_doctor_tells_how_far_it_is(catalog, store, embedder):
 
 
 def test_a_store_is_filled_again_in_steps(catalog, store, embedder, monkeypatch):
-    monkeypatch.setattr("kvasir.maintenance.repair._SLICE", 3)
+    monkeypatch.setattr("kvasir.maintenance.repair.MOST_PASSAGES", 3)
     before = content(store)
     told = []
     new = MemoryStore()
