@@ -92,12 +92,12 @@ def test_a_visibility_timeout_that_is_missing_in_one_place_is_refused(name):
 
 @pytest.mark.parametrize("pool", ["solo", "threads"])
 def test_pools_whose_tasks_share_a_model_are_taken(pool):
-    REDIS.check_pool(get_implementation(pool))
+    REDIS.check_worker(get_implementation(pool), 1)
 
 
 def test_a_pool_of_forked_processes_is_refused():
     with pytest.raises(SettingsError, match="share one model, not 'prefork'"):
-        REDIS.check_pool(get_implementation("prefork"))
+        REDIS.check_worker(get_implementation("prefork"), 1)
 
 
 def test_other_brokers_are_refused():

@@ -101,12 +101,15 @@ class CeleryOptions:
             if found != needed:
                 raise SettingsError(f"on {kind}, Celery's {name} must be {needed!r}, not {found!r}")
 
-    def check_pool(self, pool: type[Any]) -> None:
-        """Refuse a pool whose tasks would not share one model.
+    def check_worker(self, pool: type[Any], prefetch_multiplier: int) -> None:
+        """Check what a worker was told on its command line, which is above the settings.
 
         Raises:
-            SettingsError: It is neither ``solo`` nor ``threads``.
+            SettingsError: The pool is neither ``solo`` nor ``threads``, so that its tasks would not
+                share one model, or the worker would take more tasks than it has threads.
         """
+        if prefetch_multiplier != 1:
+            raise SettingsError(f"worker_prefetch_multiplier must be 1, not {prefetch_multiplier}")
         name = pool.__module__.rpartition(".")[2]
         if name not in ("solo", "thread"):
             raise SettingsError(

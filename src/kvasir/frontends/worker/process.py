@@ -121,7 +121,7 @@ class WorkerProcess:
 
     def _check(self, *, instance: Any, **_: Any) -> None:
         def check() -> None:
-            self._options.check_pool(instance.pool_cls)
+            self._options.check_worker(instance.pool_cls, instance.prefetch_multiplier)
             self.check()
 
         _or_exit(check)
