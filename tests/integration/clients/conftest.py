@@ -7,7 +7,7 @@ from kvasir.accounts import passwords
 from kvasir.core.services.accounts import Role, Scope
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passwords, "_MEMORY_KIB", 64)
