@@ -90,13 +90,14 @@ def tune(
         import peft as _peft  # noqa: F401 - Said before the model is read.
         import torch
 
+        from kvasir.models.devices import usable_device
         from kvasir.models.rwkv_files import find_rwkv
         from kvasir.rwkv import bases, tuning, weights
     except ModuleNotFoundError as error:
         raise MissingExtraError("tuning", "torch") from error
     run = run or Run()
     path = find_rwkv(model, data_dir)
-    on = bases.usable_device(device)
+    on = usable_device(device)
     found = weights.read_weights(path)
     bases.check_memory(path, found, on, torch.float32)
     examples = _examples(data, path, context)

@@ -1,4 +1,4 @@
-"""Load models of the ``transformers`` family: on which device, and without progress bars."""
+"""Load models of the ``transformers`` family without progress bars."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers.utils import logging
 
-from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.core.errors import ComponentError
 from kvasir.core.types import Matrix
 from kvasir.models.local import ModelFolder
 
@@ -71,16 +71,3 @@ def without_progress_bars() -> Iterator[None]:
             _loading -= 1
             if not _loading and _enabled:
                 logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def usable_device(device: str | None) -> str:
-    """Return the device to compute on.
-
-    Raises:
-        SettingsError: There is no such device here.
-    """
-    if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise SettingsError(f"device '{device}': no CUDA device is usable here; set device to cpu")
-    return device

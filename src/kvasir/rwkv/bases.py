@@ -15,6 +15,7 @@ import torch
 
 from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.machine import available_memory
+from kvasir.models.devices import usable_device
 from kvasir.rwkv.state import State
 from kvasir.rwkv.state_files import initial_state, load_time_state
 from kvasir.rwkv.tokenizer import WorldTokenizer, tokenizer_of
@@ -96,19 +97,6 @@ def _shared(key: tuple[object, ...], make: Callable[[], Base]) -> Base:
         if found is None:
             found = _loaded[key] = make()
         return found
-
-
-def usable_device(device: str | None) -> str:
-    """Return the device to compute on, by default CUDA where there is one.
-
-    Raises:
-        SettingsError: There is no such device here.
-    """
-    if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise SettingsError(f"device '{device}': no CUDA device is usable here; set device to cpu")
-    return device
 
 
 def _dtype(precision: str, device: str) -> torch.dtype:

@@ -20,8 +20,9 @@ from kvasir.core.errors import SettingsError
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Matrix
+from kvasir.models.devices import usable_device
 from kvasir.models.local import find
-from kvasir.models.transformers import SharedModel, usable_device
+from kvasir.models.transformers import SharedModel
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 _CPU_BATCH = 32

@@ -17,8 +17,9 @@ from kvasir.core.errors import SettingsError
 from kvasir.core.run import Run
 from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Hit
+from kvasir.models.devices import usable_device
 from kvasir.models.local import find
-from kvasir.models.transformers import SharedModel, usable_device
+from kvasir.models.transformers import SharedModel
 
 DEFAULT_MODEL = "BAAI/bge-reranker-v2-m3"
 
