@@ -12,10 +12,12 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kvasir.core.errors import MissingExtraError, SettingsError, UnknownComponentError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _CLASS = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 
@@ -23,6 +25,9 @@ _CLASS = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 @cache
 def _points(family: str) -> tuple[EntryPoint, ...]:
     """Return a family's entry points; cached, because reading them opens many files."""
+    # Here, because it takes longer than all that a help text needs.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
     return tuple(entry_points(group=f"kvasir.{family}"))
 
 
@@ -46,6 +51,8 @@ def load(family: str, name: str) -> type[Any]:
     if ":" in name:
         if not _CLASS.fullmatch(name):
             raise UnknownComponentError(f"{family[:-1]} '{name}' is not of the form module:Class")
+        from importlib.metadata import EntryPoint  # noqa: PLC0415
+
         point = EntryPoint(name=name, value=name, group=f"kvasir.{family}")
     else:
         found = [p for p in _points(family) if p.name == name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 """Japanese, Chinese and Korean characters, for use within a character class."""
@@ -22,7 +23,6 @@ ACTIVE = re.compile(rf"[\x7f-\x9f\u2028\u2029{_REORDERING}]")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _WHITE = re.compile(r"\s+")
 _ADDRESS_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
-_WIDE = re.compile(f"[{CJK}]")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W_]+)*|\d[\d.,]*")
 
 
@@ -80,13 +80,13 @@ def hide_passwords(text: str) -> str:
 
 def has_cjk(text: str) -> bool:
     """Return True if a text has a Chinese, Japanese or Korean character."""
-    return _WIDE.search(text) is not None
+    return _wide().search(text) is not None
 
 
 def count_words(text: str) -> int:
     """Return the number of words; two Chinese, Japanese or Korean characters count as one."""
-    wide = len(_WIDE.findall(text))
-    return (wide + 1) // 2 + len(_WORD.findall(_WIDE.sub(" ", text)))
+    wide = len(_wide().findall(text))
+    return (wide + 1) // 2 + len(_WORD.findall(_wide().sub(" ", text)))
 
 
 def heading_path(headings: Sequence[str]) -> str:
@@ -97,3 +97,9 @@ def heading_path(headings: Sequence[str]) -> str:
 def passage(headings: Sequence[str], text: str) -> str:
     """Return the text that is embedded and indexed for a chunk: its heading path and its text."""
     return f"{heading_path(headings)}\n{text}" if headings else text
+
+
+@cache
+def _wide() -> re.Pattern[str]:
+    """Compiled when it is first needed: with so many characters that takes milliseconds."""
+    return re.compile(f"[{CJK}]")

@@ -21,7 +21,6 @@ from kvasir.core.errors import KvasirError, OperatorError, RequestError, Stopped
 from kvasir.core.run import LEFT_BEHIND
 from kvasir.core.text import printable
 from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED, exit_on_interrupt
-from kvasir.frontends.cli.remedies import explain
 
 EXIT_REQUEST_ERROR = 2
 EXIT_OPERATOR_ERROR = 3
@@ -255,6 +254,8 @@ def _run() -> int:
         _STATE.setdefault("as_json", isinstance(error, click.UsageError) and "--json" in sys.argv)
         return _print_json_error(error.format_message(), error.exit_code, RequestError.code)
     except KvasirError as error:
+        from kvasir.frontends.cli.remedies import explain  # Not needed by most commands.
+
         return fail(f"error: {explain(error)}", exit_code_of(error), error.code)
     except OSError as error:
         return fail(f"error: {error}", EXIT_OPERATOR_ERROR, OperatorError.code)

@@ -3,7 +3,12 @@
 Most of a short command's time goes into importing modules.
 """
 
+import os
+
 from kvasir.frontends.cli.interrupts import exit_on_interrupt
+
+# Pydantic looks for plug-ins in the files of every installed package, and Kvasir uses none.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import zip_longest
 
 from rich.cells import cell_len
@@ -19,11 +20,6 @@ _NOT_FIRST = "、。，．！？：；）」』】〕〉》”’…ー々,.!?:;
 """Characters that do not begin a line."""
 _NOT_LAST = "（「『【〔〈《“‘([{"
 """Characters that do not end a line."""
-_PIECE = re.compile(
-    rf"[{re.escape(_NOT_LAST)}]*{_WIDE}[{re.escape(_NOT_FIRST)}\u0300-\u036f]*"
-    rf"|(?:(?!{_WIDE})\S)+[{re.escape(_NOT_FIRST)}]*"
-)
-"""What stays together: a word, or one character of a script without spaces, with its marks."""
 _ADDRESS_PART = re.compile(r"[^/\\?&=#,;_.-]*(?:[/\\?&=#,;_.-]+|$)")
 """A part of a long address or path, with the separators behind it."""
 
@@ -64,9 +60,21 @@ def wrapped(text: Text, width: int | None, *, first: int | None = None) -> list[
     return [parts[1 + 2 * number] for number in range(len(lines))]
 
 
+@cache
+def _piece() -> re.Pattern[str]:
+    """What stays together: a word, or one character of a script without spaces, with its marks.
+
+    Compiled when it is first needed: with so many characters that takes milliseconds.
+    """
+    return re.compile(
+        rf"[{re.escape(_NOT_LAST)}]*{_WIDE}[{re.escape(_NOT_FIRST)}\u0300-\u036f]*"
+        rf"|(?:(?!{_WIDE})\S)+[{re.escape(_NOT_FIRST)}]*"
+    )
+
+
 def _pieces(plain: str, width: int) -> Iterator[Span]:
     """Yield the spans that stay together."""
-    for match in _PIECE.finditer(plain):
+    for match in _piece().finditer(plain):
         if cell_len(match[0]) <= width:
             yield match.span()
             continue
