@@ -118,6 +118,7 @@ def tune(
 def memory_for_tuning(
     kind: str,
     model: str,
+    data: Path,
     *,
     data_dir: Path,
     context: int = 512,
@@ -137,13 +138,15 @@ def memory_for_tuning(
         from kvasir.models.devices import usable_device
         from kvasir.models.rwkv_files import find_rwkv
         from kvasir.rwkv import tuning, tuning_memory, weights
+        from kvasir.rwkv.binidx import longest_document
     except ModuleNotFoundError as error:
         raise MissingExtraError("tuning", "torch") from error
     on = usable_device(device)
     found = weights.read_weights(find_rwkv(model, data_dir))
     chosen = tuning.TuneOptions(kind, **(options or {}))
     free = torch.cuda.mem_get_info(on)[0] if on.startswith("cuda") else available_memory()
-    return MemoryNeed(tuning_memory.tuning_memory(found, chosen, context), free, on)
+    longest = min(context, longest_document(data))
+    return MemoryNeed(tuning_memory.tuning_memory(found, chosen, longest), free, on)
 
 
 def _examples(data: Path, model: Path, context: int) -> list[Any]:

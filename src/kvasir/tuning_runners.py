@@ -74,7 +74,8 @@ class JsonlPreparation(_Runner):
         """Check the arguments of a new job, as ``TuningRunner.check``."""
         _refuse_unknown(arguments, {"files", "name", "processes"})
         self._sources(arguments)
-        self._place(arguments, "name")
+        if "." in self._place(arguments, "name").name:
+            raise RequestError("name must be without a dot: .bin and .idx are added to it")
         _number(arguments, "processes", 1, _MOST_PROCESSES)
 
     def run(
@@ -132,6 +133,7 @@ class _Training(_Runner):
         return memory_for_tuning(
             self.kind,
             str(self._base(arguments)),
+            self._file(arguments, "data"),
             data_dir=self._data_dir,
             context=_number(arguments, "context", 512, _MOST_CONTEXT),
             options=self._options(arguments),

@@ -240,8 +240,9 @@ def test_every_page_is_translated(ana, language, name):
     ana.pick("Language", name)
     own = {row[language] for row in table().values()}
     english = {row["en"] for row in table().values()} - own
-    for key in ("nav.knowledge", "nav.questions", "nav.evaluation", "nav.help", "nav.chat"):
-        ana.go_to(table()[key][language])
+    pages = ("knowledge", "questions", "evaluation", "services", "tuning", "models", "help", "chat")
+    for page in pages:
+        ana.go_to(table()[f"nav.{page}"][language])
         ana.settle()
         end = time.monotonic() + 60
         while (left := set(ana.page().splitlines()) & english) and time.monotonic() < end:
@@ -265,7 +266,8 @@ def test_no_page_has_a_serious_fault_for_people_with_disabilities(ana, theme):
     ana.press("Open source 1")
     ana.see("//mark")
     found = {"a source": axe.faults(driver)}
-    for path in ("/", "/knowledge", "/questions", "/evaluation", "/help", "/sign-in"):
+    pages = ("", "knowledge", "questions", "evaluation", "services", "tuning", "models", "help")
+    for path in (*(f"/{page}" for page in pages), "/sign-in"):
         ana.go(path)
         ana.see("//h1")
         if path != "/sign-in":

@@ -51,7 +51,7 @@ def _last(files: list[dict[str, Any]]) -> int:
 def _prepare(session: Session, name: str) -> None:
     st.caption(text("tuning.prepare_more"))
     if st.button(text("tuning.prepare"), icon=":material/construction:"):
-        target = name.removesuffix(".jsonl").removesuffix(".json")
+        target = name.rpartition(".")[0].replace(".", "_")
         job = {"runner": "j2b", "arguments": {"files": [name], "name": target}}
         _choose(target)
         tuning_jobs.submit(session, "j2b", job, text("tuning.preparing", name=target))
