@@ -128,4 +128,4 @@ def _change(
         faults.show(error)
         return
     st.session_state["services_said"] = said
-    st.rerun(scope="fragment")
+    st.rerun()

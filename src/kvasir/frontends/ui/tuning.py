@@ -33,18 +33,24 @@ def show() -> None:
     if said := st.session_state.pop("tuning_said", ""):
         st.success(said, icon=":material/check:")
     chosen = tuning_data.show(session)
-    _train(session, runners, chosen)
+    job = _train(session, runners, chosen)
+    start = st.container()
+    # Drawn first: a service that has just been started takes seconds to know the memory.
     tuning_jobs.show(session)
+    if job is not None:
+        with start:
+            _start(session, job)
 
 
-def _train(session: Session, runners: list[str], data: str | None) -> None:
+def _train(session: Session, runners: list[str], data: str | None) -> dict[str, Any] | None:
+    """Draw the choice of base and method; return the job that they make."""
     st.subheader(text("tuning.train"), anchor=False)
     files = session.api.get("/v1/llm")["files"]
     bases = [each["name"] for each in files if (each["kind"], each["format"]) == ("base", "rwkv")]
     if not bases:
         st.info(text("tuning.no_base"), icon=":material/download:")
         st.page_link(st.session_state["pages"]["models"], label=text("tuning.to_models"))
-        return
+        return None
     base = st.selectbox(text("tuning.base"), bases, key="tuning-base")
     known = [each for each in METHODS if each in runners]
     method = st.radio(
@@ -57,12 +63,17 @@ def _train(session: Session, runners: list[str], data: str | None) -> None:
     options = _options(method)
     if data is None:
         st.caption(text("tuning.no_data"))
-        return
-    job = {"runner": method, "arguments": {"base": base, "data": data, **options}}
-    fits = _memory(session, job)
-    label = text("tuning.start", method=METHODS[method])
+        return None
+    return {"runner": method, "arguments": {"base": base, "data": data, **options}}
+
+
+def _start(session: Session, job: dict[str, Any]) -> None:
+    method = METHODS[job["runner"]]
+    with st.spinner(text("tuning.asking_memory")):
+        fits = _memory(session, job)
+    label = text("tuning.start", method=method)
     if st.button(label, type="primary", icon=":material/play_arrow:", disabled=not fits):
-        tuning_jobs.submit(session, "ft", job, text("tuning.started", method=METHODS[method]))
+        tuning_jobs.submit(session, "ft", job, text("tuning.started", method=method))
 
 
 def _options(method: str) -> dict[str, Any]:
