@@ -20,7 +20,6 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from chromium import chromium  # noqa: E402 - from the folder above
 from cli_process import CliProcess  # noqa: E402
-from free_ports import free_port  # noqa: E402
 from screenshots import PHONE, WIDE, Pictures  # noqa: E402
 from small_rwkv import random_model, write_model  # noqa: E402
 from started_services import StartedServices  # noqa: E402
@@ -66,7 +65,7 @@ def _services(folder: Path) -> StartedServices:
     lines = [f"User: How long does tea {n} brew?\n\nAssistant: {n % 7} minutes" for n in range(24)]
     text = "".join(json.dumps({"text": line}) + "\n" for line in lines)
     (files / "brewing.jsonl").write_text(text, "utf-8")
-    ports = {"server": {"port": free_port()}, "ui": {"port": free_port()}}
+    ports = {"server": {"port": 0}, "ui": {"port": 0}}
     return StartedServices(folder, llm={}, index={}, tuning={}, **ports)
 
 

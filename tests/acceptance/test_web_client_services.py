@@ -13,7 +13,6 @@ import pytest
 import yaml
 from chromium import chromium
 from cli_process import CliProcess
-from free_ports import free_port
 from libraries import library
 from small_rwkv import one_thread, random_model, write_model
 from started_services import StartedServices
@@ -50,7 +49,7 @@ def services(tmp_path_factory, web):
     del tree["data_dir"]
     for name in ("llm", "index", "tuning"):
         tree[name] = {key: each for key, each in tree[name].items() if key not in ENDS}
-    tree["server"]["port"], tree["ui"]["port"] = free_port(), free_port()
+    tree["server"]["port"] = tree["ui"]["port"] = 0
     tree["rag"]["web_search"]["base_url"] = web.url
     tree["rag"]["ingest"] |= {"allow_private_urls": True, "workers": 1}
     files = folder / "kvasir-data" / "tuning"
