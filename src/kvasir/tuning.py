@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from kvasir.core.errors import MissingExtraError, SettingsError
+from kvasir.core.machine import available_memory
 from kvasir.core.run import Run
+from kvasir.core.services.tuning import MemoryNeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,40 @@ def tune(
     return TuningReport(
         str(result.file), result.steps, result.before, result.best, result.ended_early
     )
+
+
+def memory_for_tuning(
+    kind: str,
+    model: str,
+    data: Path,
+    *,
+    data_dir: Path,
+    context: int = 512,
+    device: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> MemoryNeed:
+    """Return the memory that ``tune`` would need with these arguments, and what is free.
+
+    Raises:
+        SettingsError: The base or an option is unusable.
+        ComponentError: A file is damaged.
+        MissingExtraError: PyTorch is not installed.
+    """
+    try:
+        import torch
+
+        from kvasir.models.devices import usable_device
+        from kvasir.models.rwkv_files import find_rwkv
+        from kvasir.rwkv import tuning, tuning_memory, weights
+        from kvasir.rwkv.binidx import longest_document
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("tuning", "torch") from error
+    on = usable_device(device)
+    found = weights.read_weights(find_rwkv(model, data_dir))
+    chosen = tuning.TuneOptions(kind, **(options or {}))
+    free = torch.cuda.mem_get_info(on)[0] if on.startswith("cuda") else available_memory()
+    longest = min(context, longest_document(data))
+    return MemoryNeed(tuning_memory.tuning_memory(found, chosen, longest), free, on)
 
 
 def _examples(data: Path, model: Path, context: int) -> list[Any]:

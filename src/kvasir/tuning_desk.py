@@ -19,7 +19,7 @@ from kvasir.core.errors import RequestError, StoppedError
 from kvasir.core.private_files import make_private_folder
 from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.services.jobs import Job, JobState, NewJob
-from kvasir.core.services.tuning import JobNews, TuningRunner
+from kvasir.core.services.tuning import JobNews, MemoryEstimator, MemoryNeed, TuningRunner
 from kvasir.core.wire import to_json
 from kvasir.database import open_database
 from kvasir.jobs.event_log import EventLog, read_events, size_of
@@ -96,6 +96,12 @@ class TuningDesk:
         job = self._queue.add(NewJob(runner, dict(arguments), key=key))
         self._worker.wake()
         return job
+
+    def memory(self, runner: str, arguments: Mapping[str, Any]) -> MemoryNeed | None:
+        """Return the memory that a job would need, as ``TuningJobs.memory``."""
+        made = self._make(runner)
+        made.check(arguments)
+        return made.memory(arguments) if isinstance(made, MemoryEstimator) else None
 
     def job(self, job_id: str) -> Job:
         """Return a job, as ``TuningJobs.job``."""

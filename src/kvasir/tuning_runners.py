@@ -6,7 +6,6 @@ prepared data are written. A base may also be named as ``OWNER/NAME/FILE`` if it
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -14,14 +13,12 @@ from typing import Any, ClassVar
 
 from kvasir.core.errors import MissingExtraError, RequestError, SettingsError
 from kvasir.core.run import Run
-from kvasir.core.services.tuning import Report
+from kvasir.core.services.tuning import MemoryNeed, Report
 from kvasir.core.wire import to_json
 from kvasir.models.rwkv_files import find_downloaded
-from kvasir.tuning import prepare_data, tune
+from kvasir.tuning import memory_for_tuning, prepare_data, tune
+from kvasir.tuning_files import FILE_NAME, FOLDER
 
-FOLDER = "tuning"
-"""In the data folder, if the settings name none."""
-_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 _MOST_CONTEXT = 65_536
 _MOST_PROCESSES = 64
 
@@ -42,7 +39,7 @@ class _Runner:
     def _place(self, arguments: Mapping[str, Any], key: str, name: Any = None) -> Path:
         """Return the path of a name, which need not exist."""
         name = arguments.get(key) if name is None else name
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not FILE_NAME.fullmatch(name):
             raise RequestError(f"{key} must be the name of a file in the folder of tuning")
         return self._folder / name
 
@@ -77,7 +74,8 @@ class JsonlPreparation(_Runner):
         """Check the arguments of a new job, as ``TuningRunner.check``."""
         _refuse_unknown(arguments, {"files", "name", "processes"})
         self._sources(arguments)
-        self._place(arguments, "name")
+        if "." in self._place(arguments, "name").name:
+            raise RequestError("name must be without a dot: .bin and .idx are added to it")
         _number(arguments, "processes", 1, _MOST_PROCESSES)
 
     def run(
@@ -130,11 +128,22 @@ class _Training(_Runner):
         )
         return {**to_json(done), "file": str(Path(done.file).relative_to(folder))}
 
+    def memory(self, arguments: Mapping[str, Any]) -> MemoryNeed:
+        """Return the memory that a job needs, as ``MemoryEstimator.memory``."""
+        return memory_for_tuning(
+            self.kind,
+            str(self._base(arguments)),
+            self._file(arguments, "data"),
+            data_dir=self._data_dir,
+            context=_number(arguments, "context", 512, _MOST_CONTEXT),
+            options=self._options(arguments),
+        )
+
     def _base(self, arguments: Mapping[str, Any]) -> Path:
         name = arguments.get("base")
-        if isinstance(name, str) and _NAME.fullmatch(name):
+        if isinstance(name, str) and FILE_NAME.fullmatch(name):
             return self._file(arguments, "base")
-        if not isinstance(name, str) or not all(map(_NAME.fullmatch, name.split("/"))):
+        if not isinstance(name, str) or not all(map(FILE_NAME.fullmatch, name.split("/"))):
             raise RequestError("base must be the name of a file or of a model on the hub")
         return find_downloaded(name, self._data_dir)
 

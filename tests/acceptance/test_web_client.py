@@ -240,8 +240,9 @@ def test_every_page_is_translated(ana, language, name):
     ana.pick("Language", name)
     own = {row[language] for row in table().values()}
     english = {row["en"] for row in table().values()} - own
-    for key in ("nav.knowledge", "nav.questions", "nav.evaluation", "nav.help", "nav.chat"):
-        ana.go_to(table()[key][language])
+    pages = ("knowledge", "questions", "evaluation", "services", "tuning", "models", "help", "chat")
+    for page in pages:
+        ana.go_to(table()[f"nav.{page}"][language])
         ana.settle()
         end = time.monotonic() + 60
         while (left := set(ana.page().splitlines()) & english) and time.monotonic() < end:
@@ -252,6 +253,59 @@ def test_every_page_is_translated(ana, language, name):
         assert html.get_attribute("lang") == language
     ana.pick(table()["app.language"][language], "English")
     ana.read("Knowledge bases")
+
+
+@pytest.mark.parametrize(("language", "name"), [("es", "Español"), ("zh", "中文")])
+def test_documents_are_added_shared_asked_about_and_deleted_in_another_language(
+    ana, server, language, name
+):
+    def say(key, **values):
+        return table()[key][language].format(**values)
+
+    ana.pick("Language", name)
+    ana.go_to(say("nav.knowledge"))
+    ana.press(say("knowledge.new"))
+    ana.write(say("knowledge.name"), base := f"drinks-{language}")
+    ana.press(say("knowledge.create"))
+    ana.read(say("knowledge.no_documents"))
+    ana.choose(say("knowledge.add"))
+    ana.write(say("knowledge.paste_title"), "Chai")
+    ana.write(say("knowledge.paste_text"), "Chai has milk, ginger and cardamom.")
+    ana.press(say("knowledge.paste_button"))
+    ana.read(say("knowledge.uploaded", count=1))
+    ana.choose(say("knowledge.files"))
+    ana.press(say("knowledge.reindex", name="Chai.md"))
+    ana.read(say("knowledge.reindexed", name="Chai.md"))
+    ana.wait_for_jobs(server, base)
+    ana.choose(say("knowledge.share"))
+    ana.choose(say("knowledge.shared"))
+    ana.write(say("knowledge.readers"), "bob")
+    ana.press(say("app.save"))
+    ana.read(say("knowledge.shared_now"))
+
+    ana.go_to(say("nav.chat"))
+    ana.pick(say("chat.collection"), base)
+    ana.press(say("chat.new"))
+    ana.unfold(say("chat.options"))
+    ana.write(say("chat.filters"), "type=pdf").send_keys(keyboard.Keys.TAB)
+    ana.settle()
+    opening = f"//button[contains(., '{say('chat.open', marker=1)}')]"
+    ana.ask(QUESTION, say("chat.input"))
+    ana.press(say("chat.good"))
+    ana.read(say("chat.thanks"))
+    assert not ana.browser.driver.find_elements("xpath", opening)
+    ana.write(say("chat.filters"), "type=md").send_keys(keyboard.Keys.TAB)
+    ana.settle()
+    ana.ask(QUESTION, say("chat.input"))
+    ana.see(opening)
+
+    ana.go_to(say("nav.knowledge"))
+    ana.press(say("knowledge.delete_file", name="Chai.md"))
+    ana.read(say("knowledge.deleted_file", name="Chai.md"))
+    ana.choose(say("knowledge.delete"))
+    ana.write(say("knowledge.delete_confirm", name=base), base)
+    ana.press(say("knowledge.delete_button"))
+    ana.read(say("knowledge.deleted", name=base))
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -265,7 +319,8 @@ def test_no_page_has_a_serious_fault_for_people_with_disabilities(ana, theme):
     ana.press("Open source 1")
     ana.see("//mark")
     found = {"a source": axe.faults(driver)}
-    for path in ("/", "/knowledge", "/questions", "/evaluation", "/help", "/sign-in"):
+    pages = ("", "knowledge", "questions", "evaluation", "services", "tuning", "models", "help")
+    for path in (*(f"/{page}" for page in pages), "/sign-in"):
         ana.go(path)
         ana.see("//h1")
         if path != "/sign-in":

@@ -49,6 +49,9 @@ QUESTION = {"question_id": "{question}"}
 NO_DATA_SET = dict.fromkeys(("corpus", "queries", "qrels"), ("x", b""))
 NO_CORPORA = {"questions": ("x", b""), "corpora": ("x.md", b"")}
 LEASE = {"token": "a lease that nobody has"}
+FT = {"part": "ft"}
+FT_JOB = FT | {"job_id": "none"}
+TUNING = {"json": {"runner": "state", "arguments": {}}}
 USER = {"username": "x", "email": "x", "password": "x"}
 
 ROUTES = {
@@ -196,6 +199,37 @@ ROUTES = {
     ("POST", "/v1/operations/{operation_id}/stop"): Rule(
         READ, path={"operation_id": "none"}, allowed=(404,)
     ),
+    # No services run for the tests' server.
+    ("GET", "/v1/services"): Rule(ADMIN),
+    ("POST", "/v1/services/{service}/scale"): Rule(
+        ADMIN, path={"service": "llm"}, request={"json": {"workers": 2}}, allowed=(503,)
+    ),
+    ("POST", "/v1/services/{service}/restart"): Rule(
+        ADMIN, path={"service": "llm"}, allowed=(503,)
+    ),
+    ("GET", "/v1/tuning/files"): Rule(ADMIN),
+    ("POST", "/v1/tuning/files"): Rule(
+        ADMIN, request={"files": {"file": ("x", b"")}}, allowed=(400,)
+    ),
+    ("POST", "/v1/tuning/files/from-answers"): Rule(
+        ADMIN, request={"json": {"name": "x"}}, allowed=(400,)
+    ),
+    ("GET", "/v1/tuning/{part}"): Rule(ADMIN, path=FT, allowed=(503,)),
+    ("POST", "/v1/tuning/{part}/memory"): Rule(ADMIN, path=FT, request=TUNING, allowed=(503,)),
+    ("GET", "/v1/tuning/{part}/jobs"): Rule(ADMIN, path=FT, allowed=(503,)),
+    ("POST", "/v1/tuning/{part}/jobs"): Rule(ADMIN, path=FT, request=TUNING, allowed=(503,)),
+    ("GET", "/v1/tuning/{part}/jobs/{job_id}"): Rule(ADMIN, path=FT_JOB, allowed=(503,)),
+    ("POST", "/v1/tuning/{part}/jobs/{job_id}/cancel"): Rule(ADMIN, path=FT_JOB, allowed=(503,)),
+    ("GET", "/v1/tuning/{part}/jobs/{job_id}/events"): Rule(ADMIN, path=FT_JOB, allowed=(503,)),
+    ("POST", "/v1/tuning/ft/jobs/{job_id}/use"): Rule(
+        ADMIN, path={"job_id": "none"}, allowed=(503,)
+    ),
+    ("GET", "/v1/model-files"): Rule(ADMIN),
+    ("POST", "/v1/model-files/fetch"): Rule(
+        ADMIN, request={"json": {"name": "no name"}}, allowed=(422,)
+    ),
+    ("GET", "/v1/llm"): Rule(ADMIN),
+    ("PUT", "/v1/llm"): Rule(ADMIN, request={"json": {"base": "base.pth"}}, allowed=(409,)),
     ("GET", "/v1/jobs"): Rule(READ),
     ("GET", "/v1/jobs/{job_id}"): Rule(READ, own=True, path={"job_id": "{job}"}),
     ("POST", "/v1/jobs/{job_id}/cancel"): Rule(WRITE, own=True, path={"job_id": "{job}"}),

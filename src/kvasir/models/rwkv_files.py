@@ -6,12 +6,17 @@ Face cache. A name is ``OWNER/NAME/FILE``, or ``OWNER/NAME`` if it has one model
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 from kvasir.core.errors import ModelNotFoundError, SettingsError
 from kvasir.models.local import cache_dir, cached, downloads, models_dir
 
 SUFFIXES = (".pth", ".safetensors")
+BASE, STATE = "base", "state"
+PTH_KINDS = (BASE, STATE)
+_MOST_NAMES = 64 << 20
+"""Bytes of the names and shapes of a file's tensors."""
 
 
 def find_rwkv(name: str, data_dir: Path | str | None = None) -> Path:
@@ -64,3 +69,23 @@ def _model(folder: Path, name: str) -> Path:
         shown = ", ".join(file.name for file in files[:4])
         raise SettingsError(f"'{name}' has several models: name one of {shown}")
     return files[0]
+
+
+def pth_kind(path: Path) -> str | None:
+    """Return ``base`` or ``state`` for a ``.pth`` file of RWKV, by the names of its tensors.
+
+    None for any other file. Nothing of it is unpickled.
+    """
+    if path.suffix != ".pth":
+        return None
+    try:
+        with zipfile.ZipFile(path) as content:
+            names = [name for name in content.namelist() if name.rpartition("/")[2] == "data.pkl"]
+            if len(names) != 1 or content.getinfo(names[0]).file_size > _MOST_NAMES:
+                return None
+            index = content.read(names[0])
+    except zipfile.BadZipFile:
+        return None  # It is damaged, or of before PyTorch 1.6.
+    if b"emb.weight" in index:
+        return BASE
+    return STATE if b"time_state" in index else None

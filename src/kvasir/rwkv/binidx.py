@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain, islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -157,10 +157,33 @@ class Documents:
     def __len__(self) -> int:
         return len(self._sizes)
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest document; 0 if there is none."""
+        return int(self._sizes.max(initial=0))
+
     def __getitem__(self, number: int) -> list[int]:
         start = int(self._places[number])
         found: list[int] = self._tokens[start : start + int(self._sizes[number])].tolist()
         return found
+
+
+def longest_document(path: Path) -> int:
+    """Return a bound of the tokens of the longest document of a JSONL file or of prepared data.
+
+    A token of a JSONL file has a byte at least, so its longest line is one.
+    """
+    if path.suffix not in (".jsonl", ".json"):
+        return Documents(path).longest
+    status = path.stat()
+    return _longest_line(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache
+def _longest_line(path: Path, changed: int, size: int) -> int:
+    del changed, size  # A file that has changed is read again.
+    with path.open("rb") as stream:
+        return max(map(len, stream), default=0)
 
 
 def _damaged(path: Path, why: object) -> ComponentError:

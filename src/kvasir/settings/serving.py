@@ -109,7 +109,8 @@ def _generator(settings: Settings, llm: LlmSettings) -> GeneratorSettings:
     if not llm.base_model_file.lower().endswith((".pth", ".safetensors")):
         return GeneratorSettings(type="llama", model=model)
     state = _file_or_name(settings, llm.state_path) if llm.state_path else None
-    options = {"state": state, "device": llm.device}
+    adapter = _file_or_name(settings, llm.adapter_path) if llm.adapter_path else None
+    options = {"state": state, "adapter": adapter, "device": llm.device}
     given = {key: value for key, value in options.items() if value is not None}
     return GeneratorSettings(type="rwkv", model=model, options=given)
 

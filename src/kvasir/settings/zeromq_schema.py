@@ -179,6 +179,7 @@ class LlmSettings(BrokeredSection):
     )
     rerank_path: str | None = Field(None, description="folder of the reranker; none by default")
     state_path: str | None = Field(None, description="state of an RWKV model")
+    adapter_path: str | None = Field(None, description="LoRA or PiSSA adapter of an RWKV model")
     device: str | None = Field(None, description="cpu, or cuda:0 with PyTorch")
     embedding_model: EmbeddingModelSettings | None = Field(
         None, description="any embedder, in place of bgem3_path; as rag.embedding_model"
@@ -201,11 +202,16 @@ class LlmSettings(BrokeredSection):
 
         A name on the hub has one slash, as a relative path may.
         """
-        files = (self.base_model_file, self.bgem3_path, self.rerank_path, self.state_path)
-        names = ("base_model_file", "bgem3_path", "rerank_path", "state_path")
+        files = {
+            "base_model_file": self.base_model_file,
+            "bgem3_path": self.bgem3_path,
+            "rerank_path": self.rerank_path,
+            "state_path": self.state_path,
+            "adapter_path": self.adapter_path,
+        }
         marked = {
             name: file
-            for name, file in zip(names, files, strict=True)
+            for name, file in files.items()
             if file is not None and file.startswith(("./", "../", "/", "~"))
         }
         return {**super().paths, **marked}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from kvasir.core.run import Run
 from kvasir.core.services.jobs import Job
@@ -43,6 +43,33 @@ class TuningRunner(Protocol):
 
         Raises:
             StoppedError: The run was stopped.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """The memory that a job would need, and what is free where it would run.
+
+    Attributes:
+        needed: Bytes, about.
+        free: Bytes; None if unknown.
+        device: Such as ``cpu`` or ``cuda:0``.
+    """
+
+    needed: int
+    free: int | None
+    device: str
+
+
+@runtime_checkable
+class MemoryEstimator(Protocol):
+    """A runner that knows how much memory a job needs."""
+
+    def memory(self, arguments: Mapping[str, Any]) -> MemoryNeed:
+        """Return the memory that a job of checked arguments would need.
+
+        Raises:
+            KvasirError: The base cannot be read.
         """
 
 
@@ -86,6 +113,13 @@ class TuningJobs(Protocol):
 
     def submit(self, runner: str, arguments: Mapping[str, Any], *, key: str = "") -> Job:
         """Add a job; a second one of the same key returns the first.
+
+        Raises:
+            RequestError: There is no such runner, or it cannot use the arguments.
+        """
+
+    def memory(self, runner: str, arguments: Mapping[str, Any]) -> MemoryNeed | None:
+        """Return the memory that a job would need; None if its runner does not know it.
 
         Raises:
             RequestError: There is no such runner, or it cannot use the arguments.

@@ -1,4 +1,4 @@
-"""Adds documents to a knowledge base: files, a pasted text, a web page."""
+"""Adds documents to a knowledge base: files, a pasted text, a web page, a search of the web."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from kvasir.frontends.ui.connection import part
 from kvasir.frontends.ui.session import Session
 from kvasir.frontends.ui.texts import text
 
+_MOST_PAGES = 100
+_LOOK_SECONDS = 1.0
+_THERE = ("added", "replaced", "unchanged", "relabelled")
+"""What became of pages that the knowledge base has."""
 _NOT_IN_NAMES = re.compile(r"[\\/\x00-\x1f]+")
 
 
 def show(session: Session, name: str) -> None:
-    """Draw the three ways to add documents."""
+    """Draw the ways to add documents."""
     place = f"/v1/collections/{part(name)}/documents"
     _upload(session, place)
     _paste(session, place)
     _fetch(session, place)
+    _search(session, place)
 
 
 def _upload(session: Session, place: str) -> None:
@@ -85,3 +90,41 @@ def _fetch(session: Session, place: str) -> None:
             return
     session.api.post(f"{place}/from-url", {"url": address.strip()})
     st.success(text("knowledge.uploaded", count=1), icon=":material/check:")
+
+
+def _search(session: Session, place: str) -> None:
+    st.subheader(text("knowledge.search"), anchor=False)
+    with st.form("search-web"):
+        query = st.text_input(text("knowledge.search_words"), max_chars=2000)
+        most = st.number_input(text("knowledge.search_count"), 1, _MOST_PAGES, 10)
+        pressed = st.form_submit_button(text("knowledge.search_button"), icon=":material/search:")
+    if pressed and not query.strip():
+        st.warning(text("knowledge.search_missing"), icon=":material/edit:")
+    elif pressed:
+        body = {"query": query.strip(), "max_results": most}
+        st.session_state["web_search"] = session.api.post(f"{place}/from-web", body)["id"]
+    if job_id := st.session_state.get("web_search", ""):
+        st.fragment(_show_search, run_every=_LOOK_SECONDS)(session, job_id)
+
+
+def _show_search(session: Session, job_id: str) -> None:
+    with faults.shown():
+        job = session.api.get(f"/v1/jobs/{part(job_id)}")
+        query = elements.plain(job["arguments"]["query"])
+        state = job["state"]
+        if state in ("waiting", "running"):
+            st.info(text("knowledge.search_running", query=query), icon=":material/travel_explore:")
+            return
+        if state != "done":
+            reason = elements.plain(job["message"] or state)
+            said = text("knowledge.search_failed", query=query, reason=reason)
+            st.error(said, icon=":material/error:")
+            return
+        pages = job["result"]["pages"]
+        there = [each for each in pages if each["outcome"] in _THERE]
+        said = text("knowledge.search_done", query=query, count=len(there))
+        st.success(said, icon=":material/check:")
+        for each in pages:
+            if each["message"]:
+                name, reason = elements.plain(each["url"]), elements.plain(each["message"])
+                st.warning(text("knowledge.not_uploaded", name=name, reason=reason))

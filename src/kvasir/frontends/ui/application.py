@@ -20,7 +20,16 @@ from kvasir.frontends.ui.connection import current
 from kvasir.frontends.ui.left_sessions import freeing
 from kvasir.frontends.ui.session import SESSION_COOKIE
 
-PAGES = ("/", "/knowledge", "/questions", "/evaluation", "/help")
+PAGES = (
+    "/",
+    "/knowledge",
+    "/questions",
+    "/evaluation",
+    "/services",
+    "/tuning",
+    "/models",
+    "/help",
+)
 """The addresses of pages, for which a browser without a session is asked to sign in."""
 _UPLOADS = "/_stcore/upload_file/"
 _SCRIPT = Path(__file__).with_name("script.py")

@@ -147,3 +147,12 @@ def file_name(source_uri: str) -> str:
     """Return the last part of a source's address."""
     last = re.split(r"[/\\]", source_uri.removeprefix("upload:").rstrip("/\\"))[-1]
     return one_line(last, 200) or source_uri
+
+
+def size_words(size: float) -> str:
+    """Return a number of bytes as people read it."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

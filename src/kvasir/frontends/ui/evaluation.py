@@ -32,7 +32,7 @@ def show() -> None:
     session = open_session()
     st.title(text("evaluation.title"), anchor=False)
     if not session.is_admin:
-        st.info(text("evaluation.admins"), icon=":material/lock:")
+        st.info(text("app.admins"), icon=":material/lock:")
         return
     st.markdown(text("evaluation.intro"))
     _run(session)

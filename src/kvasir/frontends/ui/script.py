@@ -9,7 +9,18 @@ from pathlib import Path
 import streamlit as st
 
 from kvasir.core.errors import KvasirError
-from kvasir.frontends.ui import chat, elements, evaluation, faults, guide, knowledge, questions
+from kvasir.frontends.ui import (
+    chat,
+    elements,
+    evaluation,
+    faults,
+    guide,
+    knowledge,
+    models,
+    questions,
+    services,
+    tuning,
+)
 from kvasir.frontends.ui.look import STYLE
 from kvasir.frontends.ui.session import (
     LANGUAGE_COOKIE,
@@ -23,6 +34,9 @@ PAGES: tuple[tuple[str, str, Callable[[], None]], ...] = (
     ("knowledge", "library_books", knowledge.show),
     ("questions", "contact_support", questions.show),
     ("evaluation", "monitoring", evaluation.show),
+    ("services", "dns", services.show),
+    ("tuning", "model_training", tuning.show),
+    ("models", "deployed_code", models.show),
     ("help", "help", guide.show),
 )
 """Key of the text of its name, icon and function of each page."""

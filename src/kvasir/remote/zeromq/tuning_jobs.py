@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from kvasir.core.deadline import check
 from kvasir.core.services.jobs import Job
-from kvasir.core.services.tuning import JobEvent, JobNews, TuningJobs
+from kvasir.core.services.tuning import JobEvent, JobNews, MemoryNeed, TuningJobs
 from kvasir.core.wire import to_json
 from kvasir.remote.zeromq.components import TIMEOUT_SECONDS, RemoteComponent
 from kvasir.remote.zeromq.worker import Arguments, Service
@@ -51,6 +51,12 @@ class RemoteTuningJobs(RemoteComponent):
         """Add a job, as ``TuningJobs.submit``; it is added once, also if the call is repeated."""
         asked = {"runner": runner, "arguments": dict(arguments), "key": key or uuid4().hex}
         return self._read(Job, self._call("submit", asked))
+
+    def memory(self, runner: str, arguments: Mapping[str, Any]) -> MemoryNeed | None:
+        """Return the memory that a job would need, as ``TuningJobs.memory``."""
+        asked = {"runner": runner, "arguments": dict(arguments)}
+        found = self._call("memory", asked)
+        return None if found is None else self._read(MemoryNeed, found)
 
     def job(self, job_id: str) -> Job:
         """Return a job; raise NotFoundError if there is none."""
@@ -93,6 +99,11 @@ def tuning_services(jobs: TuningJobs, name: str, slots: int = 4) -> list[Service
         runner, key = given.get("runner", str), given.get("key", str)
         return to_json(jobs.submit(runner, arguments, key=key))
 
+    def memory(given: Arguments) -> Any:
+        arguments = given.get("arguments", dict[str, Any])
+        found = jobs.memory(given.get("runner", str), arguments)
+        return None if found is None else to_json(found)
+
     def page(given: Arguments) -> Any:
         return to_json(jobs.jobs(limit=given.get("limit", int), before=given.get("before", str)))
 
@@ -103,6 +114,7 @@ def tuning_services(jobs: TuningJobs, name: str, slots: int = 4) -> list[Service
     operations = {
         "describe": describe,
         "submit": submit,
+        "memory": memory,
         "job": lambda given: to_json(jobs.job(given.get("id", str))),
         "jobs": page,
         "cancel": lambda given: to_json(jobs.cancel(given.get("id", str))),
