@@ -392,7 +392,10 @@ class Services:
         return SqlJobQueue(self._engine.get(), max_attempts=self._settings.jobs.max_attempts)
 
     def _make_spool(self) -> Spool:
-        return make_spool(self._settings)
+        made = make_spool(self._settings)
+        if (close := getattr(made, "close", None)) is not None:
+            self._opened.callback(close)
+        return made
 
     def _make_questions(self) -> QuestionQueue:
         chosen = self._settings.questions
