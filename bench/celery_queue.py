@@ -23,21 +23,23 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
 from celery_stack import CeleryStack, wait_for
 from chroma_server import chroma_server
 from own_brokers import BROKERS, own_broker
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from kvasir.app import App
 from kvasir.celery_jobs import make_celery_worker, make_sender, options_of
 from kvasir.core.run import StopToken
-from kvasir.core.services.jobs import JobState, NewJob
-from kvasir.database import reading
+from kvasir.core.services.jobs import JobState
+from kvasir.database import reading, writing
 from kvasir.jobs.celery_app import make_celery
 from kvasir.jobs.tables import jobs
 from kvasir.settings.loading import load_settings
@@ -48,7 +50,26 @@ _WORDS = 180
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
-def measure_queue(broker: str, tasks: int, folder: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class QueueFigures:
+    """What small tasks through one worker have cost.
+
+    Attributes:
+        done: Their number.
+        seconds: From the first one to the last.
+        processor_seconds: Of the worker in this time.
+        held: The most tasks that the worker held without working on them.
+        attempts: The most that one task took.
+    """
+
+    done: int
+    seconds: float
+    processor_seconds: float
+    held: int
+    attempts: int
+
+
+def run_tasks(broker: str, tasks: int, folder: Path) -> QueueFigures:
     """Send tasks that do nothing through one worker."""
     given = {
         "data_dir": str(folder),
@@ -59,46 +80,76 @@ def measure_queue(broker: str, tasks: int, folder: Path) -> None:
     }
     with App(load_settings({}, given, {})) as app, ExitStack() as opened:
         options, queue = options_of(app.settings), app.services.jobs
-        for number in range(tasks):
-            queue.add(NewJob("ingest_upload", {"number": number}))
+        _add(app, tasks)
         stop = StopToken()
         celery = make_celery(options)
         sender = make_sender(app, {"ingest_upload": None}, stop, celery=celery)
         threading.Thread(target=sender.run, daemon=True).start()
         opened.callback(stop.set)
+        name = options.full_name("ingest")
+        wait_for(lambda: _depth(celery, name) == tasks, 3600, 0.2)
         worker = subprocess.Popen([sys.executable, __file__, "work", broker, str(folder)])
-        begun, held = time.perf_counter(), 0
+        opened.callback(worker.kill)
+        wait_for(lambda: queue.counts()[JobState.DONE] or worker.poll() is not None)
+        begun, held, before = time.perf_counter(), 0, _processor_seconds(worker.pid)
         while (done := queue.counts()[JobState.DONE]) < tasks:
-            held = max(held, _held(app, celery, options.full_name("ingest")))
-            time.sleep(0.5)
+            # Those that wait in the table and not in the broker are held by the worker.
+            depth = _depth(celery, name)
+            held = max(held, queue.counts()[JobState.WAITING] - depth)
+            time.sleep(0.1)
             assert worker.poll() is None, "the worker ended"
-        wall, spent = time.perf_counter() - begun, _processor_seconds(worker.pid)
+        wall = time.perf_counter() - begun
+        spent = _processor_seconds(worker.pid) - before
         worker.terminate()
         worker.wait(60)
+        with reading(app.services._engine.get()) as connection:
+            attempts = connection.execute(select(func.max(jobs.c.attempts))).scalar_one()
+    return QueueFigures(done, wall, spent, held, attempts)
+
+
+def _add(app: App, tasks: int) -> None:
+    """Add jobs in one transaction, as many as a queue that is filled for hours has."""
+    now = time.time()
+    rows = [
+        {
+            "id": str(uuid4()),
+            "task": "ingest_upload",
+            "arguments": {"number": number},
+            "user_id": 0,
+            "collection": "",
+            "state": JobState.WAITING,
+            "created": now,
+            "due": now,
+            "attempts": 0,
+        }
+        for number in range(tasks)
+    ]
+    with writing(app.services._engine.get()) as connection:
+        connection.execute(insert(jobs), rows)
+
+
+def measure_queue(broker: str, tasks: int, folder: Path) -> None:
+    """Compare small tasks with embedding."""
+    found = run_tasks(broker, tasks, folder)
     embedding = _embedding_seconds()
+    each = found.processor_seconds / tasks
     print(
-        f"{done} tasks in {wall:.0f} s: {1000 * wall / tasks:.1f} ms a task, of which "
-        f"{1000 * spent / tasks:.1f} ms of the worker's processor time; held without work: "
-        f"at most {held}; {_CHUNKS} chunks embed in {embedding:.2f} s of processor time, so the "
-        f"queue costs {100 * spent / tasks / embedding:.2f} % of that",
+        f"{found.done} tasks in {found.seconds:.0f} s: {1000 * found.seconds / tasks:.1f} ms a "
+        f"task, of which {1000 * each:.1f} ms of the worker's processor time; held without work: "
+        f"at most {found.held}; most attempts: {found.attempts}; {_CHUNKS} chunks embed in "
+        f"{embedding:.2f} s of processor time, so the queue costs {100 * each / embedding:.2f} % "
+        "of that",
         flush=True,
     )
 
 
-def _held(app: App, celery: Any, queue: str) -> int:
-    """Return how many jobs wait and are not in the broker's queue any more.
-
-    That is 0 until all were sent, because they are marked as sent in batches.
-    """
-    waiting = select(func.count(), func.count(jobs.c.sent)).where(jobs.c.state == JobState.WAITING)
+def _depth(celery: Any, queue: str) -> int:
+    """Return how many messages a queue has that no worker has."""
     with celery.connection_for_read() as connection, connection.channel() as channel:
         try:
-            depth = channel.queue_declare(queue, passive=True).message_count
+            return int(channel.queue_declare(queue, passive=True).message_count)
         except connection.channel_errors:
-            depth = 0  # Redis has no empty queues.
-        with reading(app.services._engine.get()) as database:
-            number, sent = database.execute(waiting).one()
-    return max(0, sent - depth) if sent == number else 0
+            return 0  # Redis has no empty queues.
 
 
 def work(broker: str, folder: Path) -> None:
@@ -167,7 +218,8 @@ def measure_workers(broker: str, documents: int) -> None:
     rates = []
     for count in (1, 2):
         with tempfile.TemporaryDirectory() as place, _stack(broker, Path(place)) as stack:
-            workers = [stack.worker("--queues", "ingest") for _ in range(count)]
+            stack.worker("--queues", "ingest", "--concurrency", "4").wait_until_ready()
+            workers = [stack.worker("--queues", "embed") for _ in range(count)]
             for number, worker in enumerate(workers):
                 worker.wait_until_ready()
                 # A core each, for the model's threads too.
@@ -201,8 +253,8 @@ def measure_workers(broker: str, documents: int) -> None:
 def measure_question(broker: str, documents: int) -> None:
     """Ask while documents are indexed."""
     with tempfile.TemporaryDirectory() as place, _stack(broker, Path(place)) as stack:
-        stack.worker("--queues", "ingest").wait_until_ready()
-        stack.worker("--queues", "answers,mail").wait_until_ready()
+        for queues in (("ingest", "--concurrency", "4"), ("embed",), ("answers",), ("mail",)):
+            stack.worker("--queues", *queues).wait_until_ready()
         text = "# Tea\n\nGreen tea is brewed at 80 degrees Celsius.\n"
         stack.job(stack.upload("tea.md", text), 60)
         stack.ask("How hot is green tea?")

@@ -108,6 +108,7 @@ class App:
         self._options = Lazy(lambda: options_of(settings))
         self._services = Lazy(self._make_services)
         self._sharing = IndexSharing(self)
+        self.ingest_embedder: Callable[[Embedder, str], Embedder] = lambda embedder, _: embedder
 
     def __enter__(self) -> Self:
         return self
@@ -401,7 +402,7 @@ class App:
         return IngestPipeline(
             self._use(self._pool),
             components.make_splitter(splitting, embedder),
-            embedder,
+            self.ingest_embedder(embedder, collection),
             store,
             self.catalog,
             collection,

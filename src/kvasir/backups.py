@@ -34,19 +34,25 @@ from kvasir.accounts import tables as account_tables
 from kvasir.catalog import tables as catalog_tables
 from kvasir.collection import Collection
 from kvasir.core.batches import batches
-from kvasir.core.errors import ConflictError, DamagedError, RequestError, StorageError
+from kvasir.core.errors import (
+    ConflictError,
+    DamagedError,
+    NotFoundError,
+    RequestError,
+    StorageError,
+)
 from kvasir.core.ledger import CollectionRecord, check_embedder, passage_hash
 from kvasir.core.private_files import make_private_folder
 from kvasir.core.protocols import Embedder
 from kvasir.core.reports import BackupReport, RestoreReport
 from kvasir.core.run import Run
+from kvasir.core.services.jobs import Spool
 from kvasir.core.types import Matrix
 from kvasir.core.wire import from_json, to_json
 from kvasir.database import open_database
 from kvasir.database.dumping import dump, load, row_count
 from kvasir.database.metadata import metadata
 from kvasir.jobs import tables as job_tables
-from kvasir.jobs.spool import FolderSpool
 from kvasir.maintenance.backup import (
     Archive,
     ArchiveWriter,
@@ -56,6 +62,7 @@ from kvasir.maintenance.backup import (
 )
 from kvasir.maintenance.repair import examine, repair
 from kvasir.questions import tables as question_tables
+from kvasir.services import make_spool
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine, Table
@@ -130,7 +137,8 @@ def back_up(app: App, target: BinaryIO, *, run: Run | None = None) -> BackupRepo
         raise RequestError(f"there is nothing to back up in {settings.data_folder}")
     created = datetime.now(UTC).isoformat(timespec="seconds")
     with writing_archive(target, created, run) as archive, ExitStack() as opened:
-        spooled = _add_uploads(archive, settings.spool_dir, set())
+        spool = make_spool(settings)
+        spooled = _add_uploads(archive, spool, set())
         vectors: dict[str, VectorFile] = {}
         _collect_vectors(app, vectors, opened, run)
         rows = _add_database(archive, "service", settings.database_url, _SERVICE)
@@ -138,7 +146,7 @@ def back_up(app: App, target: BinaryIO, *, run: Run | None = None) -> BackupRepo
         _complete_vectors(app, vectors, opened, run)
         for number, file in enumerate(vectors.values(), 1):
             file.write_to(archive, number)
-        spooled |= _add_uploads(archive, settings.spool_dir, spooled)
+        spooled |= _add_uploads(archive, spool, spooled)
         _add_files(archive, settings)
         counts = {name: len(file) for name, file in vectors.items()}
         total, notes = archive.written, _notes(settings)
@@ -165,7 +173,7 @@ def restore(
         StoppedError: The run was stopped.
     """
     run = run or Run()
-    settings = app.settings
+    settings, spool = app.settings, make_spool(app.settings)
     with ExitStack() as opened:
         service = _engine(settings.database_url, opened)
         catalog = _engine(settings.catalog_url, opened)
@@ -187,7 +195,7 @@ def restore(
                 run.check()
                 folder, _, rest = name.partition("/")
                 if folder == "spool":
-                    _restore_upload(settings.spool_dir, rest, stream)
+                    _restore_upload(spool, rest, stream)
                     uploads += 1
                 elif folder == "databases":
                     of_service = rest.startswith("service")
@@ -258,28 +266,27 @@ def _lines(stream: IO[bytes]) -> Iterator[str]:
         yield from text
 
 
-def _add_uploads(archive: ArchiveWriter, folder: Path, known: set[str]) -> set[str]:
+def _add_uploads(archive: ArchiveWriter, spool: Spool, known: set[str]) -> set[str]:
     """Add the uploads that are not known; return them."""
     added = set()
-    for path in sorted(folder.glob("[0-9a-f][0-9a-f]/*")):
-        if path.name in known or not _DIGEST.fullmatch(path.name):
-            continue
+    for digest in sorted(set(spool.digests()) - known):
         try:
-            stream = path.open("rb")
-        except FileNotFoundError:
-            # It was indexed and deleted since the folder was listed.
+            stream = spool.open(digest)
+        except NotFoundError:
+            # It was indexed and deleted since they were listed.
             continue
         with stream:
-            size = os.fstat(stream.fileno()).st_size
-            archive.add(f"spool/{path.parent.name}/{path.name}", stream, size)
-        added.add(path.name)
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(0)
+            archive.add(f"spool/{digest[:2]}/{digest}", stream, size)
+        added.add(digest)
     return added
 
 
-def _restore_upload(folder: Path, name: str, stream: IO[bytes]) -> None:
-    digest, _ = FolderSpool(folder).put(stream, max_bytes=2**63)  # type: ignore[arg-type]
+def _restore_upload(spool: Spool, name: str, stream: IO[bytes]) -> None:
+    digest, _ = spool.put(stream, max_bytes=2**63)  # type: ignore[arg-type]
     if digest != name.rpartition("/")[2]:
-        FolderSpool(folder).delete(digest)
+        spool.delete(digest)
         raise DamagedError("backup", "reading", f"spool/{name} has other bytes than its name says")
 
 

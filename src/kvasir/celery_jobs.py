@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from kvasir.app import App
 from kvasir.core.errors import MissingExtraError
+from kvasir.core.protocols import Embedder
 from kvasir.core.queue_workers import QueueWorker, Worker
 from kvasir.core.run import Run, StopToken
 from kvasir.core.services.jobs import Job
 from kvasir.core.services.questions import Question
 from kvasir.core.types import Answer
+from kvasir.jobs.chunk_embedding import embedding_for as embedding_for
+from kvasir.jobs.chunk_embedding import queued
 from kvasir.settings.schema import Settings
 
 if TYPE_CHECKING:
@@ -74,6 +77,22 @@ def make_sender(
         resend_seconds=chosen.resend_seconds,
         heartbeat_file=chosen.heartbeat_file,
     )
+
+
+def make_queued_embedder(
+    app: App, embedder: Embedder, collection: str, *, stop: StopToken, wake: Callable[[], None]
+) -> Embedder:
+    """Make an embedder of documents that gives their chunks to other workers, as jobs.
+
+    Args:
+        app: Has the jobs and the spool.
+        embedder: The collection's.
+        collection: Its name.
+        stop: Ends waiting.
+        wake: Called when jobs were added.
+    """
+    jobs, spool = app.services.jobs, app.services.spool
+    return queued(embedder, collection, jobs, spool, stop=stop, wake=wake)
 
 
 def _turns(app: App) -> Turns:

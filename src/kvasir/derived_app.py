@@ -76,6 +76,7 @@ class DerivedApp(App):
             self._pool = parent._pool
         if settings.rag.embedding_model == former.rag.embedding_model:
             self._embedder = Lazy(lambda: parent.embedder)
+            self.ingest_embedder = parent.ingest_embedder
         self._models = EmbeddingModels(
             settings, self._run, lambda: self.embedder, shared=parent._models
         )

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from email.utils import parseaddr
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kvasir.core.errors import MissingExtraError, NotFoundError, SettingsError
@@ -37,6 +38,27 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+def make_spool(settings: Settings) -> Spool:
+    """Return what keeps the bytes of uploads: a folder, or a bucket.
+
+    Raises:
+        SettingsError: It is at an address of another kind.
+        MissingExtraError: A bucket needs an optional dependency.
+    """
+    scheme, separator, _ = settings.spool_uri.partition("://")
+    if not separator:
+        from kvasir.jobs.spool import FolderSpool
+
+        return FolderSpool(Path(settings.spool_uri))
+    if scheme != "s3":
+        raise SettingsError(f"server.spool must be a folder or s3://BUCKET/FOLDER, not '{scheme}:'")
+    try:
+        from kvasir.jobs.bucket_spool import BucketSpool
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("server.spool at s3://", "s3") from error
+    return BucketSpool(settings.spool_uri)
 
 
 def _ignore(question: Question, answer: Answer) -> None: ...
@@ -72,6 +94,7 @@ class Services:
         if key:
             check_key(key)
         self._rate_limits.get()
+        self._spool.get()
         self._check_celery()
         self._passwords()
         self.make_mailer()
@@ -369,9 +392,10 @@ class Services:
         return SqlJobQueue(self._engine.get(), max_attempts=self._settings.jobs.max_attempts)
 
     def _make_spool(self) -> Spool:
-        from kvasir.jobs.spool import FolderSpool
-
-        return FolderSpool(self._settings.spool_dir)
+        made = make_spool(self._settings)
+        if (close := getattr(made, "close", None)) is not None:
+            self._opened.callback(close)
+        return made
 
     def _make_questions(self) -> QuestionQueue:
         chosen = self._settings.questions

@@ -26,6 +26,7 @@ from kvasir.core.errors import (
     KvasirError,
     NotFoundError,
     RequestError,
+    WrongEmbedderError,
 )
 from kvasir.core.media_types import PDF
 from kvasir.core.reports import IngestReport
@@ -39,6 +40,7 @@ from kvasir.core.wire import to_json
 from kvasir.derived_app import with_settings
 from kvasir.ingesting.page_picture import page_picture
 from kvasir.ingesting.sources import KeptBytes
+from kvasir.jobs.chunk_embedding import EMBED_TASK, read_texts, write_vectors
 
 logger = logging.getLogger(__name__)
 
@@ -161,6 +163,18 @@ def ingest_web(app: App, job: Job, run: Run) -> Any:
             build_graph=given.get("build_graph", True),
         )
     return to_json(report)
+
+
+def embed_chunks(app: App, job: Job, run: Run) -> Any:
+    """Embed the chunks of another job: ``texts`` and ``fingerprint``; see ``chunk_embedding``."""
+    given, spool = job.arguments, app.services.spool
+    embedder = app.embedder_of(app.catalog.collection(job.collection))
+    if embedder.fingerprint != given["fingerprint"]:
+        raise WrongEmbedderError(f"this worker has another model for '{job.collection}'")
+    with spool.open(given["texts"]) as stream:
+        texts = read_texts(stream)
+    vectors = run.call(lambda: embedder.embed_documents(texts))
+    return {"vectors": write_vectors(spool, job.id, vectors)}
 
 
 def _input(
@@ -420,5 +434,6 @@ TASKS: Mapping[str, Callable[[App, Job, Run], Any]] = {
     "ingest_batch": ingest_batch,
     "ingest_folder": ingest_folder,
     "ingest_web": ingest_web,
+    EMBED_TASK: embed_chunks,
 }
 """Every task by name."""

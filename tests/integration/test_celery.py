@@ -6,23 +6,32 @@ Each test has brokers of its own, which it may stop. The table of jobs says what
 import asyncio
 import json
 import signal
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
+from bench_modules import bench_module
 from celery import Celery
 from celery_stack import CeleryStack, wait_for
 from chroma_server import chroma_server
 from free_ports import free_port
 from held_parts import POISON, Hold
 from kombu import Connection
+from libraries import library
 from own_brokers import BROKERS, own_broker
 from smtp_server import SmtpServer
 from web_site import Page, serving_site
 
 from kvasir.app import App
-from kvasir.settings.loading import load_settings
+from kvasir.celery_jobs import options_of
+from kvasir.core.types import Source
+from kvasir.jobs.celery_app import make_celery
 
+events = library("flower.events", extra="dev")
+ioloop = library("tornado.ioloop")
+
+celery_queue = bench_module("celery_queue")
 HELD = {
     "embedding_model": {"type": "held_parts:HeldEmbedder"},
     "ingest": {"workers": 1, "allow_private_urls": True},
@@ -75,7 +84,7 @@ def make_stack(tmp_path, broker, store, request):
 
 def check_index(stack, uris):
     """Check that each source is indexed once, and that catalog and store agree."""
-    with App(load_settings(stack.server.file)) as app, app.collection() as collection:
+    with App(stack.settings) as app, app.collection() as collection:
         records = [record for record in collection.documents() if record.chunk_count]
         found = sorted(record.source_uri for record in records)
         assert found == sorted(uris)
@@ -83,18 +92,62 @@ def check_index(stack, uris):
         assert collection.index.store.count() == len(uris)
 
 
-def test_two_workers_index_what_is_uploaded_and_the_server_answers(make_stack):
-    with make_stack() as stack:
-        workers = [stack.worker("--queues", "ingest") for _ in range(2)]
+def test_two_workers_index_what_is_uploaded_and_the_server_answers(make_stack, broker):
+    """Flower's reader of events sees every task."""
+    with make_stack() as stack, flower_events(stack) as seen:
+        workers = [stack.worker("--queues", "ingest,embed") for _ in range(2)]
+        for worker in workers:
+            worker.wait_until_ready()
         jobs = [stack.upload(f"tea{n}.md", tea(n)) for n in range(30)]
         assert stack.wait_until_ended(30)["done"] == 30
         assert "brewed at 67 degrees" in stack.ask("How hot is the tea of garden 7?")
         assert all(stack.job(address)["attempts"] == 1 for address in jobs)
+        ids = {address.rpartition("/")[2] for address in jobs}
+        wait_for(lambda: {job for job, state in seen().items() if state == "SUCCESS"} >= ids, 60)
         assert [worker.end() for worker in workers] == [0, 0]
         counts = [worker.log.count("succeeded in") for worker in workers]
         assert sum(counts) == 30
         assert min(counts) > 0, "one worker did everything"
         check_index(stack, {f"upload:ana/tea{n}.md" for n in range(30)})
+
+
+@contextmanager
+def flower_events(stack):
+    """Read events as Flower does; gives what returns the states of all tasks that it saw."""
+    loop = ioloop.IOLoop(make_current=False)
+    celery = make_celery(options_of(stack.settings))
+    running = threading.Thread(target=loop.start, daemon=True)
+    reader = events.Events(celery, loop, enable_events=False, max_tasks_in_memory=10_000)
+    reader.start()
+    running.start()
+    try:
+        yield lambda: {task: each.state for task, each in dict(reader.state.tasks).items()}
+    finally:
+        loop.add_callback(loop.stop)
+        running.join(60)
+        loop.close(all_fds=True)
+
+
+def test_one_process_a_queue_indexes_documents_in_tasks_of_256_chunks(make_stack):
+    text = "\n\n".join(f"# Garden {n}\n\n{tea(n)} {'It grows there. ' * 20}" for n in range(600))
+    with make_stack() as stack:
+        workers = {
+            queues: stack.worker("--queues", queues) for queues in ("ingest", "embed", "answers")
+        }
+        assert stack.job(stack.upload("gardens.md", text), 60)["state"] == "done"
+        jobs = [job for job in stack.jobs() if job["task"] == "embed_chunks"]
+        sizes = [job["arguments"]["count"] for job in jobs]
+        assert len(sizes) > 2 and max(sizes) == 256
+        assert {job["state"] for job in jobs} == {"done"}
+        assert "brewed at 67 degrees" in stack.ask("How hot is the tea of garden 7?")
+        assert [worker.end() for worker in workers.values()] == [0, 0, 0]
+        counts = {queues: worker.log.count("succeeded in") for queues, worker in workers.items()}
+        assert counts == {"ingest": 1, "embed": len(jobs), "answers": 0}
+        with App(stack.settings) as app, app.collection() as collection:
+            assert collection.inspect().clean
+            assert collection.index.store.count() == sum(sizes)
+            # Texts and vectors were deleted; the original is kept.
+            assert len(list(app.services.spool.digests())) == 1
 
 
 class HeldSmtpServer(SmtpServer):
@@ -120,7 +173,8 @@ class Work:
         self.uris = set()
 
     def add(self, number):
-        add = {"upload": self._upload, "address": self._fetch, "batch": self._batch}
+        add = {"address": self._fetch, "batch": self._batch}
+        add |= dict.fromkeys(("upload", "embed"), self._upload)
         self._added.append(add.get(self._kind, self._ask)(number))
 
     def _upload(self, number):
@@ -168,11 +222,11 @@ class Work:
         return found["state"] in ("done", "answered")
 
 
-@pytest.mark.parametrize("kind", ["upload", "address", "batch", "answer", "mail"])
+@pytest.mark.parametrize("kind", ["upload", "address", "batch", "embed", "answer", "mail"])
 def test_a_worker_that_is_killed_in_the_middle_of_a_task_loses_nothing(
     make_stack, broker, hold, kind
 ):
-    """Four times for each kind on Redis: twenty kills in all."""
+    """Four times for each kind on Redis: more than twenty kills in all."""
     kills = 4 if broker.url.startswith("redis") else 1
     with HeldSmtpServer() as smtp, serving_site() as site:
         mail = {"host": "127.0.0.1", "port": smtp.port, "security": "none", "sender": "k@e.org"}
@@ -184,16 +238,20 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_task_loses_nothing(
         }
         with make_stack(**chosen) as stack:
             work = Work(stack, kind, site)
-            first = stack.worker(**hold.environment)
-            assert stack.job(stack.upload("tea0.md", tea(0)), 60)["state"] == "done"
-            work.uris.add("upload:ana/tea0.md")
-            assert first.end() == 0
+            with App(stack.settings) as app, app.collection() as collection:
+                source = Source("upload:ana/tea0.md", "text/markdown")
+                assert collection.ingest((source, tea(0).encode())).added == [source.uri]
+            work.uris.add(source.uri)
+            queues, others = (), []
+            if kind == "embed":
+                others = [stack.worker("--queues", "ingest", "--concurrency", "4")]
+                queues = ("--queues", "embed")
             if kind != "mail":
                 hold.on()
             for number in range(1, kills + 1):
                 work.add(number)
                 arrived = smtp.arrived
-                worker = stack.worker(**hold.environment)
+                worker = stack.worker(*queues, **hold.environment)
                 if kind == "mail":
                     wait_for(lambda: smtp.arrived > arrived)  # noqa: B023
                 else:
@@ -201,9 +259,9 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_task_loses_nothing(
                 worker.kill()
             hold.off()
             smtp.holds = False
-            last = stack.worker(**hold.environment)
+            last = stack.worker(*queues, **hold.environment)
             wait_for(work.is_done, 300, 0.2)
-            assert last.end() == 0
+            assert [worker.end() for worker in (last, *others)] == [0] * (1 + len(others))
             if kind == "mail":
                 assert list(smtp.by_id.values()) == [1] * kills
             check_index(stack, work.uris)
@@ -249,24 +307,34 @@ def test_a_result_backend_that_is_gone_stops_no_task(make_stack):
             check_index(stack, work.uris)
 
 
-def test_jobs_wait_for_a_store_that_is_gone(make_stack, tmp_path_factory):
-    folder, port = tmp_path_factory.mktemp("chroma"), free_port()
-    with ExitStack() as opened:
-        address = opened.enter_context(chroma_server(folder, port))
-        rag = {"vectordb": {"type": "chroma", "uri": address}}
-        with make_stack(rag=rag) as stack:
-            worker = stack.worker()
-            work = Work(stack, "upload", None)
-            work.add(0)
+def test_jobs_wait_for_a_store_that_is_gone_for_30_seconds(tmp_path):
+    """On both brokers at the same time."""
+    port = free_port()
+    (tmp_path / "chroma").mkdir()
+    with ExitStack() as opened, ExitStack() as stored:
+        store = stored.enter_context(chroma_server(tmp_path / "chroma", port))
+        stacks, works, workers = [], [], []
+        for kind in BROKERS:
+            (tmp_path / kind).mkdir()
+            broker = opened.enter_context(own_broker(kind))
+            stack = CeleryStack(tmp_path / kind, broker.url, store, collection=f"tea-{kind}")
+            stacks.append(opened.enter_context(stack))
+            works.append(Work(stack, "upload", None))
+            workers.append(stack.worker())
+            works[-1].add(0)
+        for work in works:
             wait_for(work.is_done)
-            opened.close()
+        stored.close()
+        gone = time.monotonic()
+        for stack, work in zip(stacks, works, strict=True):
             for number in range(1, 4):
                 work.add(number)
-            waiting = wait_for(lambda: [job for job in stack.jobs() if job["message"]])
+            waiting = wait_for(lambda: [j for j in stack.jobs() if j["message"]])  # noqa: B023
             assert "chroma" in waiting[0]["message"]
-            time.sleep(30)  # As long as the store is to be gone.
-            assert stack.states()["failed"] == 0
-            with chroma_server(folder, port):
+        time.sleep(max(0.0, gone + 30 - time.monotonic()))
+        assert [stack.states()["failed"] for stack in stacks] == [0, 0]
+        with chroma_server(tmp_path / "chroma", port):
+            for stack, work, worker in zip(stacks, works, workers, strict=True):
                 wait_for(work.is_done, 300, 0.2)
                 assert worker.end() == 0
                 check_index(stack, work.uris)
@@ -302,6 +370,29 @@ def test_a_document_that_cannot_be_read_fails_at_once_and_leaves_a_dead_letter(m
         check_index(stack, {"upload:ana/tea.md"})
 
 
+def test_a_text_that_ends_every_worker_that_embeds_fails_its_document(make_stack, broker):
+    with make_stack(rag=HELD, jobs={"max_attempts": 2}) as stack:
+        others = stack.worker("--queues", "ingest", "--concurrency", "4")
+        poison = stack.upload("poison.md", f"This is {POISON}.")
+        for _ in range(2):
+            assert stack.worker("--queues", "embed").process.wait(120) == -signal.SIGKILL
+        work = Work(stack, "upload", None)
+        work.add(1)
+        last = stack.worker("--queues", "embed")
+        failed = stack.job(poison, 60)
+        assert (failed["state"], failed["attempts"], failed["message"]) == (
+            "failed",
+            1,
+            "its chunks could not be embedded: the worker ended in the middle of it, 2 times",
+        )
+        wait_for(work.is_done)
+        assert [worker.end() for worker in (last, others)] == [0, 0]
+        buried = {each["job"]: each["task"] for each in dead_letters(stack, broker)}
+        assert buried.pop(failed["id"]) == "ingest_upload"
+        assert list(buried.values()) == ["embed_chunks"]
+        check_index(stack, work.uris)
+
+
 def test_a_document_that_ends_every_worker_fails_and_the_others_are_indexed(make_stack, broker):
     with make_stack(rag=HELD, jobs={"max_attempts": 2}) as stack:
         poison = stack.upload("poison.md", f"This is {POISON}.")
@@ -325,12 +416,10 @@ def test_a_document_that_ends_every_worker_fails_and_the_others_are_indexed(make
 def test_a_worker_holds_one_task_and_questions_wait_for_no_upload(make_stack, broker, hold):
     """While the ingest never ends, its tasks stay in the broker, and questions are answered."""
     with make_stack(rag=HELD) as stack:
-        first = stack.worker()
-        assert stack.job(stack.upload("tea.md", tea(1)), 60)["state"] == "done"
-        assert first.end() == 0
-        hold.on()
-        slow = stack.worker("--queues", "ingest", **hold.environment)
+        slow = stack.worker("--queues", "ingest,embed", **hold.environment)
         stack.worker("--queues", "answers")
+        assert stack.job(stack.upload("tea.md", tea(1)), 60)["state"] == "done"
+        hold.on()
         for number in range(50):
             stack.upload(f"more{number}.md", tea(number))
         wait_for(lambda: hold.arrived(slow.process.pid))
@@ -347,3 +436,10 @@ def test_a_worker_holds_one_task_and_questions_wait_for_no_upload(make_stack, br
         assert "61 degrees" in stack.ask("How hot is the tea of garden 1?")
         assert stack.states() == {"done": 1, "running": 1, "waiting": 49}
         assert depth() == 49
+
+
+def test_small_tasks_go_through_a_worker_that_hoards_none(broker, tmp_path):
+    """``bench/celery_queue.py queue`` does it with 20,000."""
+    found = celery_queue.run_tasks(broker.url, 600, tmp_path)
+    assert (found.done, found.attempts) == (600, 1)
+    assert found.held <= 1

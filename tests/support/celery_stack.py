@@ -2,14 +2,14 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 
+import forked_kvasir
 import httpx
-from service_process import SUPPORT, ServiceProcess
+from service_process import SUPPORT, ServiceProcess, launch
 
 from kvasir.app import App
 from kvasir.core.services.accounts import Role, Scope
@@ -19,22 +19,14 @@ from kvasir.settings.loading import load_settings
 class WorkerProcess:
     """``kvasir worker``, which a test may kill."""
 
-    def __init__(self, command, environment=None, cwd=None):
+    def __init__(self, command, environment=None, cwd=None, launch=launch):
         self.lines = []
-        self._command, self._cwd = command, cwd
+        self._command, self._cwd, self._launch = command, cwd, launch
         self._environment = os.environ | {"PYTHONPATH": str(SUPPORT)} | (environment or {})
         self.process = None
 
     def start(self):
-        self.process = subprocess.Popen(
-            self._command,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-            env=self._environment,
-            cwd=self._cwd,
-        )
+        self.process = self._launch(self._command, self._environment, self._cwd)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         return self
@@ -69,7 +61,11 @@ class WorkerProcess:
 class CeleryStack:
     """A server and its workers; use it in a ``with``."""
 
-    def __init__(self, folder, broker, store, *, jobs=None, **sections):
+    def __init__(
+        self, folder, broker, store, *, jobs=None, launch=forked_kvasir.launch, **sections
+    ):
+        """Choose its settings; ``launch`` starts its processes."""
+        self._launch = launch
         chosen = {"backend": "celery", "broker": broker, "resend_seconds": 2} | (jobs or {})
         rag = {
             "vectordb": {"type": "chroma", "uri": store},
@@ -77,12 +73,16 @@ class CeleryStack:
             "ingest": {"workers": 1},
         }
         base = {"rag": rag, "jobs": chosen, "questions": {"workers": 1}, "collection": "tea"}
-        self.server = ServiceProcess(folder, **(base | sections))
+        self.server = ServiceProcess(folder, launch, **(base | sections))
         self.workers = []
         self.client = None
 
+    @property
+    def settings(self):
+        return load_settings(self.server.file)
+
     def __enter__(self):
-        with App(load_settings(self.server.file)) as app:
+        with App(self.settings) as app:
             accounts = app.services.accounts
             user = accounts.register("ana@example.org", "ana", "correct horse", role=Role.ADMIN)
             _, key = accounts.create_api_key(user.id, "a test", set(Scope))
@@ -111,8 +111,10 @@ class CeleryStack:
 
     def worker(self, *options, **environment):
         """Start a worker; it may not be ready yet."""
-        self.workers.append(WorkerProcess(self.worker_command(*options), environment).start())
-        return self.workers[-1]
+        command = self.worker_command(*options)
+        worker = WorkerProcess(command, environment, launch=self._launch)
+        self.workers.append(worker.start())
+        return worker
 
     def upload(self, name, text):
         """Upload a text as document 002 does; return the job's address."""

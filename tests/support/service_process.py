@@ -14,11 +14,25 @@ import yaml
 SUPPORT = Path(__file__).parent
 
 
+def launch(command, environment=None, cwd=None):
+    """Start a program whose errors are ``stderr``, as text."""
+    return subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        encoding="utf-8",
+        env=environment,
+        cwd=cwd,
+    )
+
+
 class ServiceProcess:
     """A server at a free port, over the data of a folder."""
 
-    def __init__(self, folder, **sections):
+    def __init__(self, folder, launch=launch, **sections):
         self.folder = Path(folder)
+        self._launch = launch
         settings = {
             "data_dir": str(self.folder / "kvasir-data"),
             "rag": {
@@ -41,13 +55,8 @@ class ServiceProcess:
     def start(self, *options, seconds=60.0):
         """Start the server; return its address when it listens."""
         self.lines = []
-        self.process = subprocess.Popen(
-            self.command("--port", "0", *options),
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            env=os.environ | {"PYTHONPATH": str(SUPPORT)},
-        )
+        command = self.command("--port", "0", *options)
+        self.process = self._launch(command, os.environ | {"PYTHONPATH": str(SUPPORT)})
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         end = time.monotonic() + seconds

@@ -35,7 +35,7 @@ def test_the_settings_that_are_made_go_with_the_broker(options):
     assert celery.conf.worker_prefetch_multiplier == 1
     assert celery.conf.worker_disable_prefetch is options.is_redis
     names = [queue.name for queue in celery.conf.task_queues]
-    assert names == ["kvasir.ingest", "kvasir.answers", "kvasir.mail"]
+    assert names == ["kvasir.ingest", "kvasir.embed", "kvasir.answers", "kvasir.mail"]
     assert dead_letters(options).name not in names
 
 
@@ -129,11 +129,11 @@ def test_a_queue_that_does_not_exist_is_refused(tmp_path: Path):
         "data_dir": tmp_path,
         "rag.vectordb.uri": "http://127.0.0.1:9",
         "rag.vectordb.type": "qdrant-server",
-        "jobs.queues": ["ingest", "embed"],
+        "jobs.queues": ["ingest", "video"],
     }
     with (
         App(settings(**given)) as app,
-        pytest.raises(SettingsError, match="no queue 'embed'; there are ingest, answers, mail"),
+        pytest.raises(SettingsError, match="no queue 'video'; there are ingest, embed, answers"),
     ):
         WorkerProcess(app)
 

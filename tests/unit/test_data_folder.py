@@ -184,7 +184,7 @@ def test_relative_paths_start_at_the_folder_that_holds_the_data_folder(here: Pat
     assert settings.store_uri == str(top / "rag-output.db")
     assert settings.catalog_url == f"sqlite:///{top}/ledger.db?timeout=5"
     assert settings.database_url == f"sqlite:///{top}/service/own.db"
-    assert settings.spool_dir == top / "uploads"
+    assert settings.spool_uri == str(top / "uploads")
     assert settings.folder == top / "../shared"
     assert settings.chat_logs_dir == top / "logs"
     assert settings.mail_passwords_file == top / "passwords.json"

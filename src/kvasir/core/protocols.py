@@ -102,6 +102,13 @@ class BackgroundEmbedder(Protocol):
 
 
 @runtime_checkable
+class FixedCalls(Protocol):
+    """An embedder whose calls of documents have one size, however long they take."""
+
+    passages_of_call: int
+
+
+@runtime_checkable
 class TokenCounter(Protocol):
     """Counts tokens like a model, so that text beyond its limit is noticed."""
 

@@ -16,7 +16,7 @@ import numpy as np
 from kvasir.core.batches import batches
 from kvasir.core.errors import KvasirError
 from kvasir.core.ledger import Catalog, VersionDraft, passage_hash
-from kvasir.core.protocols import Embedder, VectorStore
+from kvasir.core.protocols import Embedder, FixedCalls, VectorStore
 from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Matrix
 
@@ -32,17 +32,22 @@ _CALL_SECONDS = 2.0
 class CallSize:
     """How many passages one call of an embedder gets, so that it takes about two seconds."""
 
-    def __init__(self, most: int) -> None:
-        """Begin small, because the embedder's speed is not known; never more than ``most``."""
+    def __init__(self, most: int, *, fixed: int | None = None) -> None:
+        """Begin small, because the embedder's speed is not known; never more than ``most``.
+
+        With ``fixed``, this is the size of every call.
+        """
         self._most = most
-        self.passages = min(_FIRST_CALL, most)
+        self._fixed = fixed
+        self.passages = fixed or min(_FIRST_CALL, most)
         self.speed = 0.0
         """Passages a second; 0 while unknown."""
 
     def measure(self, passages: int, seconds: float) -> None:
         """Set the size by how long a call took."""
         self.speed = passages / max(seconds, 1e-6)
-        self.passages = min(self._most, max(_SMALLEST_CALL, int(self.speed * _CALL_SECONDS)))
+        if self._fixed is None:
+            self.passages = min(self._most, max(_SMALLEST_CALL, int(self.speed * _CALL_SECONDS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,9 @@ class PassageEmbedder:
     run: Run = field(default_factory=Run)
 
     def __post_init__(self) -> None:
-        self._size = CallSize(self.batch_chunks)
+        embedder = self.embedder
+        fixed = embedder.passages_of_call if isinstance(embedder, FixedCalls) else None
+        self._size = CallSize(self.batch_chunks, fixed=fixed)
         self._kept: set[str] = set()
 
     @property

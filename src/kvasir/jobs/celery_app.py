@@ -24,8 +24,9 @@ from celery import Celery
 from kombu import entity
 
 from kvasir.core.errors import SettingsError
+from kvasir.jobs.chunk_embedding import EMBED_TASK
 
-INGEST, ANSWERS, MAIL, DEAD = "ingest", "answers", "mail", "dead"
+INGEST, EMBED, ANSWERS, MAIL, DEAD = "ingest", "embed", "answers", "mail", "dead"
 JOB_TASK, ANSWER_TASK, MAIL_TASK = "kvasir.job", "kvasir.answer", "kvasir.mail"
 
 _REDIS = ("redis", "rediss", "sentinel")
@@ -67,7 +68,11 @@ class CeleryOptions:
     @property
     def queues(self) -> tuple[str, ...]:
         """The names of all queues that workers read, without the prefix."""
-        return tuple(dict.fromkeys((INGEST, ANSWERS, MAIL, *self.routes.values())))
+        return tuple(dict.fromkeys((INGEST, EMBED, ANSWERS, MAIL, *self.routes.values())))
+
+    def queue_of(self, task: str) -> str:
+        """Return the queue of a task of jobs, without the prefix."""
+        return self.routes.get(task, EMBED if task == EMBED_TASK else INGEST)
 
     def full_name(self, queue: str) -> str:
         """Return the name of a queue at the broker."""

@@ -19,7 +19,7 @@ from kvasir.core.errors import ComponentError
 from kvasir.core.queue_workers import QueueWorker
 from kvasir.core.run import StopToken
 from kvasir.core.services.jobs import UnsentJobs
-from kvasir.jobs.celery_app import INGEST, JOB_TASK, CeleryOptions
+from kvasir.jobs.celery_app import JOB_TASK, CeleryOptions
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class CelerySender(QueueWorker):
         self._sent_turns: dict[str, tuple[int, float]] = {}
         self._tasks: dict[str, list[str]] = {}
         for task in tasks:
-            self._tasks.setdefault(self._queue_of(task), []).append(task)
+            self._tasks.setdefault(options.queue_of(task), []).append(task)
 
     def wake(self) -> None:
         """Look at the table now; what waits may have changed."""
@@ -98,7 +98,7 @@ class CelerySender(QueueWorker):
         unsent = self._jobs.take_unsent(limit=_BATCH)
         for index, (job_id, task) in enumerate(unsent):
             try:
-                self._send(JOB_TASK, self._queue_of(task), job_id)
+                self._send(JOB_TASK, self._options.queue_of(task), job_id)
             except ComponentError:
                 self._jobs.forget_sent([each for each, _ in unsent[index:]])
                 raise
@@ -123,9 +123,6 @@ class CelerySender(QueueWorker):
         lost = self._jobs.forget_lost(tasks, seconds=self._resend_seconds, is_empty=is_empty)
         if lost:
             logger.warning("the broker lost the ids of %d jobs, which are sent again", lost)
-
-    def _queue_of(self, task: str) -> str:
-        return self._options.routes.get(task, INGEST)
 
     def _send(self, task: str, queue: str, job_id: str = "") -> None:
         policy = {"max_retries": 1, "interval_start": 0, "interval_step": 0}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tokenizers import Tokenizer
 
 from kvasir.core.errors import ModelNotFoundError, SettingsError
 from kvasir.models.local import ModelFolder, read_json
+from kvasir.models.phobert import PhobertTokenizer, is_phobert
 
 _UNLIMITED = 1_000_000
 _GENERIC_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
@@ -83,6 +84,33 @@ def gives_types(path: Path) -> bool:
     if names := settings.get("model_input_names"):
         return "token_type_ids" in names
     return settings.get("tokenizer_class") not in _GENERIC_TOKENIZERS
+
+
+class TextEncoding(Protocol):
+    """The tokens of a text."""
+
+    @property
+    def ids(self) -> list[int]:
+        """Their numbers."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+
+class TextTokenizer(Protocol):
+    """What turns texts into numbers of tokens."""
+
+    def encode_batch_fast(self, texts: list[str]) -> Sequence[TextEncoding]:
+        """Return the tokens of each text, special ones included."""
+
+
+def read_text_tokenizer(
+    folder: ModelFolder, component: Component, max_tokens: int | None = None
+) -> TextTokenizer:
+    """Return the tokenizer of single texts, as ``read_tokenizer``, or PhoBERT's."""
+    if is_phobert(folder.path):
+        return PhobertTokenizer(folder.path, max_tokens)
+    return read_tokenizer(folder, component, max_tokens)
 
 
 def read_tokenizer(

@@ -17,7 +17,7 @@ _COMPUTED: Mapping[str, Callable[[Settings], object]] = {
     "chat.rag.context_refinement.threshold": lambda settings: settings.chat.rag.refine_below,
     "catalog.url": lambda settings: settings.catalog_url,
     "database.url": lambda settings: settings.database_url,
-    "server.spool": lambda settings: str(settings.spool_dir),
+    "server.spool": lambda settings: settings.spool_uri,
     "questions.collection": lambda settings: settings.question_collection,
     "mail.sender": lambda settings: settings.mail.username,
     "mail.imap.username": lambda settings: settings.mail.username,

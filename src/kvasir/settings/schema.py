@@ -382,9 +382,12 @@ class Settings(Section):
         return None if file is None else self._absolute(file)
 
     @property
-    def spool_dir(self) -> Path:
-        """The absolute path of the folder of uploads."""
-        return self._absolute(self.server.spool or self.data_folder / "spool")
+    def spool_uri(self) -> str:
+        """Where uploads are kept: the absolute path of a folder, or ``s3://BUCKET/FOLDER``."""
+        given = self.server.spool
+        if given is not None and "://" in given:
+            return given
+        return str(self._absolute(Path(given) if given else self.data_folder / "spool"))
 
     @property
     def folder(self) -> Path | None:

@@ -41,7 +41,9 @@ class ServerSettings(Section):
         30.0, ge=2, description="after that, the job of a worker that died is done by another"
     )
     keep_originals: bool = Field(True, description="keep the bytes of indexed uploads")
-    spool: Path | None = Field(None, description="folder of uploads; default: in data_dir")
+    spool: str | None = Field(
+        None, description="uploads: a folder, or s3://BUCKET/FOLDER; default: in data_dir"
+    )
     folder: Path | None = Field(
         None, description="a folder that is kept indexed in questions.collection"
     )
@@ -93,10 +95,10 @@ class JobSettings(Section):
     queue_prefix: str = Field("kvasir", min_length=1, max_length=64, pattern=r"^[\w.-]+$")
     routes: dict[str, str] = Field(
         default_factory=dict,
-        description="by task, such as ingest_batch, a queue of its own; default: ingest",
+        description="by task, such as embed_chunks, a queue of its own",
     )
     queues: tuple[str, ...] = Field(
-        (), description="that a worker works on: ingest, answers, mail; default: all"
+        (), description="that a worker works on: ingest, embed, answers, mail; default: all"
     )
     concurrency: int = Field(
         1, ge=1, le=64, description="tasks of a worker process at a time; they share one model"

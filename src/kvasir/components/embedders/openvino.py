@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Encoding, Tokenizer
 
 from kvasir.components.embedders.sentence_model import SentenceModel, read_sentence_model
 from kvasir.core.errors import SettingsError
@@ -20,10 +19,14 @@ from kvasir.core.leases import Lazy
 from kvasir.core.protocols import PendingVectors
 from kvasir.core.recent_vectors import RecentVectors
 from kvasir.core.run import Run
-from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Matrix
 from kvasir.models.bert_graph import POOLINGS, build_graph, layer_weights, unsupported
-from kvasir.models.encoder_files import Component, read_tokenizer
+from kvasir.models.encoder_files import (
+    Component,
+    TextEncoding,
+    TextTokenizer,
+    read_text_tokenizer,
+)
 from kvasir.models.local import find
 from kvasir.models.mapped_weights import Weights
 from kvasir.models.openvino_engine import (
@@ -67,6 +70,7 @@ class OpenVinoEmbedder:
         max_tokens: int | None = None,
         query_prompt: str | None = None,
         document_prompt: str | None = None,
+        segmenter: str = "auto",
         precision: str = "auto",
         batch_tokens: int = 2048,
         streams: int | None = None,
@@ -74,7 +78,8 @@ class OpenVinoEmbedder:
     ) -> None:
         """Find the model as ``kvasir.models.local.find`` does; weights are loaded on first use.
 
-        ``max_tokens`` and the prompts replace the model's own. The precision is ``bf16``, ``f32``,
+        ``max_tokens`` and the prompts replace the model's own; ``segmenter`` is as of
+        ``read_sentence_model``. The precision is ``bf16``, ``f32``,
         or ``auto``: bf16 where the processor computes in it. ``batch_tokens`` counts the tokens of
         a batch with its padding; ``streams`` batches are computed at the same time, by default
         one a core, up to 8.
@@ -85,7 +90,7 @@ class OpenVinoEmbedder:
         """
         check_options(precision, batch_tokens, streams)
         folder = find(name, token, data_dir, run)
-        model = read_sentence_model(folder, max_tokens, query_prompt, document_prompt)
+        model = read_sentence_model(folder, max_tokens, query_prompt, document_prompt, segmenter)
         _check_supported(model)
         self.name = folder.name
         self.dimension = int(model.config.get("hidden_size", model.config.get("dim", 0)))
@@ -95,9 +100,9 @@ class OpenVinoEmbedder:
         self.model = model
         self._batch_tokens = batch_tokens
         self._recent = RecentVectors(_REMEMBERED_QUERIES)
-        self._tokenizer = Lazy(lambda: read_tokenizer(folder, _COMPONENT))
+        self._tokenizer = Lazy(lambda: read_text_tokenizer(folder, _COMPONENT))
         self._truncating_tokenizer = Lazy(
-            lambda: read_tokenizer(folder, _COMPONENT, model.max_tokens)
+            lambda: read_text_tokenizer(folder, _COMPONENT, model.max_tokens)
         )
         # Functions of the module: a reference to ``self`` would keep the engines in memory.
         weights = Lazy(lambda: Weights(folder.path, _COMPONENT))
@@ -127,8 +132,10 @@ class OpenVinoEmbedder:
         encodings = self._encode(texts, self.model.document_prompt, self._tokenizer.get())
         return [len(encoding) for encoding in encodings]
 
-    def _encode(self, texts: Sequence[str], prompt: str, tokenizer: Tokenizer) -> list[Encoding]:
-        prompted = [replace_surrogates(prompt + text) for text in texts]
+    def _encode(
+        self, texts: Sequence[str], prompt: str, tokenizer: TextTokenizer
+    ) -> Sequence[TextEncoding]:
+        prompted = [prompt + text for text in self.model.prepared(texts)]
         if self.model.lowercase:
             prompted = [text.lower() for text in prompted]
         return tokenizer.encode_batch_fast(prompted)

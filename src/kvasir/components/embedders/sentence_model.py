@@ -8,15 +8,21 @@ the mean of the plain encoder's states, as in sentence-transformers.
 from __future__ import annotations
 
 import hashlib
+import importlib
+import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kvasir.core.errors import MissingExtraError, SettingsError
+from kvasir.core.text import replace_surrogates
 from kvasir.models.encoder_files import max_tokens_of, pipeline_steps
 from kvasir.models.local import ModelFolder, read_json, weight_files
+from kvasir.models.phobert import CODES, VOCABULARY, is_phobert
 
+UNDERTHESEA = "underthesea"
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 _SAMPLES = 32
 _SAMPLE_BYTES = 16384
@@ -38,6 +44,13 @@ class SentenceModel:
     """Whether texts are lower-cased before the tokenizer."""
     query_prompt: str
     document_prompt: str
+    segmenter: str | None = None
+    """What parts texts into words before the tokenizer; None if nothing does."""
+
+    def prepared(self, texts: Sequence[str]) -> list[str]:
+        """Return texts as the tokenizer needs them, without a prompt."""
+        found = [replace_surrogates(text) for text in texts]
+        return found if self.segmenter is None else _segment(found)
 
     @property
     def fingerprint(self) -> str:
@@ -53,9 +66,10 @@ class SentenceModel:
         for folder in dict.fromkeys([path, *(path / step for step in self.modules.values())]):
             for file in weight_files(folder):
                 _sample(file, digest.update)
-        tokenizer = path / "tokenizer.json"
-        if tokenizer.is_file():
-            digest.update(tokenizer.read_bytes())
+        names = (VOCABULARY, CODES) if is_phobert(path) else ("tokenizer.json",)
+        for file in (path / name for name in names):
+            if file.is_file():
+                digest.update(file.read_bytes())
         identity = {
             "config": {k: v for k, v in self.config.items() if k not in _UNRELATED},
             "modules": sorted(self.modules),
@@ -64,6 +78,8 @@ class SentenceModel:
             "lowercase": self.lowercase,
             "prompts": [self.query_prompt, self.document_prompt],
         }
+        if self.segmenter is not None:
+            identity["segmenter"] = self.segmenter
         digest.update(json.dumps(identity, sort_keys=True).encode())
         return digest.hexdigest()[:32]
 
@@ -76,10 +92,15 @@ def read_sentence_model(
     max_tokens: int | None,
     query_prompt: str | None,
     document_prompt: str | None,
+    segmenter: str = "auto",
 ) -> SentenceModel:
     """Read a folder's configuration files; the other arguments override them.
 
+    The ``segmenter`` is ``underthesea``, ``none``, or ``auto``: underthesea for a model with
+    PhoBERT's tokenizer, which was trained on words of several syllables.
+
     Raises:
+        MissingExtraError: The segmenter is not installed.
         SettingsError: ``max_tokens`` is more than the model has positions for.
         ModelNotFoundError: A configuration file is broken.
     """
@@ -97,7 +118,25 @@ def read_sentence_model(
         lowercase=bool(sentence.get("do_lower_case", False)),
         query_prompt=queries if query_prompt is None else query_prompt,
         document_prompt=documents if document_prompt is None else document_prompt,
+        segmenter=_chosen_segmenter(path, segmenter),
     )
+
+
+def _chosen_segmenter(path: Path, wanted: str) -> str | None:
+    if wanted not in ("auto", UNDERTHESEA, "none"):
+        raise SettingsError(f"segmenter must be auto, {UNDERTHESEA} or none: '{wanted}'")
+    if wanted == "none" or (wanted == "auto" and not is_phobert(path)):
+        return None
+    if importlib.util.find_spec(UNDERTHESEA) is None:
+        raise MissingExtraError("words of Vietnamese", "vietnamese")
+    return UNDERTHESEA
+
+
+def _segment(texts: Sequence[str]) -> list[str]:
+    # By name: it is of an extra, and takes a second to import.
+    module = importlib.import_module("kvasir.language.word_segmentation")
+    found: list[str] = module.segment(texts)
+    return found
 
 
 def _pooling(path: Path) -> str:

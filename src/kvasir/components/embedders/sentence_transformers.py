@@ -18,7 +18,6 @@ from sentence_transformers import SentenceTransformer
 from kvasir.components.embedders.sentence_model import read_sentence_model
 from kvasir.core.errors import SettingsError
 from kvasir.core.run import Run
-from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Matrix
 from kvasir.models.devices import usable_device
 from kvasir.models.local import find
@@ -40,6 +39,7 @@ class SentenceTransformersEmbedder:
         max_tokens: int | None = None,
         query_prompt: str | None = None,
         document_prompt: str | None = None,
+        segmenter: str = "auto",
         device: str | None = None,
         precision: str = "auto",
         batch_size: int | None = None,
@@ -47,7 +47,8 @@ class SentenceTransformersEmbedder:
     ) -> None:
         """Find the model as ``kvasir.models.local.find`` does, and load it.
 
-        ``max_tokens`` and the prompts replace the model's own. The device is ``cpu``, ``cuda``,
+        ``max_tokens`` and the prompts replace the model's own; ``segmenter`` is as of
+        ``read_sentence_model``. The device is ``cpu``, ``cuda``,
         ``cuda:1``, ...; by default CUDA where there is one. The precision is ``f32``, ``bf16``,
         ``f16``, or ``auto``: bf16 on CUDA, f32 elsewhere. A batch (of texts sorted by length) has
         by default 256 texts on CUDA, 32 elsewhere.
@@ -63,7 +64,7 @@ class SentenceTransformersEmbedder:
             raise SettingsError(f"precision must be auto, {', '.join(DTYPES)}: '{precision}'")
         dtype = DTYPES["bf16" if cuda else "f32"] if precision == "auto" else DTYPES[precision]
         folder = find(name, token, data_dir, run)
-        model = read_sentence_model(folder, max_tokens, query_prompt, document_prompt)
+        model = read_sentence_model(folder, max_tokens, query_prompt, document_prompt, segmenter)
         self._shared = SharedModel(
             "embedder 'sentence-transformers'",
             SentenceTransformer,
@@ -95,7 +96,7 @@ class SentenceTransformersEmbedder:
         prompt = self._model.document_prompt
         with self._shared.lock:
             ids: Any = self._shared.encoder.tokenizer(
-                [prompt + replace_surrogates(text) for text in texts],
+                [prompt + text for text in self._model.prepared(texts)],
                 truncation=False,
                 padding=False,
                 verbose=False,
@@ -107,7 +108,7 @@ class SentenceTransformersEmbedder:
             return np.empty((0, self.dimension), dtype=np.float32)
         vectors = self._shared.compute(
             self._shared.encoder.encode,
-            [replace_surrogates(text) for text in texts],
+            self._model.prepared(texts),
             prompt=prompt,
             batch_size=self._batch_size,
         )

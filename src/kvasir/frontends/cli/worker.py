@@ -20,7 +20,7 @@ from kvasir.settings.schema import Settings
 @click.option(
     "--queues",
     metavar="NAMES",
-    help="Queues to work on, parted by commas: ingest, answers, mail.  [default: all]",
+    help="Queues to work on, parted by commas: ingest, embed, answers, mail.  [default: all]",
 )
 @setting_options(
     ("--concurrency", "jobs.concurrency", "Tasks at a time; they share one model."),

@@ -11,8 +11,16 @@ from typing import Any
 from celery import Celery, signals
 
 from kvasir.app import App
-from kvasir.celery_jobs import make_celery_worker, make_sender, options_of
+from kvasir.celery_jobs import (
+    embedding_for,
+    make_celery_worker,
+    make_queued_embedder,
+    make_sender,
+    options_of,
+)
 from kvasir.core.errors import KvasirError, SettingsError
+from kvasir.core.protocols import Embedder
+from kvasir.core.queue_workers import Worker
 from kvasir.core.run import Run, StopToken
 from kvasir.core.services.jobs import Job
 from kvasir.core.services.questions import Question
@@ -83,6 +91,7 @@ class WorkerProcess:
         self._generator = GeneratorStart(partial(prepare_generator, app), self._stop)
         self._can_answer = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._sending: Worker | None = None
         self.celery = make_celery_worker(
             app,
             self._perform,
@@ -93,6 +102,9 @@ class WorkerProcess:
         )
         if app.settings.jobs.queues:
             self._select(app.settings.jobs.queues)
+        self._hands_over = self._reads("ingest") and not self._reads("embed")
+        if self._hands_over:
+            app.ingest_embedder = self._queued_embedder
         signals.celeryd_after_setup.connect(self._check, weak=False)
         signals.worker_ready.connect(self._begin, weak=False)
         signals.worker_shutting_down.connect(self._end_soon, weak=False)
@@ -106,7 +118,8 @@ class WorkerProcess:
             KvasirError: The model cannot be loaded.
         """
         self._options.check_configuration(self.celery)
-        if self._reads("ingest") or self._reads("answers"):
+        without_model = ("ingest", "mail")
+        if any(self._reads(name) for name in self._options.queues if name not in without_model):
             _ = self._app.embedder
 
     def _select(self, queues: tuple[str, ...]) -> None:
@@ -129,8 +142,8 @@ class WorkerProcess:
     def _begin(self, *, sender: Any, **_: Any) -> None:
         """Start what runs beside the tasks, when the worker is connected."""
         _or_exit(lambda: self._options.check_live(sender))
-        sending = make_sender(self._app, TASKS, self._stop, celery=self.celery)
-        self._start("sender", sending.run)
+        self._sending = make_sender(self._app, TASKS, self._stop, celery=self.celery)
+        self._start("sender", self._sending.run)
         if self._reads("answers"):
             self._start("generator", self._prepare_answers)
         if self._reads("mail") and self._app.settings.mail.send:
@@ -158,10 +171,23 @@ class WorkerProcess:
         if wait_for_folder(self._app, self._stop):
             self._can_answer.set()
 
+    def _queued_embedder(self, embedder: Embedder, collection: str) -> Embedder:
+        """Return an embedder that lets the workers of the queue ``embed`` do it."""
+        return make_queued_embedder(
+            self._app, embedder, collection, stop=self._stop, wake=self._wake
+        )
+
+    def _wake(self) -> None:
+        if self._sending is not None:
+            self._sending.wake()
+
     def _perform(self, job: Job, run: Run) -> Any:
         token = request_id.set(job.id)
         try:
-            return perform(self._app, job, run)
+            if not self._hands_over:
+                return perform(self._app, job, run)
+            with embedding_for(job, self._app.services.spool):
+                return perform(self._app, job, run)
         finally:
             request_id.reset(token)
 

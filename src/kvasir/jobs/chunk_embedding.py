@@ -1,0 +1,244 @@
+"""Embeds the chunks of a job by jobs of their own, which other processes do.
+
+A job of ``EMBED_TASK`` has the digest of at most ``MOST_TEXTS`` texts in the spool, and returns the
+digest of their vectors there. Its key is made of the job that waits for it and of the texts: a job
+that is done again, because its worker died, finds what was embedded before.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from io import BytesIO
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from kvasir.core.batches import batches
+from kvasir.core.errors import ComponentError, NotFoundError, RequestError, StoppedError
+from kvasir.core.protocols import Embedder, TokenCounter
+from kvasir.core.run import StopToken
+from kvasir.core.services.jobs import Job, JobQueue, JobState, NewJob, Spool
+from kvasir.core.types import Matrix
+
+logger = logging.getLogger(__name__)
+
+EMBED_TASK = "embed_chunks"
+MOST_TEXTS = 256
+_AT_ONCE = 2
+"""Jobs of one call, which two processes may do at the same time."""
+_KEPT = 16
+"""Jobs whose bytes are kept until their vectors are written: a killed worker may need them."""
+_FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.2
+_ALONE_SECONDS = 60.0
+"""After that it is logged that nobody embeds."""
+_MOST_BYTES = 1 << 30
+
+
+class _Owner:
+    """The job that waits, and the bytes in the spool that it still needs."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        self.digests: deque[tuple[str, ...]] = deque()
+
+
+_owner: ContextVar[_Owner] = ContextVar("owner")
+
+
+@contextmanager
+def embedding_for(job: Job, spool: Spool) -> Iterator[None]:
+    """Let the chunks that are embedded inside belong to a job; then delete their bytes.
+
+    After an error they are kept for the next attempt.
+    """
+    owner = _Owner(job.id)
+    token = _owner.set(owner)
+    try:
+        yield
+    finally:
+        _owner.reset(token)
+    _delete(owner, spool, 0)
+
+
+def _delete(owner: _Owner, spool: Spool, kept: int) -> None:
+    while len(owner.digests) > kept:
+        for digest in owner.digests.popleft():
+            spool.delete(digest)
+
+
+class QueuedEmbedder:
+    """An embedder whose documents are embedded by jobs of ``EMBED_TASK``.
+
+    Used inside of ``embedding_for``.
+    """
+
+    passages_of_call = _AT_ONCE * MOST_TEXTS
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        collection: str,
+        jobs: JobQueue,
+        spool: Spool,
+        *,
+        stop: StopToken,
+        wake: Callable[[], None],
+    ) -> None:
+        """Embed for a collection.
+
+        Args:
+            embedder: The collection's, which computes queries.
+            collection: Its name.
+            jobs: Has the jobs.
+            spool: Has texts and vectors.
+            stop: Ends waiting.
+            wake: Called when jobs were added.
+        """
+        self._embedder = embedder
+        self._collection = collection
+        self._jobs = jobs
+        self._spool = spool
+        self._stop = stop
+        self._wake = wake
+        self.name, self.dimension = embedder.name, embedder.dimension
+        self.fingerprint, self.languages = embedder.fingerprint, embedder.languages
+
+    def embed_queries(self, texts: Sequence[str]) -> Matrix:
+        """Return vectors of queries, which this process computes."""
+        return self._embedder.embed_queries(texts)
+
+    def embed_documents(self, texts: Sequence[str]) -> Matrix:
+        """Return float32 [n, dimension], unit length, which other processes compute.
+
+        Raises:
+            RequestError: The texts cannot be embedded; the message says why.
+            StoppedError: The process ends.
+        """
+        owner = _owner.get()
+        parts = [list(part) for part in batches(texts, MOST_TEXTS)]
+        vectors = [np.empty((0, self.dimension), np.float32)]
+        added = [self._add(owner, part) for part in parts]
+        self._wake()
+        for part, (digest, job) in zip(parts, added, strict=True):
+            vectors.append(self._vectors(owner, part, digest, job))
+        _delete(owner, self._spool, _KEPT)
+        return np.concatenate(vectors)
+
+    def _vectors(self, owner: _Owner, texts: list[str], digest: str, job: Job) -> Matrix:
+        number = 0
+        while True:
+            made = self._wait(job)
+            if made.state is not JobState.DONE:
+                reason = made.message or made.state
+                raise RequestError(f"its chunks could not be embedded: {reason}")
+            try:
+                with self._spool.open(made.result["vectors"]) as stream:
+                    vectors = read_vectors(stream)
+            except NotFoundError:
+                # They were deleted in time; an earlier attempt had them.
+                number += 1
+                digest, job = self._add(owner, texts, number)
+                self._wake()
+                continue
+            if vectors.shape != (len(texts), self.dimension):
+                raise ComponentError(
+                    "embedding", "reading", f"{vectors.shape} is not the shape of the vectors"
+                )
+            owner.digests.append((digest, made.result["vectors"]))
+            return vectors
+
+    def _add(self, owner: _Owner, texts: list[str], number: int = 0) -> tuple[str, Job]:
+        data = json.dumps({"for": owner.job_id, "texts": texts}).encode()
+        while True:
+            digest, _ = self._spool.put(BytesIO(data), max_bytes=_MOST_BYTES)
+            with self._spool.lock():
+                if self._spool.has(digest):
+                    job = self._jobs.add(
+                        NewJob(
+                            EMBED_TASK,
+                            {
+                                "texts": digest,
+                                "count": len(texts),
+                                "fingerprint": self.fingerprint,
+                                "for": owner.job_id,
+                            },
+                            collection=self._collection,
+                            key=f"{owner.job_id}:{digest}:{number}",
+                            digest=digest,
+                        )
+                    )
+                    break
+        if job.state in (JobState.FAILED, JobState.CANCELLED):
+            job = self._jobs.retry(job.id)
+        return digest, job
+
+    def _wait(self, job: Job) -> Job:
+        """Return a job that has ended."""
+        pause, begun, has_told = _FIRST_LOOK, time.monotonic(), False
+        while job.state in (JobState.WAITING, JobState.RUNNING):
+            if self._stop.wait(pause):
+                raise StoppedError
+            pause = min(1.5 * pause, _LONGEST_LOOK)
+            job = self._jobs.job(job.id)
+            if not has_told and not job.attempts and time.monotonic() - begun > _ALONE_SECONDS:
+                has_told = True
+                logger.warning(
+                    "chunks wait for %d s for a worker of the queue that embeds", _ALONE_SECONDS
+                )
+        return job
+
+
+class CountingQueuedEmbedder(QueuedEmbedder):
+    """That of an embedder that counts tokens, as this process does as well."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Longer texts are truncated."""
+        return cast(TokenCounter, self._embedder).max_tokens
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return the number of tokens of each text, special tokens included."""
+        return cast(TokenCounter, self._embedder).count_tokens(texts)
+
+
+def queued(
+    embedder: Embedder,
+    collection: str,
+    jobs: JobQueue,
+    spool: Spool,
+    *,
+    stop: StopToken,
+    wake: Callable[[], None],
+) -> QueuedEmbedder:
+    """Return an embedder as ``QueuedEmbedder``; it counts tokens if the other one does."""
+    kind = CountingQueuedEmbedder if isinstance(embedder, TokenCounter) else QueuedEmbedder
+    return kind(embedder, collection, jobs, spool, stop=stop, wake=wake)
+
+
+def read_texts(stream: BinaryIO) -> list[str]:
+    """Return the texts of a job."""
+    texts: list[str] = json.loads(stream.read())["texts"]
+    return texts
+
+
+def write_vectors(spool: Spool, job_id: str, vectors: Matrix) -> str:
+    """Keep the vectors of a job in the spool; return their digest, which no other job has."""
+    data = BytesIO()
+    data.write(job_id.encode().ljust(64))
+    np.save(data, vectors, allow_pickle=False)
+    data.seek(0)
+    return spool.put(data, max_bytes=_MOST_BYTES)[0]
+
+
+def read_vectors(stream: BinaryIO) -> Matrix:
+    """Return vectors that ``write_vectors`` has kept."""
+    data = BytesIO(stream.read())
+    data.seek(64)
+    vectors: Matrix = np.load(data, allow_pickle=False)
+    return vectors
