@@ -11,7 +11,12 @@ from kvasir.settings.presets import PRESETS, render_preset
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "presets"
-COPIES = {ROOT / "deploy" / "celery" / "kvasir.yaml": "celery-qdrant"}
+DEPLOY = ROOT / "deploy"
+COPIES = {
+    DEPLOY / "celery" / "kvasir.yaml": "celery-qdrant",
+    DEPLOY / "kubernetes" / "base" / "kvasir.yaml": "celery-qdrant",
+    DEPLOY / "compose" / "classroom-settings.yaml": "classroom",
+}
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)

@@ -87,7 +87,7 @@ def ingest_upload(app: App, job: Job, run: Run) -> Any:
             metadata=given.get("metadata"),
             run=run,
         )
-    _check(report)
+    check_report(report)
     if not report.interrupted:
         for digest in {before, given["digest"]} - {""}:
             release(app, digest, besides=job.id)
@@ -104,7 +104,7 @@ def ingest_address(app: App, job: Job, run: Run) -> Any:
             metadata=given.get("metadata"),
             run=run,
         )
-    _check(report)
+    check_report(report)
     return to_json(report)
 
 
@@ -414,7 +414,7 @@ def _content_hash(collection: Collection, uri: str) -> str:
         return ""
 
 
-def _check(report: IngestReport) -> None:
+def check_report(report: IngestReport) -> None:
     """Raise the error of the one source that failed."""
     for failed in report.failed:
         raise _error_of(failed.reason, failed.message)

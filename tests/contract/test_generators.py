@@ -1,6 +1,7 @@
 """Every generator keeps the contract; the two that talk to servers also fail well."""
 
 import itertools
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +10,10 @@ import chat_servers
 import pytest
 from free_ports import free_port
 
+from kvasir.answering.prompts import prompt_room
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
+from kvasir.components.generators.huggingface import HuggingFaceGenerator
 from kvasir.components.generators.ollama import OllamaGenerator
 from kvasir.components.generators.openai import OpenAIGenerator
 from kvasir.core import registry
@@ -25,10 +28,18 @@ from kvasir.core.errors import (
 from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.types import Message, Prompt
 from kvasir.testing.fakes import FakeEmbedder, FakeGenerator
-from kvasir.testing.generators import GeneratorContract, make_prompt
+from kvasir.testing.generators import QUESTION, GeneratorContract, make_prompt
 
-KINDS = {"openai": OpenAIGenerator, "ollama": OllamaGenerator}
-PATHS = {"openai": "/v1/chat/completions", "ollama": "/api/chat"}
+KINDS = {
+    "openai": OpenAIGenerator,
+    "ollama": OllamaGenerator,
+    "huggingface": HuggingFaceGenerator,
+}
+PATHS = {
+    "openai": "/v1/chat/completions",
+    "ollama": "/api/chat",
+    "huggingface": "/v1/chat/completions",
+}
 
 
 @pytest.fixture
@@ -51,7 +62,7 @@ def kind(request):
 def make(kind, address):
     made = []
 
-    def make(**options):
+    def make(kind=kind, **options):
         options = {"model": "small", "base_url": address, "backoff": 0.0} | options
         made.append(registry.build("generators", kind, options))
         return made[-1]
@@ -194,14 +205,14 @@ def test_a_silent_server_is_given_up(make, script):
 
 
 def test_a_malformed_event_is_an_error(kind, make, script):
-    script.raw_lines = ["data: {broken"] if kind == "openai" else ["{broken"]
+    script.raw_lines = ["{broken"] if kind == "ollama" else ["data: {broken"]
     with pytest.raises(ComponentError, match="malformed"):
         answer(make())
 
 
 def test_an_error_inside_the_stream_is_an_error(kind, make, script):
     line = '{"error": {"message": "out of memory"}}'
-    script.raw_lines = [f"data: {line}" if kind == "openai" else line]
+    script.raw_lines = [line if kind == "ollama" else f"data: {line}"]
     with pytest.raises(ComponentError, match="out of memory"):
         answer(make())
 
@@ -217,6 +228,9 @@ def test_an_error_inside_the_stream_is_an_error(kind, make, script):
         ("ollama", {"model": "m", "context_window": 0}, "context_window"),
         ("ollama", {"model": "m", "max_tokens": -1}, "max_tokens"),
         ("openai", {"model": "m", "base_url": "http://localhost:1", "max_tokens": 0}, "max_tokens"),
+        ("huggingface", {}, "generator.base_url"),
+        ("huggingface", {"model": "m", "task": "poetry"}, "text2text-generation"),
+        ("huggingface", {"model": "m", "provider": "nobody"}, "nobody"),
     ],
 )
 def test_missing_and_unusable_settings_are_named(kind, options, named):
@@ -348,3 +362,72 @@ def test_a_model_that_is_there_is_not_pulled(script, address):
     assert script.asked("/api/pull") == []
     assert generator.context_tokens() == script.context_length
     generator.close()
+
+
+class Flan:
+    """Replies of an endpoint for text2text-generation or text-generation."""
+
+    @staticmethod
+    def whole(script):
+        return json.dumps([{"generated_text": "".join(script.pieces)}])
+
+    @staticmethod
+    def stream(script):
+        last = len(script.pieces) - 1
+        for number, piece in enumerate([*script.pieces, "</s>"]):
+            token = {"id": number, "text": piece, "logprob": 0.0, "special": number > last}
+            text = "".join(script.pieces) if number > last and script.end_mark else None
+            event = {"index": number, "token": token, "generated_text": text, "details": None}
+            yield "data:" + json.dumps(event)
+
+
+class TestFlan(GeneratorContract):
+    """An encoder-decoder model, which has no chat format and a short window."""
+
+    @pytest.fixture(params=[False, True], ids=["whole", "stream"])
+    def generator(self, request, make, script, address):
+        script.raw_lines = list(Flan.stream(script)) if request.param else [Flan.whole(script)]
+        options = {"task": "text2text-generation", "stream": request.param, "model": ""}
+        return make(kind="huggingface", base_url=f"{address}/models/flan-t5", **options)
+
+
+def test_flan_is_given_one_text_and_its_window_bounds_the_prompt(address, script):
+    script.raw_lines = [Flan.whole(script)]
+    generator = HuggingFaceGenerator(
+        base_url=f"{address}/models/flan-t5",
+        api_key="hf_secret",
+        task="text2text-generation",
+        max_tokens=100,
+    )
+    assert prompt_room(generator) == 512
+    assert answer(generator) == "".join(script.pieces)
+    ((path, body, headers),) = script.requests
+    assert path == "/models/flan-t5"
+    assert QUESTION in body["inputs"]
+    assert body["parameters"] == {"max_new_tokens": 100}
+    assert headers["Authorization"] == "Bearer hf_secret"
+
+
+def test_an_endpoint_does_not_get_the_hub_s_token(address, script, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.utils._headers.get_token", lambda: "hf_of_this_user")
+    answer(HuggingFaceGenerator(base_url=address))
+    ((_, _, headers),) = script.requests
+    assert "hf_of_this_user" not in str(headers)
+
+
+def test_text_generation_returns_no_prompt_and_may_sample(address, script):
+    script.raw_lines = [Flan.whole(script)]
+    generator = HuggingFaceGenerator(base_url=address, task="text-generation", temperature=0.5)
+    answer(generator)
+    parameters = script.requests[0][1]["parameters"]
+    assert parameters["return_full_text"] is False
+    assert (parameters["do_sample"], parameters["temperature"]) == (True, 0.5)
+    assert generator.context_tokens() is None
+
+
+def test_a_text_stream_that_ends_early_is_an_error(address, script):
+    script.end_mark = False
+    script.raw_lines = list(Flan.stream(script))
+    options = {"task": "text2text-generation", "stream": True}
+    with pytest.raises(ComponentError, match="without its end mark"):
+        answer(HuggingFaceGenerator(base_url=address, **options))

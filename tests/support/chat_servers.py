@@ -49,7 +49,8 @@ class Script:
 class _Handler(ScriptedHandler):
     def post(self, body):
         script = self.server.script
-        script.requests.append((self.path, body, dict(self.headers)))
+        headers = {name.title(): value for name, value in self.headers.items()}
+        script.requests.append((self.path, body, headers))
         if self.path == "/api/show":
             return self._show(script)
         if self.path == "/api/pull":
@@ -80,6 +81,7 @@ class _Handler(ScriptedHandler):
         for piece in script.pieces:
             yield "data: " + json.dumps({"choices": [{"delta": {"content": piece}}]})
         if script.end_mark:
+            yield 'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}'
             yield "data: [DONE]"
 
     def _show(self, script):

@@ -13,6 +13,7 @@ from kvasir.settings.loading import load_settings
 from kvasir.settings.schema import Settings
 
 PRESET = Path(__file__).parents[2] / "presets" / "classroom.yaml"
+LAMBDA_PRESET = PRESET.with_name("lambda.yaml")
 
 PRINTED = {
     "DB_NAME": "test_sql",
@@ -112,3 +113,25 @@ def test_known_database_passwords_are_warned_of() -> None:
     assert known_passwords(classroom(**PRINTED)) == ["database.url", "questions.queue"]
     good = classroom(**PRINTED | {"DB_PASS": "k3-Yb!x9", "MONGO_PASS": "q8=Lw#2m"})
     assert known_passwords(good) == []
+
+
+def test_the_names_of_document_003_are_settings_of_the_preset_lambda() -> None:
+    given = {
+        "QDRANT_URL": "https://qdrant.example:6333",
+        "QDRANT_SECRET_KEY": "a key",
+        "HF_URL": "https://endpoint.example/models/google/flan-t5-xxl",
+        "HF_SECRET_KEY": "hf_x",
+        "MODEL_PATH": "/opt/model",
+        "PROJECT_NAME": "scalable-rag",
+        "DEBUG": "True",
+    }
+    found = load_settings(LAMBDA_PRESET, {}, given)
+    assert found.store_uri == given["QDRANT_URL"]
+    assert reveal(found.rag.vectordb.token) == "a key"
+    assert found.generator.base_url == given["HF_URL"]
+    assert reveal(found.generator.api_key) == "hf_x"
+    assert found.rag.embedding_model.name == "/opt/model"
+    assert (found.server.title, found.server.debug) == ("scalable-rag", True)
+    assert load_settings(PRESET.with_name("default.yaml"), {}, given).server.title == "Kvasir"
+    with pytest.raises(SettingsError, match="from DEBUG"):
+        load_settings(LAMBDA_PRESET, {}, {"DEBUG": "perhaps"})

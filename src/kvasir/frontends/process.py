@@ -31,6 +31,7 @@ request_id: ContextVar[str] = ContextVar("kvasir_request_id", default="")
 
 _GIVEN_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_HTTP_CLIENTS = ("httpx", "httpx2")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -40,9 +41,14 @@ def choose_request_id(given: str = "") -> str:
 
 
 def configure_logging(
-    log_format: Literal["text", "json"] = "text", *, to: IO[str] | None = None
+    log_format: Literal["text", "json"] = "text",
+    *,
+    debug: bool = False,
+    to: IO[str] | None = None,
 ) -> None:
     """Log to standard error: what the service does, and the warnings of libraries.
+
+    With ``debug`` also the steps of Kvasir and of its HTTP clients.
 
     A second call takes the place of the first.
     """
@@ -54,7 +60,14 @@ def configure_logging(
         if old.get_name() == "kvasir":
             root.removeHandler(old)
     root.addHandler(handler)
-    logging.getLogger("kvasir").setLevel(logging.INFO)
+    set_log_level(debug=debug)
+
+
+def set_log_level(*, debug: bool = False) -> None:
+    """Let pass what the service does; with ``debug`` also every step and HTTP request."""
+    logging.getLogger("kvasir").setLevel(logging.DEBUG if debug else logging.INFO)
+    for client in _HTTP_CLIENTS:
+        logging.getLogger(client).setLevel(logging.INFO if debug else logging.NOTSET)
 
 
 @contextmanager

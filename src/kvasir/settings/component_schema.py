@@ -81,7 +81,8 @@ class GeneratorSettings(Section):
     """The generator of answers."""
 
     type: str = Field(
-        "extractive", description="extractive, llama, rwkv, openai, ollama, or a plug-in"
+        "extractive",
+        description="extractive, llama, rwkv, openai, ollama, huggingface, or a plug-in",
     )
     model: str | None = Field(
         None, description="the model's name at the server; of llama and rwkv, a file or a hub name"

@@ -2,7 +2,7 @@
 
 ``classroom`` reads those of document 004: ``DB_*`` make ``database.url`` and ``MONGO_*`` make
 ``questions.queue``; each of the others is one setting. ``celery`` reads those of document 002's
-public implementation, ``CELERY_NAMES``.
+public implementation, ``CELERY_NAMES``, and ``lambda`` those of document 003's, ``LAMBDA_NAMES``.
 
 They stand above the settings file and below the variables that begin with ``KVASIR__``. An empty
 variable counts as missing.
@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from kvasir.core.errors import SettingsError
 
-CLASSROOM, CELERY = "classroom", "celery"
+CLASSROOM, CELERY, LAMBDA = "classroom", "celery", "lambda"
 """The values of ``environment`` that read such names, too."""
 
 CELERY_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -33,6 +33,22 @@ CELERY_NAMES: Mapping[str, tuple[str, ...]] = {
 
 Its base model is the sentence transformer, its agent the language model at an Ollama server.
 """
+
+LAMBDA_NAMES: Mapping[str, tuple[str, ...]] = {
+    "QDRANT_URL": ("rag.vectordb.uri",),
+    "QDRANT_SECRET_KEY": ("rag.vectordb.token",),
+    "HF_URL": ("generator.base_url",),
+    "HF_SECRET_KEY": ("generator.api_key",),
+    "MODEL_PATH": ("rag.embedding_model.name",),
+    "PROJECT_NAME": ("server.title",),
+    "DEBUG": ("server.debug",),
+}
+"""The settings that a variable of document 003 sets."""
+
+_BY_ENVIRONMENT: Mapping[object, Mapping[str, tuple[str, ...]]] = {
+    CELERY: CELERY_NAMES,
+    LAMBDA: LAMBDA_NAMES,
+}
 
 _PLAIN = {
     "SECRET_KEY": "server.signing_key",
@@ -55,15 +71,15 @@ def read_document_names(
 
     Args:
         variables: The environment.
-        environment: The setting of that name; for others than the two there are none.
+        environment: The setting of that name; for ``kvasir`` there are none.
 
     Raises:
         SettingsError: A part of an address is missing or no port.
     """
-    if environment == CELERY:
+    if (settings_of := _BY_ENVIRONMENT.get(environment)) is not None:
         return {
             key: (text, name)
-            for name, keys in CELERY_NAMES.items()
+            for name, keys in settings_of.items()
             if (text := variables.get(name, "").strip())
             for key in keys
         }

@@ -3,8 +3,8 @@
 Every error is one line: which key or text is wrong, where it was given, which key is nearest.
 
 An environment variable spells a key in capitals with two underscores for each dot:
-``KVASIR__RAG__VECTORDB__URI``. With ``environment: classroom`` or ``celery`` the names of
-requirement document 004 or 002 are read as well, below these.
+``KVASIR__RAG__VECTORDB__URI``. With ``environment: classroom``, ``celery`` or ``lambda`` the names
+of requirement document 004, 002 or 003 are read as well, below these.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 Source of ``instructlab``: the option tables of the InstructLab proposal "Ingesting and Utilizing
 RAG Artifacts", 3.2 and 3.5; of ``classroom``: requirement document 004;
-of ``celery-qdrant``: document 002.
+of ``celery-qdrant``: document 002; of ``lambda``: document 003.
 """
 
 from __future__ import annotations
@@ -69,6 +69,27 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
             "generator.options": {"pull": True},
             "jobs.backend": "celery",
             "jobs.broker": "redis://localhost:6379/0",
+        },
+    ),
+    "lambda": (
+        "a function of AWS Lambda, a Qdrant server, Flan-T5 at a Hugging Face endpoint, with the "
+        "environment of document 003",
+        {
+            "environment": "lambda",
+            "data_dir": "/tmp/kvasir",
+            "rag.vectordb.type": "qdrant-server",
+            "rag.vectordb.uri": "http://localhost:6333",
+            "rag.ingest.workers": 1,
+            # Flan-T5 reads 512 tokens.
+            "chat.rag.retriever.top_k": 3,
+            "chat.rag.prompt": "Answer based on context:\n\n{{context}}\n\n{{question}}\n",
+            "generator.type": "huggingface",
+            "generator.model": "google/flan-t5-xl",
+            "generator.options": {"task": "text2text-generation", "max_tokens": 200},
+            "server.job_workers": 0,
+            "server.share_index": False,
+            "questions.workers": 0,
+            "mail.send": False,
         },
     ),
 }

@@ -203,8 +203,9 @@ class CatalogSettings(Section):
 class Settings(Section):
     """The whole tree."""
 
-    environment: Literal["kvasir", "classroom", "celery"] = Field(
-        "kvasir", description="classroom, celery: also the variables of documents 004 and 002"
+    environment: Literal["kvasir", "classroom", "celery", "lambda"] = Field(
+        "kvasir",
+        description="classroom, celery, lambda: also the variables of documents 004, 002 and 003",
     )
     data_dir: Path | None = Field(
         None, description="where everything is kept; default: kvasir-data here or above, or yours"

@@ -23,6 +23,7 @@ class DatabaseSettings(Section):
 class ServerSettings(Section):
     """The HTTP server."""
 
+    title: str = Field("Kvasir", min_length=1, max_length=100, description="its name, in /docs")
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535, description="0: any free one, which is printed")
     public_url: str | None = Field(
@@ -61,6 +62,7 @@ class ServerSettings(Section):
     )
     waiting_answers: int = Field(16, ge=0, description="more that wait for them are refused")
     log_format: Literal["text", "json"] = "text"
+    debug: bool = Field(False, description="log every step of Kvasir and of its HTTP clients")
     metrics: Literal["admin", "open"] = Field(
         "admin", description="who may read /metrics: administrators, or everyone"
     )

@@ -6,7 +6,8 @@ every error message.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import cache
 from itertools import chain
 from ssl import SSLContext
@@ -44,13 +45,15 @@ def chat_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in messages]
 
 
-class ServerGenerator:
-    """A generator with a model on a server, identified by its base URL."""
+class RepeatedRequests:
+    """A generator with a model on a server: checks its options, repeats requests, reads errors."""
 
     component = ""
     """The generator's name, for errors."""
     remedy = ""
     """What to do when the server cannot be reached."""
+    http: Any = httpx
+    """The module of the HTTP client, whose errors are caught."""
 
     def __init__(
         self,
@@ -87,6 +90,106 @@ class ServerGenerator:
         self._timeout = timeout
         self._retries = retries
         self._backoff = backoff
+
+    def _repeated(
+        self, request: Callable[[], Generator[str, None, None]], operation: str
+    ) -> Generator[str, None, None]:
+        """Yield what a request yields; repeat it while the server is busy and nothing has come.
+
+        Raises:
+            DeadlineExceededError: The deadline passed.
+            StoppedError: The token of the call was set; the connection is closed then.
+            ComponentError: The server cannot be reached, failed, or broke off.
+            SettingsError: The server refuses the key.
+            ModelNotFoundError: It does not have the model.
+        """
+        attempt = 0
+        while True:
+            begun = False
+            try:
+                with closing(request()) as pieces:
+                    for piece in pieces:
+                        begun = True
+                        yield piece
+                        check(operation)
+                return
+            except (self.http.TransportError, BusyError) as error:
+                left = remaining()
+                if left is not None and left < _NO_TIME and not isinstance(error, BusyError):
+                    raise DeadlineExceededError(operation) from error
+                if begun or attempt >= self._retries:
+                    raise self._unreachable(error, operation, begun) from error
+                sleep(self._wait(error, attempt))
+                attempt += 1
+
+    def _failure(self, operation: str, cause: str, kind: str = "failed") -> ComponentError:
+        cause = f"{self._base_url}: {self._clean(cause)}"
+        return ComponentError(self.component, operation, cause, kind=kind)
+
+    def _refused(self, response: Any, operation: str) -> Exception:
+        status, message = response.status_code, self._message(response)
+        if status in (401, 403):
+            return SettingsError(
+                f"{self._base_url} refuses access ({status}): set generator.api_key, "
+                "or KVASIR__GENERATOR__API_KEY, to a key that is valid there"
+            )
+        if status == 404:
+            return ModelNotFoundError(
+                f"{self._base_url} does not know the model or the path ({message}): check "
+                "generator.model and generator.base_url"
+            )
+        if status in _RETRIED:
+            return BusyError(f"status {status}: {message}", response.headers.get("retry-after"))
+        return self._failure(operation, f"status {status}: {message}")
+
+    def _unreachable(self, error: Exception, operation: str, begun: bool) -> ComponentError:
+        if isinstance(error, BusyError):
+            return self._failure(operation, str(error), "busy")
+        if isinstance(error, (self.http.ConnectError, self.http.ConnectTimeout)):
+            return self._failure(operation, f"nothing answers there; {self.remedy}", "unreachable")
+        if isinstance(error, self.http.TimeoutException):
+            cause = "no answer in time; the model may be loading: ask again or raise timeout"
+            return self._failure(operation, cause, "timeout")
+        what = "broke off in the middle of the answer" if begun else "broke off"
+        return self._failure(operation, f"{what} ({error}); look at the server's log")
+
+    def _wait(self, error: Exception, attempt: int) -> float:
+        asked = error.retry_after if isinstance(error, BusyError) else None
+        seconds = self._backoff * 2.0**attempt if asked is None else asked
+        return min(seconds, _LONGEST_WAIT)
+
+    def _message(self, response: Any) -> str:
+        try:
+            found = response.json()
+            found = found.get("error", found) if isinstance(found, dict) else found
+            found = found.get("message", found) if isinstance(found, dict) else found
+        except ValueError:
+            found = response.text
+        return self._clean(str(found))
+
+    def _clean(self, text: str) -> str:
+        text = text.replace(self._key, "***") if self._key else text
+        return " ".join(text.split())[:_LONGEST_MESSAGE]
+
+
+class ServerGenerator(RepeatedRequests):
+    """A generator with a model on a server, identified by its base URL."""
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str,
+        api_key: str | None,
+        temperature: float,
+        max_tokens: int,
+        timeout: float,
+        retries: int,
+        backoff: float,
+    ) -> None:
+        """Check the options, as ``RepeatedRequests``; no connection is made yet."""
+        super().__init__(
+            model, base_url, api_key, temperature, max_tokens, timeout, retries, backoff
+        )
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._client = make_stoppable(self._make_client(headers))
 
@@ -103,86 +206,21 @@ class ServerGenerator:
     ) -> Generator[str, None, None]:
         """Post JSON and yield the non-empty lines of the response; closing this disconnects.
 
-        Raises:
-            DeadlineExceededError: The deadline passed.
-            StoppedError: The token of the call was set; the connection is closed then.
-            ComponentError: The server cannot be reached, failed, or broke off.
-            SettingsError: The server refuses the key.
-            ModelNotFoundError: It does not have the model.
+        Errors as of ``_repeated``.
         """
+        return self._repeated(lambda: self._post(path, body, operation), operation)
+
+    def _post(
+        self, path: str, body: Mapping[str, Any], operation: str
+    ) -> Generator[str, None, None]:
+        seconds = limited(self._timeout)
+        limits = httpx.Timeout(seconds, connect=min(_LONGEST_CONNECT, seconds))
         url = self._base_url + path
-        attempt = 0
-        while True:
-            begun = False
-            try:
-                seconds = limited(self._timeout)
-                limits = httpx.Timeout(seconds, connect=min(_LONGEST_CONNECT, seconds))
-                with self._client.stream("POST", url, json=body, timeout=limits) as response:
-                    if response.status_code >= 400:
-                        response.read()
-                        raise self._refused(response, operation)
-                    for line in _split(response.iter_bytes()):
-                        begun = True
-                        yield line
-                        check(operation)
-                return
-            except (httpx.TransportError, _BusyError) as error:
-                left = remaining()
-                if left is not None and left < _NO_TIME and not isinstance(error, _BusyError):
-                    raise DeadlineExceededError(operation) from error
-                if begun or attempt >= self._retries:
-                    raise self._unreachable(error, operation, begun) from error
-                sleep(self._wait(error, attempt))
-                attempt += 1
-
-    def _failure(self, operation: str, cause: str, kind: str = "failed") -> ComponentError:
-        cause = f"{self._base_url}: {self._clean(cause)}"
-        return ComponentError(self.component, operation, cause, kind=kind)
-
-    def _refused(self, response: httpx.Response, operation: str) -> Exception:
-        status, message = response.status_code, self._message(response)
-        if status in (401, 403):
-            return SettingsError(
-                f"{self._base_url} refuses access ({status}): set generator.api_key, "
-                "or KVASIR__GENERATOR__API_KEY, to a key that is valid there"
-            )
-        if status == 404:
-            return ModelNotFoundError(
-                f"{self._base_url} does not know the model or the path ({message}): check "
-                "generator.model and generator.base_url"
-            )
-        if status in _RETRIED:
-            return _BusyError(f"status {status}: {message}", response.headers.get("retry-after"))
-        return self._failure(operation, f"status {status}: {message}")
-
-    def _unreachable(self, error: Exception, operation: str, begun: bool) -> ComponentError:
-        if isinstance(error, _BusyError):
-            return self._failure(operation, str(error), "busy")
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return self._failure(operation, f"nothing answers there; {self.remedy}", "unreachable")
-        if isinstance(error, httpx.TimeoutException):
-            cause = "no answer in time; the model may be loading: ask again or raise timeout"
-            return self._failure(operation, cause, "timeout")
-        what = "broke off in the middle of the answer" if begun else "broke off"
-        return self._failure(operation, f"{what} ({error}); look at the server's log")
-
-    def _wait(self, error: Exception, attempt: int) -> float:
-        asked = error.retry_after if isinstance(error, _BusyError) else None
-        seconds = self._backoff * 2.0**attempt if asked is None else asked
-        return min(seconds, _LONGEST_WAIT)
-
-    def _message(self, response: httpx.Response) -> str:
-        try:
-            found = response.json()
-            found = found.get("error", found) if isinstance(found, dict) else found
-            found = found.get("message", found) if isinstance(found, dict) else found
-        except ValueError:
-            found = response.text
-        return self._clean(str(found))
-
-    def _clean(self, text: str) -> str:
-        text = text.replace(self._key, "***") if self._key else text
-        return " ".join(text.split())[:_LONGEST_MESSAGE]
+        with self._client.stream("POST", url, json=body, timeout=limits) as response:
+            if response.status_code >= 400:
+                response.read()
+                raise self._refused(response, operation)
+            yield from _split(response.iter_bytes())
 
 
 def _split(pieces: Iterator[bytes]) -> Iterator[str]:
@@ -194,7 +232,7 @@ def _split(pieces: Iterator[bytes]) -> Iterator[str]:
         yield from filter(None, decoded)
 
 
-class _BusyError(Exception):
+class BusyError(Exception):
     """The server failed in a way that a repetition may solve."""
 
     def __init__(self, message: str, retry_after: str | None) -> None:

@@ -54,7 +54,7 @@ _HEADERS_FOR_PAGES = (
 def from_settings() -> FastAPI:
     """Return the application of the settings in the working directory; it closes its ``App``."""
     settings = load_settings()
-    configure_logging(settings.server.log_format)
+    configure_logging(settings.server.log_format, debug=settings.server.debug)
     app = App(settings)
     check_accounts(app)
     return make_application(app, closes=True)
@@ -121,7 +121,7 @@ def make_application(
                 app.close()
 
     api = FastAPI(
-        title="Kvasir",
+        title=server.title,
         version=version("kvasir"),
         lifespan=lifespan,
         docs_url=None,

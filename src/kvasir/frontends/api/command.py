@@ -52,7 +52,7 @@ def serve(
         StoreLockedError: Another process serves this index.
         SettingsError: A setting is unusable, such as a published signing key.
     """
-    configure_logging(app.settings.server.log_format)
+    configure_logging(app.settings.server.log_format, debug=app.settings.server.debug)
     stop = StopToken()
     # Before the port: where the same index is served already, that says more than a taken port.
     check_no_owner(app.settings)

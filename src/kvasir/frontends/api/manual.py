@@ -126,7 +126,7 @@ def _folder() -> Path:
 def document(api: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document, in which every route names the errors that it may answer."""
     found = get_openapi(
-        title="Kvasir",
+        title=api.title,
         version=version("kvasir"),
         summary="Answers questions from your documents and shows where each answer stands.",
         description=_DESCRIPTION,

@@ -109,7 +109,7 @@ class _Runs(Protocol):
 
 def _work(app: App, workers: Sequence[_Runs], stop: StopToken) -> None:
     """Run each worker in a thread until a signal comes."""
-    configure_logging(app.settings.server.log_format)
+    configure_logging(app.settings.server.log_format, debug=app.settings.server.debug)
     threads = [threading.Thread(target=worker.run, daemon=True) for worker in workers]
     with stop_on_signals(stop, at_once=lambda: os._exit(130)):
         for thread in threads:

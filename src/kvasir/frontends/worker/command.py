@@ -31,7 +31,10 @@ def work(app: App, *, announce: Callable[[str], object] = lambda _: None) -> Non
     process = WorkerProcess(app)
     process.check()
     signals.setup_logging.connect(
-        lambda **_: configure_logging(app.settings.server.log_format), weak=False
+        lambda **_: configure_logging(
+            app.settings.server.log_format, debug=app.settings.server.debug
+        ),
+        weak=False,
     )
     logging.getLogger("celery").setLevel(logging.INFO)
     names = ", ".join(process.celery.amqp.queues.consume_from)

@@ -1,0 +1,114 @@
+"""What events of S3 and messages name, and the bytes of objects.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html,
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import unquote_plus
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from kvasir.core.errors import ComponentError, RequestError, TooLargeError
+from kvasir.core.types import Source
+
+_MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket"})
+_DETAILS = frozenset({"Object Created", "Object Deleted"})
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An object that may have changed, or an address to index.
+
+    Attributes:
+        bucket: The object's bucket; empty for an address.
+        key: Its key.
+        url: The address.
+        collection: Where it is indexed; by default as the settings say.
+    """
+
+    bucket: str = ""
+    key: str = ""
+    url: str = ""
+    collection: str = ""
+
+    @property
+    def source(self) -> Source:
+        """The object as a source; its type is known by its name."""
+        return Source(f"s3://{self.bucket}/{self.key}", "")
+
+
+def changes_of(event: Mapping[str, Any]) -> list[Change] | None:
+    """Return what an event is about; None if it is neither of S3 nor names an address.
+
+    Raises:
+        RequestError: A part of it is missing.
+    """
+    if event.get("Event") == "s3:TestEvent":
+        return []
+    try:
+        if event.get("source") == "aws.s3" and event.get("detail-type") in _DETAILS:
+            detail = event["detail"]
+            return [Change(detail["bucket"]["name"], detail["object"]["key"])]
+        if "url" in event and "Records" not in event:
+            return [Change(url=_text(event["url"]), collection=_text(event.get("collection", "")))]
+        records = event.get("Records")
+        if not records or any(each.get("eventSource") != "aws:s3" for each in records):
+            return None
+        return [
+            Change(each["s3"]["bucket"]["name"], unquote_plus(each["s3"]["object"]["key"]))
+            for each in records
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RequestError(f"the event is malformed: {error!r}") from None
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+class Bucket:
+    """Reads objects; the client is made for the first one, after a snapshot was restored."""
+
+    def __init__(self, *, max_bytes: int) -> None:
+        """Connect to nothing yet."""
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _client(self) -> Any:
+        return boto3.client("s3")
+
+    def read(self, change: Change) -> bytes | None:
+        """Return an object's bytes; None if there is no such object.
+
+        Raises:
+            TooLargeError: It is larger than an upload may be.
+            ComponentError: S3 cannot be reached, or refuses.
+        """
+        with self._lock:
+            client = self._client
+        uri = change.source.uri
+        try:
+            found = client.get_object(Bucket=change.bucket, Key=change.key)
+            if found["ContentLength"] > self._max_bytes:
+                raise TooLargeError(f"{uri} is larger than {self._max_bytes >> 20} MB")
+            data: bytes = found["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _MISSING:
+                return None
+            raise ComponentError("s3", "reading an object", f"{uri}: {error}") from error
+        except BotoCoreError as error:
+            raise ComponentError(
+                "s3", "reading an object", f"{uri}: {error}", kind="unreachable"
+            ) from error
+        return data

@@ -1,0 +1,245 @@
+"""One instance of the function: requests of API Gateway, function URLs and ALB, and events.
+
+Mangum translates HTTP events into calls of the application of ``frontends.api``. Events of S3, SQS
+and EventBridge index what they name; a message of SQS that fails is reported alone, so that the
+others of its batch are not done again.
+
+An instance is frozen between two events, so nothing runs in the background: the jobs of a request
+are done before its answer is returned. Before the first event only the model is loaded, because
+SnapStart keeps the memory of that moment for all instances: connections are made afterwards.
+
+Source: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from mangum import Mangum
+
+from kvasir.app import App
+from kvasir.core.deadline import deadline, remaining
+from kvasir.core.errors import (
+    CollectionNotFoundError,
+    DocumentNotFoundError,
+    KvasirError,
+    RequestError,
+)
+from kvasir.core.run import Run, StopToken
+from kvasir.core.services.jobs import Job
+from kvasir.frontends.api.application import make_application
+from kvasir.frontends.aws_lambda.objects import Bucket, Change, changes_of
+from kvasir.frontends.process import request_id, set_log_level
+from kvasir.settings.loading import derive_settings, load_settings
+from kvasir.settings.schema import Settings
+from kvasir.sharing import is_embedded
+from kvasir.tasks import check_report, perform
+
+logger = logging.getLogger(__name__)
+
+_RESERVED_SECONDS = 1.0
+"""Left for the response when the function's own time limit comes near."""
+_LEAST_SECONDS = 2.0
+"""With less time left, the next message of a batch is not begun."""
+_WITHOUT_THREADS: Mapping[str, Any] = {
+    "jobs.backend": "database",
+    "server.job_workers": 0,
+    "server.share_index": False,
+    "questions.workers": 0,
+    "mail.send": False,
+}
+_KEPT_COLLECTIONS = 32
+
+
+def from_settings() -> LambdaProcess:
+    """Return the handler of the settings in the working directory, with its model loaded."""
+    settings = derive_settings(load_settings(), _WITHOUT_THREADS)
+    set_log_level(debug=settings.server.debug)
+    process = LambdaProcess(App(settings))
+    process.load()
+    return process
+
+
+class LambdaProcess:
+    """Handles the events of one instance, one at a time."""
+
+    def __init__(self, app: App) -> None:
+        """Make the application; nothing is connected or loaded yet.
+
+        Raises:
+            SettingsError: A setting is unusable.
+        """
+        self._app = app
+        for sentence in unshared(app.settings):
+            logger.warning("%s", sentence)
+        app.keep_open(_KEPT_COLLECTIONS)
+        # A lifespan would begin and end with every event.
+        api = make_application(app)
+        self._http = Mangum(api, lifespan="off")
+        self._has_job = threading.Event()
+        api.state.wake_workers = self._has_job.set
+        self._bucket = Bucket(max_bytes=app.settings.rag.ingest.max_file_mb << 20)
+
+    def load(self) -> None:
+        """Load the embedding model, which uses no connection."""
+        self._app.embedder.embed_queries(["kvasir"])
+
+    def close(self) -> None:
+        """Close the application."""
+        self._app.close()
+
+    def __call__(self, event: Any, context: Any) -> Any:
+        """Handle an event; return what its service expects.
+
+        Raises:
+            RequestError: The event is of no known kind.
+            KvasirError: A file of an S3 event cannot be indexed; Lambda repeats the event.
+        """
+        token = request_id.set(getattr(context, "aws_request_id", ""))
+        try:
+            with deadline(_seconds_left(context)):
+                return self._handle(event, context)
+        finally:
+            request_id.reset(token)
+
+    def _handle(self, event: Any, context: Any) -> Any:
+        if not isinstance(event, dict):
+            raise RequestError("the event is no JSON object")
+        records = event.get("Records")
+        if records and records[0].get("eventSource") == "aws:sqs":
+            return self._handle_messages(records)
+        if (changes := changes_of(event)) is not None:
+            for change in changes:
+                self._apply(change)
+            return {"done": len(changes)}
+        if "requestContext" not in event:
+            raise RequestError(
+                "the event is of no known kind: it must be of API Gateway, a function URL, an "
+                "application load balancer, SQS, S3 or EventBridge"
+            )
+        response = self._http(event, context)
+        self._do_jobs()
+        return response
+
+    def _handle_messages(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Do the messages of a batch; report those that are to be repeated.
+
+        Once a message of a FIFO queue has failed, all later ones keep their order behind it.
+        """
+        failed: list[str] = []
+        is_ordered = str(records[0].get("eventSourceARN", "")).endswith(".fifo")
+        for record in records:
+            left = remaining()
+            is_late = left is not None and left < _LEAST_SECONDS
+            if is_late or (failed and is_ordered) or not self._is_done(record):
+                failed.append(record["messageId"])
+        return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}
+
+    def _is_done(self, record: Mapping[str, Any]) -> bool:
+        try:
+            for change in _changes_of_message(record["body"]):
+                self._apply(change)
+        except KvasirError as error:
+            logger.error("message %s failed: %s: %s", record["messageId"], error.code, error)
+        except Exception:
+            # The other messages of the batch are not to be done again.
+            logger.exception("message %s failed", record["messageId"])
+        else:
+            return True
+        return False
+
+    def _apply(self, change: Change) -> None:
+        """Make the collection equal to an object, or index an address.
+
+        Events may come late, twice or in another order, so the object itself is looked at.
+        """
+        name = change.collection or self._app.settings.question_collection
+        with self._app.collection(name) as collection:
+            if change.url:
+                check_report(collection.ingest(change.url))
+                return
+            found = self._bucket.read(change)
+            if found is not None:
+                check_report(collection.ingest((change.source, found)))
+                return
+            # It may be gone already, or never have been indexed.
+            with suppress(CollectionNotFoundError, DocumentNotFoundError):
+                collection.delete(change.source.uri)
+
+    def _do_jobs(self) -> None:
+        """Do the jobs that wait, such as that of an upload, whose bytes this instance has.
+
+        What is not done in time is given back; its upload has to be sent again.
+        """
+        if not self._has_job.is_set():
+            return
+        self._has_job.clear()
+        stop, left = StopToken(), remaining()
+        worker = self._app.services.make_job_worker(self._perform, stop)
+        timer = None if left is None else threading.Timer(left, stop.set)
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        try:
+            while not stop.is_set() and worker.work_once():
+                pass
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _perform(self, job: Job, run: Run) -> Any:
+        with _logged_as(job.id):
+            return perform(self._app, job, run)
+
+
+def unshared(settings: Settings) -> Iterator[str]:
+    """Yield, in a sentence each, what every instance of the function would have for itself."""
+    if is_embedded(settings):
+        yield (
+            f"each instance has an index of its own at '{settings.store_uri}': set "
+            "rag.vectordb.uri to the address of a server"
+        )
+    if any(url.startswith("sqlite") for url in (settings.catalog_url, settings.database_url)):
+        yield (
+            "each instance has a catalog and accounts of its own in SQLite: set catalog.url and "
+            "database.url to a PostgreSQL, MariaDB or MySQL server"
+        )
+    if settings.server.signing_key is None:
+        yield "each instance signs logins with a key of its own: set server.signing_key"
+
+
+def _changes_of_message(body: str) -> list[Change]:
+    """Return what a message of SQS asks for.
+
+    Raises:
+        RequestError: It is no JSON, or names nothing to index.
+    """
+    try:
+        event = json.loads(body)
+    except ValueError as error:
+        raise RequestError(f"the message is no JSON: {error}") from None
+    if isinstance(event, dict) and event.get("Type") == "Notification" and "Message" in event:
+        return _changes_of_message(str(event["Message"]))  # S3 through SNS
+    changes = changes_of(event) if isinstance(event, dict) else None
+    if changes is None:
+        raise RequestError("the message is neither an event of S3 nor has it a 'url'")
+    return changes
+
+
+def _seconds_left(context: Any) -> float | None:
+    left = getattr(context, "get_remaining_time_in_millis", None)
+    return None if left is None else max(0.1, left() / 1000 - _RESERVED_SECONDS)
+
+
+@contextmanager
+def _logged_as(identity: str) -> Iterator[None]:
+    token = request_id.set(identity)
+    try:
+        yield
+    finally:
+        request_id.reset(token)

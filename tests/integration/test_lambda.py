@@ -1,0 +1,204 @@
+"""The function of AWS Lambda, driven by Lambda's own runtime client; S3 is moto's server."""
+
+import json
+
+import boto3
+import pytest
+from chroma_server import chroma_server
+from free_ports import free_port
+from lambda_runtime import LambdaFunction, s3_record, sqs_event
+from moto.server import ThreadedMotoServer
+
+from kvasir.app import App
+from kvasir.core.services.accounts import Role, Scope
+from kvasir.frontends.aws_lambda.objects import Change, changes_of
+from kvasir.settings.loading import load_settings
+
+pytestmark = pytest.mark.xdist_group("lambda")
+
+QUESTION = {"query": "How hot is green tea?"}
+TEA = "# Tea\n\nGreen tea is brewed at 80 degrees Celsius.\n"
+
+
+@pytest.fixture(scope="module")
+def s3():
+    server = ThreadedMotoServer("127.0.0.1", free_port())
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    client = boto3.client(
+        "s3",
+        endpoint_url=address,
+        region_name="eu-west-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    where = {"LocationConstraint": "eu-west-1"}
+    client.create_bucket(Bucket="docs", CreateBucketConfiguration=where)
+    yield client
+    client.close()
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def function(tmp_path_factory, s3):
+    folder = tmp_path_factory.mktemp("lambda")
+    (folder / "chroma").mkdir()
+    with chroma_server(folder / "chroma") as store:
+        settings = {
+            "environment": "lambda",
+            "data_dir": str(folder / "kvasir-data"),
+            "collection": "tea",
+            "rag": {
+                "vectordb": {"type": "chroma"},
+                "embedding_model": {"type": "kvasir.testing.fakes:FakeEmbedder"},
+                "ingest": {"workers": 1},
+            },
+        }
+        environment = {
+            "QDRANT_URL": store,
+            "PROJECT_NAME": "scalable-rag",
+            "DEBUG": "True",
+            "AWS_ENDPOINT_URL_S3": s3.meta.endpoint_url,
+        }
+        with LambdaFunction(folder, settings, environment) as running:
+            with App(load_settings(folder / "kvasir.yaml", {}, environment)) as app:
+                accounts = app.services.accounts
+                user = accounts.register("ana@example.org", "ana", "secret horse", role=Role.ADMIN)
+                running.key = accounts.create_api_key(user.id, "a test", set(Scope))[1]
+            yield running
+
+
+@pytest.fixture
+def ask(function):
+    def ask(method, path, body=None, **options):
+        headers = {"x-api-key": function.key} | options.pop("headers", {})
+        return function.request(method, path, headers=headers, body=body, **options)
+
+    return ask
+
+
+@pytest.fixture
+def documents(ask):
+    def documents():
+        status, _, body = ask("GET", "/v1/collections/tea/documents")
+        return {each["source_uri"] for each in json.loads(body)} if status == 200 else set()
+
+    return documents
+
+
+def put(s3, key, text):
+    s3.put_object(Bucket="docs", Key=key, Body=text)
+    return s3_record("docs", key)
+
+
+def test_an_object_is_indexed_answered_and_forgotten_again(function, s3, ask, documents):
+    assert function.invoke({"Records": [put(s3, "tea.md", TEA)]}) == ("response", {"done": 1})
+    status, _, body = ask("GET", "/api/v1/health")
+    assert (status, json.loads(body)) == (200, {"status": True})
+    for kind in ("function url", "rest", "load balancer"):
+        status, headers, body = ask("POST", "/api/v1/predict", QUESTION, kind=kind)
+        assert status == 200, body
+        assert list(json.loads(body)) == ["response"]
+        assert "80 degrees" in json.loads(body)["response"]
+        assert headers["kvasir-answer"]
+    question = {"question": QUESTION["query"]}
+    status, _, body = ask("POST", "/v1/collections/tea/answers", question, kind="rest")
+    assert status == 200, body
+    assert json.loads(body)["citations"][0]["source_uri"] == "s3://docs/tea.md"
+    status, _, body = ask("GET", "/openapi.json")
+    assert json.loads(body)["info"]["title"] == "scalable-rag"
+    s3.delete_object(Bucket="docs", Key="tea.md")
+    gone = s3_record("docs", "tea.md", "ObjectRemoved:Delete")
+    assert function.invoke({"Records": [gone]})[0] == "response"
+    assert documents() == set()
+    # Events come twice.
+    assert function.invoke({"Records": [gone]})[0] == "response"
+
+
+def test_of_a_batch_only_the_messages_that_failed_are_repeated(function, s3, documents):
+    good = put(s3, "a folder/green tea.md", TEA) | s3_record("docs", "a+folder/green+tea.md")
+    damaged = put(s3, "damaged.pdf", "%PDF-1.7\nthe rest is missing")
+    deleted = s3_record("docs", "never-there.md")
+    by_topic = {"Type": "Notification", "Message": json.dumps({"Records": [deleted]})}
+    by_bridge = {
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "detail": {"bucket": {"name": "docs"}, "object": {"key": "white.md"}},
+    }
+    put(s3, "white.md", "# White tea\n\nWhite tea needs 70 degrees Celsius.\n")
+    batch = sqs_event(
+        {"Records": [good]},
+        {"Records": [damaged]},
+        by_topic,
+        "not JSON",
+        by_bridge,
+        {"Event": "s3:TestEvent", "Bucket": "docs"},
+        {"url": "http://127.0.0.1:9/private.html"},
+    )
+    outcome, reply = function.invoke(batch)
+    assert outcome == "response"
+    failed = [each["itemIdentifier"] for each in reply["batchItemFailures"]]
+    assert failed == ["1", "3", "6"]
+    # It is listed as failed, with the reason.
+    good = documents() - {"s3://docs/damaged.pdf"}
+    assert good == {"s3://docs/a folder/green tea.md", "s3://docs/white.md"}
+    log = function.output
+    assert "message 1 failed: " in log
+    assert "Traceback" not in log
+
+
+def test_a_fifo_queue_keeps_its_order_behind_a_failure(function, s3, documents):
+    before = documents()
+    late = put(s3, "late.md", TEA)
+    outcome, reply = function.invoke(
+        sqs_event("not JSON", {"Records": [late]}, queue_name="documents.fifo")
+    )
+    assert outcome == "response"
+    assert [each["itemIdentifier"] for each in reply["batchItemFailures"]] == ["0", "1"]
+    assert documents() == before
+
+
+def test_an_upload_is_indexed_before_its_request_is_answered(function, ask, documents):
+    form = (
+        b"--limit\r\nContent-Disposition: form-data; name=file; filename=black.md\r\n"
+        b"Content-Type: text/markdown\r\n\r\n# Black tea\n\nBlack tea: 95 degrees.\n"
+        b"\r\n--limit--\r\n"
+    )
+    headers = {"content-type": "multipart/form-data; boundary=limit"}
+    status, _, body = ask("POST", "/uploadfile/", form, headers=headers)
+    assert status == 200, body
+    job = json.loads(ask("GET", json.loads(body)["new_file_path"])[2])
+    assert job["state"] == "done", job
+    assert any(uri.endswith("black.md") for uri in documents())
+
+
+def test_what_is_no_event_of_ours_is_an_error_of_the_function(function):
+    outcome, reply = function.invoke({"hello": "world"})
+    assert outcome == "error"
+    assert reply["errorType"] == "RequestError"
+    assert "API Gateway" in reply["errorMessage"]
+
+
+def test_a_request_without_a_key_is_refused_and_logged_once(function):
+    assert function.request("POST", "/api/v1/predict", body=QUESTION)[0] == 401
+    log = function.output
+    assert log.count("each instance has a catalog and accounts of its own in SQLite") == 1
+    assert log.count("each instance signs logins with a key of its own") == 1
+    assert "each instance has an index of its own" not in log
+
+
+@pytest.mark.parametrize(
+    ("event", "found"),
+    [
+        ({"Records": [s3_record("b", "a%2Fb+c%C3%B1.md")]}, [Change("b", "a/b cñ.md")]),
+        (
+            {"url": "https://x.example/", "collection": "c"},
+            [Change("", "", "https://x.example/", "c")],
+        ),
+        ({"Records": [{"eventSource": "aws:sns"}]}, None),
+        ({"source": "aws.s3", "detail-type": "Object Tags Added", "detail": {}}, None),
+        ({}, None),
+    ],
+)
+def test_events_name_objects_and_addresses(event, found):
+    assert changes_of(event) == found
