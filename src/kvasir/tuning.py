@@ -90,24 +90,23 @@ def tune(
     """
     try:
         import peft as _peft  # noqa: F401 - Said before the model is read.
-        import torch
 
         from kvasir.models.devices import usable_device
         from kvasir.models.rwkv_files import find_rwkv
-        from kvasir.rwkv import bases, tuning, weights
+        from kvasir.rwkv import memory, tuning, weights
     except ModuleNotFoundError as error:
         raise MissingExtraError("tuning", "torch") from error
     run = run or Run()
     path = find_rwkv(model, data_dir)
     on = usable_device(device)
     found = weights.read_weights(path)
-    bases.check_memory(path, found, on, torch.float32)
     examples = _examples(data, path, context)
+    chosen = tuning.TuneOptions(kind, **(options or {}))
+    memory.check(memory.estimate(found, chosen, examples), on, str(path))
     run.check()
     made = weights.make_model(found, path, device=on)
     if max(max(example.tokens) for example in examples) >= made.emb.num_embeddings:
         raise SettingsError(f"{data} was made for a larger vocabulary than that of {path.name}")
-    chosen = tuning.TuneOptions(kind, **(options or {}))
     work = tuning.Tuning(made, weights.fingerprint(found.tensors), examples, folder, chosen, report)
     result = work.run(run)
     return TuningReport(

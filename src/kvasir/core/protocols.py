@@ -280,6 +280,27 @@ class Preparable(Protocol):
         """
 
 
+@runtime_checkable
+class Reloadable(Protocol):
+    """A generator whose model can be replaced while it answers."""
+
+    def reload(
+        self, model: str | None = None, state: str | None = None, adapter: str | None = None
+    ) -> None:
+        """Load other files and use them from then on; answers in progress end with the old ones.
+
+        Args:
+            model: The base; None for the present one.
+            state: A tuned state; None for the present one, empty for none.
+            adapter: An adapter, likewise.
+
+        Raises:
+            ModelNotFoundError: A file is missing.
+            SettingsError: A file is unusable, or they do not belong together.
+            ComponentError: A file is damaged, or there is too little memory.
+        """
+
+
 class WebSearch(Protocol):
     """A search engine of the internet."""
 

@@ -306,14 +306,17 @@ def is_document(uri: str, document: str) -> bool:
 def _rank(hits: Sequence[Hit], passages: Sequence[Sequence[GoldPassage]]) -> int | None:
     """Return the rank at which the last of the passages is found; None if one is not."""
     ranks = [
-        next((n for n, hit in enumerate(hits, 1) if any(_holds(hit, p) for p in entry)), None)
+        next(
+            (n for n, hit in enumerate(hits, 1) if any(holds_passage(hit, p) for p in entry)), None
+        )
         for entry in passages
     ]
     found = [rank for rank in ranks if rank is not None]
     return max(found) if found and len(found) == len(ranks) else None
 
 
-def _holds(hit: Hit, passage: GoldPassage) -> bool:
+def holds_passage(hit: Hit, passage: GoldPassage) -> bool:
+    """Return True if a hit is of a gold passage's document and has its text."""
     chunk = hit.chunk
     is_its = passage.document == chunk.document_id or is_document(
         _source_uri(hit), passage.document

@@ -30,7 +30,7 @@ class Engine:
         self._joining: list[tuple[Request, SimpleQueue[_Reply]]] = []
         self._leaving: list[SimpleQueue[_Reply]] = []
         self._replies: dict[int, SimpleQueue[_Reply]] = {}
-        self._is_running = self._is_closed = False
+        self._is_running = self._is_closed = self._is_retired = False
 
     def write(self, request: Request) -> Generator[str, None, None]:
         """Yield the text of a request as it is written; closing it takes the request out.
@@ -71,6 +71,15 @@ class Engine:
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._is_running)
 
+    def retire(self) -> None:
+        """End the thread as soon as no text is being written; texts go on, and new ones may come.
+
+        So a model that was replaced does not stay in memory.
+        """
+        with self._changed:
+            self._is_retired = True
+            self._changed.notify_all()
+
     def _texts(self, replies: SimpleQueue[_Reply]) -> Generator[str, None, None]:
         while True:
             reply = replies.get()
@@ -106,7 +115,7 @@ class Engine:
                         replies.put(ClosedError("the language model was unloaded"))
                 elif not self._batch.is_empty:
                     return True
-                elif self._changed.wait(_IDLE_SECONDS):
+                elif not self._is_retired and self._changed.wait(_IDLE_SECONDS):
                     continue
                 self._is_running = False
                 self._changed.notify_all()

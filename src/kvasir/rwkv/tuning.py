@@ -25,74 +25,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kvasir.core.errors import SettingsError
+from kvasir.core.errors import MissingExtraError, SettingsError
 from kvasir.core.run import Run
 from kvasir.core.wire import dumps
 from kvasir.rwkv.adapter_files import save_adapter
-from kvasir.rwkv.adapters import Adapter, LowRank, linear_modules
+from kvasir.rwkv.adapters import Adapter, LowRank
 from kvasir.rwkv.state import State
-from kvasir.rwkv.state_files import save_time_state, time_state
-from kvasir.rwkv.tuning_data import IGNORED, Example, batch_of, micro_batches, split, tensors_of
+from kvasir.rwkv.state_files import save_time_state
+from kvasir.rwkv.tune_options import PISSA, STATE, TuneOptions, make_trainable
+from kvasir.rwkv.tuning_data import (
+    IGNORED,
+    Example,
+    batch_of,
+    micro_batches,
+    packed,
+    split,
+    tensors_of,
+)
 from kvasir.rwkv.weights import Rwkv
 
-KINDS = ("state", "lora", "pissa")
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
-STATE_FILE, ADAPTER_FOLDER = "state.pth", "adapter"
-_RATES = {"state": 1e-2, "lora": 1e-4, "pissa": 1e-4}
-
-
-@dataclass(frozen=True, slots=True)
-class TuneOptions:
-    """How a base is tuned.
-
-    Attributes:
-        kind: ``state``, ``lora`` or ``pissa``.
-        steps: Most updates.
-        batch: Examples of an update.
-        micro_batch: Examples that are computed at once; gradients of the others are added.
-        learning_rate: At the start; by default 1e-2 for a state and 1e-4 for adapters.
-        final_rate: Part of it that is left at the last step.
-        warmup: Steps until the rate is reached.
-        rank: Of adapters.
-        alpha: The scale of a LoRA adapter is alpha / rank.
-        seed: Decides the order of examples and the start of LoRA.
-        held_out: Part of the examples that is not trained with.
-        evaluate_every: Steps between evaluations and checkpoints.
-        patience: Evaluations without a better one after which it ends; 0: never.
-        recompute: Compute layers twice to save memory.
-    """
-
-    kind: str
-    steps: int = 1000
-    batch: int = 8
-    micro_batch: int = 8
-    learning_rate: float | None = None
-    final_rate: float = 0.1
-    warmup: int = 10
-    rank: int = 32
-    alpha: float = 32.0
-    seed: int = 0
-    held_out: float = 0.1
-    evaluate_every: int = 50
-    patience: int = 5
-    recompute: bool = False
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise SettingsError(f"kind must be {', '.join(KINDS)}, not '{self.kind}'")
-        if min(self.steps, self.batch, self.micro_batch, self.rank, self.evaluate_every) < 1:
-            raise SettingsError(
-                "steps, batch, micro_batch, rank and evaluate_every must be at least 1"
-            )
-        if not 0 <= self.held_out < 1:
-            raise SettingsError("held_out must be at least 0 and below 1")
-
-    def rate(self, step: int) -> float:
-        """Return the learning rate of a step: a warm-up, then a cosine."""
-        top = _RATES[self.kind] if self.learning_rate is None else self.learning_rate
-        rise = min(1.0, (step + 1) / max(1, self.warmup))
-        fall = 0.5 * (1 + math.cos(math.pi * step / self.steps))
-        return top * rise * (self.final_rate + (1 - self.final_rate) * fall)
+STATE_FILE, ADAPTER_FOLDER, BOARD = "state.pth", "adapter", "tensorboard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +89,17 @@ class Tuning:
         self._folder, self._options, self._report = folder, options, report
         self._train, self._held_out = split(examples, options.held_out, options.seed)
         torch.manual_seed(options.seed)
-        self._parameters = self._make_trainable()
+        self._parameters = make_trainable(model, options)
+        self._start = {n: p.detach().clone() for n, p in self._parameters.items()}
+        if options.kind != PISSA:
+            self._start = {}
         self._optimizer = torch.optim.AdamW(
             self._parameters.values(), betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0
         )
         self._step, self._before, self._best, self._worse = 0, math.nan, math.inf, 0
         folder.mkdir(parents=True, exist_ok=True)
         self._resume()
+        self._board = _board(folder / BOARD, self._step) if options.tensorboard else None
 
     @property
     def trained(self) -> dict[str, nn.Parameter]:
@@ -176,12 +133,14 @@ class Tuning:
             else:
                 self._log(entry)
             run.report("tuning", self._step, options.steps, "steps")
+        if self._board is not None:
+            self._board.close()
         return TuneResult(self._step, self._before, self._best, ended_early, self.result)
 
     @property
     def result(self) -> Path:
         """The file or the folder of the best state or adapter so far."""
-        is_state = self._options.kind == "state"
+        is_state = self._options.kind == STATE
         return self._folder / (STATE_FILE if is_state else ADAPTER_FOLDER)
 
     @torch.no_grad()
@@ -210,40 +169,11 @@ class Tuning:
         return functional.cross_entropy(logits, targets[learnt], reduction="sum"), len(logits)
 
     def _initial_state(self, rows: int) -> State | None:
-        if self._options.kind != "state":
+        if self._options.kind != STATE:
             return None
         zero = self._model.zero_state()
         wkv = torch.stack(list(self._parameters.values())).unsqueeze(1).float()
         return State(zero.shift, wkv).expand(rows)
-
-    def _make_trainable(self) -> dict[str, nn.Parameter]:
-        self._model.requires_grad_(False)
-        if self._options.kind == "state":
-            zeros = time_state(self._model.zero_state())
-            return {name: nn.Parameter(matrix) for name, matrix in zeros.items()}
-        return self._add_adapter()
-
-    def _add_adapter(self) -> dict[str, nn.Parameter]:
-        # Imported only here: peft takes seconds, and generating needs none of it.
-        from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415
-
-        options = self._options
-        is_pissa = options.kind == "pissa"
-        # PiSSA's start equals the base only at a scale of 1.
-        start: Any = "pissa_niter_4" if is_pissa else True
-        scale: Any = options.rank if is_pissa else options.alpha
-        config = LoraConfig(
-            r=options.rank,
-            lora_alpha=scale,
-            target_modules=sorted(linear_modules(self._model)),
-            init_lora_weights=start,
-        )
-        inject_adapter_in_model(config, self._model)
-        found = {n: p for n, p in self._model.named_parameters() if p.requires_grad}
-        if not found or not all("lora_" in name for name in found):
-            raise SettingsError("the adapter could not be added to the model")
-        self._start = {n: p.detach().clone() for n, p in found.items()} if is_pissa else {}
-        return found
 
     def _update(self) -> float:
         options = self._options
@@ -253,7 +183,8 @@ class Tuning:
             group["lr"] = options.rate(self._step)
         self._optimizer.zero_grad(set_to_none=True)
         total = 0.0
-        for part in micro_batches(examples, options.micro_batch):
+        rows = packed(examples, options.pack) if options.pack else examples
+        for part in micro_batches(rows, options.micro_batch):
             loss, _ = self.loss(part)
             (loss / count).backward()  # type: ignore[no-untyped-call]
             total += loss.item()
@@ -276,7 +207,7 @@ class Tuning:
         return bool(self._options.patience) and self._worse >= self._options.patience
 
     def _keep_best(self) -> None:
-        if self._options.kind == "state":
+        if self._options.kind == STATE:
             partial = self.result.with_name("partial.pth")
             save_time_state(self._parameters, partial)
             partial.replace(self.result)
@@ -287,7 +218,7 @@ class Tuning:
     def adapter(self) -> Adapter:
         """Return the adapter as it is now, for the unchanged base."""
         options, parts = self._options, {}
-        scale = 1.0 if options.kind == "pissa" else options.alpha / options.rank
+        scale = 1.0 if options.kind == PISSA else options.alpha / options.rank
         for key, a in self._parameters.items():
             if ".lora_A." not in key:
                 continue
@@ -310,7 +241,7 @@ class Tuning:
             "step": self._step,
             "losses": [self._before, self._best, float(self._worse)],
             "parameters": {n: p.detach() for n, p in self._parameters.items()},
-            "start": getattr(self, "_start", {}),
+            "start": self._start,
             "optimizer": self._optimizer.state_dict(),
         }
         with partial.open("wb") as stream:
@@ -355,6 +286,10 @@ class Tuning:
     def _log(self, entry: dict[str, Any]) -> None:
         with (self._folder / METRICS).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry) + "\n")
+        if self._board is not None:
+            for name, value in entry.items():
+                if name != "step":
+                    self._board.add_scalar(name, value, entry["step"])
         self._report(entry)
 
     def _forget_later_metrics(self) -> None:
@@ -366,6 +301,20 @@ class Tuning:
         partial = path.with_name(f"{METRICS}.partial")
         partial.write_text("".join(json.dumps(entry) + "\n" for entry in kept), "utf-8")
         partial.replace(path)
+
+
+def _board(folder: Path, step: int) -> Any:
+    """Return what writes for TensorBoard; steps after ``step`` are done again.
+
+    Raises:
+        MissingExtraError: TensorBoard is not installed.
+    """
+    # Imported only here: it is another extra, and takes a second.
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("tensorboard", "tensorboard") from error
+    return SummaryWriter(str(folder), purge_step=step + 1)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

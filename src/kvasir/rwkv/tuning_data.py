@@ -103,3 +103,25 @@ def micro_batches(examples: Sequence[Example], size: int) -> Iterator[list[Examp
     ordered = sorted(examples, key=lambda example: len(example.tokens))
     for start in range(0, len(ordered), size):
         yield ordered[start : start + size]
+
+
+def packed(examples: Sequence[Example], size: int) -> list[Example]:
+    """Return examples joined to rows of at most ``size`` tokens; a longer one is a row of its own.
+
+    The first token of an example follows another example, so it is never learnt.
+    """
+    rows: list[list[Example]] = []
+    for example in sorted(examples, key=lambda each: -len(each.tokens)):
+        length = len(example.tokens)
+        row = next((r for r in rows if sum(len(e.tokens) for e in r) + length <= size + 1), None)
+        if row is None:
+            rows.append([example])
+        else:
+            row.append(example)
+    return [
+        Example(
+            tuple(token for each in row for token in each.tokens),
+            tuple(learnt for each in row for learnt in each.is_learnt),
+        )
+        for row in rows
+    ]

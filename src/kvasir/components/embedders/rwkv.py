@@ -13,11 +13,9 @@ import numpy as np
 
 from kvasir.core.errors import ComponentError
 from kvasir.core.types import Matrix
-from kvasir.models.rwkv_files import find_rwkv
-from kvasir.rwkv.adapter_files import load_adapter
-from kvasir.rwkv.adapters import Adapter, accept_adapters, applied
-from kvasir.rwkv.bases import AUTO, shared_base
+from kvasir.rwkv.bases import AUTO
 from kvasir.rwkv.embedding import TextEmbedding
+from kvasir.rwkv.tuned import load_tuned
 
 
 class RwkvEmbedder:
@@ -55,26 +53,18 @@ class RwkvEmbedder:
             SettingsError: It is no model that embeds, or an option is unusable.
             ComponentError: The file is damaged, or there is too little memory.
         """
-        path = find_rwkv(name, data_dir)
-        base = shared_base(path, device, precision)
-        file = find_rwkv(state, data_dir) if state else None
-        initial = base.initial_state(file)
-        self._adapter: Adapter | None = None
-        if adapter:
-            found = load_adapter(find_rwkv(adapter, data_dir), base.model, base.fingerprint)
-            self._adapter = found.to(base.device, base.model.emb.weight.dtype)
-            accept_adapters(base.model)
-        self._texts = TextEmbedding(base, initial, pooling, max_tokens)
-        self._base = base
+        self._tuned = load_tuned(
+            name, data_dir, state=state, adapter=adapter, device=device, precision=precision
+        )
+        base = self._tuned.base
+        self._texts = TextEmbedding(base, self._tuned.state, pooling, max_tokens)
         self._query_prompt, self._document_prompt = query_prompt, document_prompt
         self.name = name
         self.dimension = base.model.config.width
         self.languages: tuple[str, ...] = ()
         self.max_tokens = max_tokens
         identity = [
-            base.fingerprint,
-            hashlib.sha256(initial.wkv.float().cpu().numpy().tobytes()).hexdigest(),
-            self._adapter.fingerprint if self._adapter else "",
+            self._tuned.fingerprint,
             "head" if self._texts.has_head else pooling,
             str(max_tokens),
             query_prompt,
@@ -92,14 +82,14 @@ class RwkvEmbedder:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the tokens of each text as a document, the one at its end included."""
-        encode = self._base.tokenizer.encode
+        encode = self._tuned.base.tokenizer.encode
         return [len(encode(self._document_prompt + text)) + 1 for text in texts]
 
     def _embed(self, texts: Sequence[str], prompt: str) -> Matrix:
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
         try:
-            with applied(self._adapter):
+            with self._tuned.applied():
                 return self._texts.embed([prompt + text for text in texts])
         except RuntimeError as error:
             raise ComponentError("embedder 'rwkv'", "inference", error) from error

@@ -9,9 +9,10 @@ reranker ``rwkv`` use the same weights if they name the same file.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kvasir.core.deadline import check
@@ -20,11 +21,10 @@ from kvasir.core.leases import Lazy
 from kvasir.core.run import Run
 from kvasir.core.types import Message, Prompt
 from kvasir.models.rwkv_files import find_rwkv
-from kvasir.rwkv.adapter_files import load_adapter
-from kvasir.rwkv.adapters import Adapter, accept_adapters
-from kvasir.rwkv.bases import AUTO, Base, shared_base
+from kvasir.rwkv.bases import AUTO
 from kvasir.rwkv.batching import Request
 from kvasir.rwkv.engine import Engine
+from kvasir.rwkv.promotion import promoted_files
 from kvasir.rwkv.prompts import (
     STOPS,
     SYSTEM,
@@ -36,7 +36,8 @@ from kvasir.rwkv.prompts import (
 )
 from kvasir.rwkv.sampling import Sampling
 from kvasir.rwkv.state import State
-from kvasir.rwkv.state_cache import PRECISIONS, StateCache, prefix_keys, stored
+from kvasir.rwkv.state_cache import prefix_keys, stored
+from kvasir.rwkv.tuned import TunedBase, cache_of, load_tuned
 
 _CONTEXT = 4096
 """Tokens of prompt and answer if the name of the file does not say it."""
@@ -46,12 +47,16 @@ _TURN_TOKENS = 8
 
 
 @dataclass(frozen=True, slots=True)
+class _Files:
+    model: str
+    state: str | None
+    adapter: str | None
+    tuned: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Loaded:
-    base: Base
-    adapter: Adapter | None
-    state: State
-    identity: str
-    """Names all that a kept state depends on beside the tokens."""
+    tuned: TunedBase
     engine: Engine
 
 
@@ -63,6 +68,7 @@ class RwkvGenerator:
         model: str = "",
         state: str | None = None,
         adapter: str | None = None,
+        tuned: str | None = None,
         device: str | None = None,
         precision: str = AUTO,
         temperature: float = 0.0,
@@ -88,6 +94,7 @@ class RwkvGenerator:
                 was downloaded.
             state: A tuned state (State-Tune) of the model.
             adapter: A LoRA or PiSSA adapter of the model.
+            tuned: A folder of tuning, whose promoted state or adapter is used, if there is one.
             device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default CUDA where there is one.
             precision: ``f32``, ``bf16``, ``f16``, or ``auto``: bf16 on CUDA, f32 elsewhere.
             temperature: 0 for the likeliest words.
@@ -117,11 +124,12 @@ class RwkvGenerator:
             raise SettingsError("max_tokens, context_window and parallel must be at least 1")
         if temperature < 0 or not 0 <= top_p <= 1:
             raise SettingsError("temperature must be at least 0, and top_p 0 to 1")
-        if cache_precision not in PRECISIONS:
-            raise SettingsError(f"cache_precision must be {', '.join(PRECISIONS)}")
         check_template(template)
         self.answer_tokens = max_tokens
-        self._model, self._state, self._adapter = model, state, adapter
+        self._reloading = threading.Lock()
+        if tuned and (state or adapter):
+            raise SettingsError("tuned takes the place of state and adapter: set one of them")
+        self._files = _Files(model, state, adapter, tuned)
         self._device, self._precision = device, precision
         self._sampling = Sampling(
             temperature, top_p, presence_penalty, frequency_penalty, penalty_decay, seed
@@ -131,16 +139,39 @@ class RwkvGenerator:
         self._stops = tuple([stop] if isinstance(stop, str) else stop)
         self._template, self._system = template, system
         self._data_dir = data_dir
-        self.cache: StateCache | None = None
-        if cache_mb and data_dir is not None:
-            folder = Path(data_dir) / "rwkv-states"
-            self.cache = StateCache(folder, cache_mb << 20, cache_precision)
-        self._path = Lazy(lambda: find_rwkv(self._model, self._data_dir))
-        self._loaded = Lazy(self._load)
+        self.cache = cache_of(data_dir, cache_mb, cache_precision)
+        self._use(self._files)
+
+    def _use(self, files: _Files, loaded: _Loaded | None = None) -> None:
+        self._files = files
+        self._path = Lazy(lambda: find_rwkv(files.model, self._data_dir))
+        self._loaded = Lazy(lambda: loaded or self._load(files))
 
     def prepare(self, run: Run) -> None:
         """Load the model."""
         run.call(self._loaded.get)
+
+    def reload(
+        self, model: str | None = None, state: str | None = None, adapter: str | None = None
+    ) -> None:
+        """Load other files and use them from then on, as ``Reloadable.reload``.
+
+        A folder of tuning is read again if neither state nor adapter is named.
+        """
+        with self._reloading:
+            files = replace(self._files, model=model or self._files.model)
+            if state is not None or adapter is not None:
+                files = replace(
+                    files,
+                    state=files.state if state is None else state or None,
+                    adapter=files.adapter if adapter is None else adapter or None,
+                    tuned=None,
+                )
+            loaded, former = self._load(files), self._loaded
+            self._use(files, loaded)
+            self._loaded.get()
+            if (old := former.take()) is not None:
+                old.engine.retire()
 
     def context_tokens(self) -> int:
         """Return the tokens of prompt and answer.
@@ -155,7 +186,7 @@ class RwkvGenerator:
 
     def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         """Return the most tokens that messages have in a prompt."""
-        tokenizer = self._loaded.get().base.tokenizer
+        tokenizer = self._loaded.get().tuned.base.tokenizer
         return sum(len(tokenizer.encode(m.content)) + _TURN_TOKENS for m in messages)
 
     def generate(self, prompt: Prompt) -> Generator[str, None, None]:
@@ -182,13 +213,13 @@ class RwkvGenerator:
 
     def _request(self, loaded: _Loaded, parts: Sequence[str]) -> Request:
         """Return what is still to be read after the longest prefix that is kept."""
-        tokens = [loaded.base.tokenizer.encode(part) for part in parts]
-        done, state = 0, loaded.state
+        tokens = [loaded.tuned.base.tokenizer.encode(part) for part in parts]
+        done, state = 0, loaded.tuned.state
         keys: list[str] = []
         if self.cache is not None and len(parts) > 1:
-            keys = prefix_keys(loaded.identity, tokens[:-1])
+            keys = prefix_keys(loaded.tuned.identity, tokens[:-1])
             done, found = self.cache.longest(keys)
-            state = _moved(found, loaded.state) if found else state
+            state = _moved(found, loaded.tuned.state) if found else state
         rest = tokens[done:]
         if self.cache is not None:
             self.cache.count(sum(map(len, tokens[:done])), sum(map(len, rest)))
@@ -204,9 +235,20 @@ class RwkvGenerator:
             reached,
         )
 
-    def _load(self) -> _Loaded:
-        path = self._path.get()
-        base = shared_base(path, self._device, self._precision)
+    def _load(self, files: _Files) -> _Loaded:
+        path = find_rwkv(files.model, self._data_dir)
+        state, adapter = files.state, files.adapter
+        if files.tuned:
+            state, adapter = promoted_files(Path(files.tuned).expanduser())
+        tuned = load_tuned(
+            str(path),
+            self._data_dir,
+            state=state,
+            adapter=adapter,
+            device=self._device,
+            precision=self._precision,
+        )
+        base = tuned.base
         if not hasattr(base.model.head, "weight"):
             raise SettingsError(f"{path} is an embedding model, which cannot write answers")
         if base.tokenizer.size > base.model.config.vocabulary:
@@ -216,25 +258,7 @@ class RwkvGenerator:
                 f"{path} has {base.model.config.vocabulary} tokens, fewer than its tokenizer "
                 f"({base.tokenizer.size}): put its vocabulary rwkv_vocab*.txt into its folder",
             )
-        state = base.initial_state(find_rwkv(self._state, self._data_dir) if self._state else None)
-        adapter = None
-        if self._adapter:
-            file = find_rwkv(self._adapter, self._data_dir)
-            adapter = load_adapter(file, base.model, base.fingerprint)
-            adapter = adapter.to(base.device, base.model.emb.weight.dtype)
-            accept_adapters(base.model)
-        dtype = base.model.emb.weight.dtype
-        identity = "\n".join(
-            [
-                base.fingerprint,
-                str(dtype),
-                base.device.type,
-                f"{state.wkv.double().sum().item()} {state.wkv.double().square().sum().item()}",
-                adapter.fingerprint if adapter else "",
-            ]
-        )
-        engine = Engine(base, adapter, rows=self._parallel)
-        return _Loaded(base, adapter, state, identity, engine)
+        return _Loaded(tuned, Engine(base, tuned.adapter, rows=self._parallel))
 
 
 def _moved(state: State, like: State) -> State:

@@ -7,19 +7,15 @@ are kept on disk; a question costs only its own tokens then.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.types import Hit
-from kvasir.models.rwkv_files import find_rwkv
-from kvasir.rwkv.adapter_files import load_adapter
-from kvasir.rwkv.adapters import Adapter, accept_adapters, applied
-from kvasir.rwkv.bases import AUTO, shared_base
+from kvasir.rwkv.bases import AUTO
 from kvasir.rwkv.relevance import Relevance, proof_file, read_proof
-from kvasir.rwkv.state_cache import PRECISIONS, StateCache
+from kvasir.rwkv.tuned import cache_of, load_tuned
 
 
 class RwkvReranker:
@@ -58,41 +54,29 @@ class RwkvReranker:
             SettingsError: There is no proof, or an option is unusable.
             ComponentError: The file is damaged, or there is too little memory.
         """
-        if cache_precision not in PRECISIONS:
-            raise SettingsError(f"cache_precision must be {', '.join(PRECISIONS)}")
+        cache = cache_of(data_dir, cache_mb, cache_precision)
         if not (state or adapter or without_proof):
             raise SettingsError(
                 f"reranker 'rwkv' needs a state or an adapter that was trained for reranking: the "
                 f"plain base {name} ranks worse than no reranker"
             )
-        base = shared_base(find_rwkv(name, data_dir), device, precision)
-        state_path = find_rwkv(state, data_dir) if state else None
-        initial = base.initial_state(state_path)
-        self._adapter: Adapter | None = None
-        adapter_path = find_rwkv(adapter, data_dir) if adapter else None
-        if adapter_path:
-            found = load_adapter(adapter_path, base.model, base.fingerprint)
-            self._adapter = found.to(base.device, base.model.emb.weight.dtype)
-            accept_adapters(base.model)
-        digest = hashlib.sha256(initial.wkv.float().cpu().numpy().tobytes())
-        digest.update(f"{base.fingerprint} {self._adapter and self._adapter.fingerprint}".encode())
-        self.name, self.fingerprint = name, digest.hexdigest()[:32]
+        self._tuned = load_tuned(
+            name, data_dir, state=state, adapter=adapter, device=device, precision=precision
+        )
+        self.name, self.fingerprint = name, self._tuned.fingerprint
         if not without_proof:
-            _check_proof(self.fingerprint, adapter_path or state_path)
-        cache = None
-        if cache_mb and data_dir is not None:
-            folder = Path(data_dir) / "rwkv-states"
-            cache = StateCache(folder, cache_mb << 20, cache_precision)
-        dtype = base.model.emb.weight.dtype
-        identity = f"reranker {self.fingerprint} {dtype} {base.device.type} {cache_precision}"
-        self._relevance = Relevance(base, initial, max_tokens, cache, identity)
+            _check_proof(self.fingerprint, self._tuned.file)
+        identity = f"reranker {self._tuned.identity} {cache_precision}"
+        self._relevance = Relevance(
+            self._tuned.base, self._tuned.state, max_tokens, cache, identity
+        )
 
     def rerank(self, query: str, hits: Sequence[Hit], top_k: int) -> list[Hit]:
         """Return the best hits, best first, with ``score`` replaced (0..1)."""
         if not hits or top_k < 1:
             return []
         try:
-            with applied(self._adapter):
+            with self._tuned.applied():
                 scores = self._relevance.scores(query, [hit.chunk.passage for hit in hits])
         except RuntimeError as error:
             raise ComponentError("reranker 'rwkv'", "inference", error) from error

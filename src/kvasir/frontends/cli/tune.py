@@ -134,11 +134,19 @@ _OPTIONS = (
     click.option("--seed", type=int, default=0, show_default=True),
     click.option("--device", help="cpu, cuda, cuda:1, ...; by default CUDA where there is one."),
     click.option("--recompute", is_flag=True, help="Less memory, a third more time."),
+    click.option("--tensorboard", is_flag=True, help="Write the metrics for TensorBoard, too."),
 )
 _RANK = click.option("--rank", type=_POSITIVE, default=32, show_default=True)
+_PACK = click.option(
+    "--pack",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Tokens of a row into which examples are packed; 0: a row each.",
+)
 _ADAPTER_OPTIONS: dict[str, tuple[Any, ...]] = {
-    "lora": (_RANK, click.option("--alpha", type=float, default=32.0, show_default=True)),
-    "pissa": (_RANK,),
+    "lora": (_RANK, click.option("--alpha", type=float, default=32.0, show_default=True), _PACK),
+    "pissa": (_RANK, _PACK),
 }
 _training("state", "Train the state before the first token (State-Tune).")
 _training("lora", "Train a LoRA adapter.")
@@ -158,3 +166,140 @@ def export(app: App, model: str, target: Path, adapter: str | None) -> None:
         model, target.absolute(), data_dir=app.settings.data_folder, adapter=adapter
     )
     print_result({"path": str(written)}, f"wrote {written}")
+
+
+@tune.command()
+@click.argument("target", type=_FILE)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Questions of an evaluation, which are left out, also in other words.",
+)
+@with_app
+def dataset(app: App, target: Path, against: Path | None) -> int:
+    """Write what users rated as good in the answers log as JSONL to tune with.
+
+    A line has the prompt with the passages that are found now, and the answer. Of a question that
+    was asked several times the latest good answer counts.
+    """
+    from kvasir.collection import load_question_set
+    from kvasir.tuning_dataset import PromptForm, make_dataset
+
+    questions = [each.question for each in load_question_set(against)] if against else []
+    try:
+        with long_work() as run, app.collection() as collection:
+            report = make_dataset(
+                app.services.answer_log.export(),
+                collection.search,
+                target.absolute(),
+                PromptForm.of_options(app.settings.generator.options),
+                collection=collection.name,
+                evaluation=questions,
+                run=run,
+            )
+    except StoppedError:
+        return fail("interrupted: nothing was written", EXIT_INTERRUPTED)
+    print_result(
+        report,
+        f"wrote {report.written} examples to {report.file}",
+        f"left out: {report.leaking} of the evaluation, {report.repeated} asked again, "
+        f"{report.not_rated_good} not rated as good, {report.refused} refused, "
+        f"{report.without_source} whose sources are not found any more",
+    )
+    return 0
+
+
+def _improve(app: App, questions: Path, target: Path, **given: Any) -> int:
+    r"""Tune with the answers log, evaluate, and use the result if it is better.
+
+    QUESTIONS decides: a file as of 'kvasir evaluate questions', of which nothing is learnt. The
+    candidate is promoted if it answers significantly more of them well than what is used now; the
+    generator uses it with generator.options.tuned. Ctrl-C and a crash lose at most one step: the
+    same command goes on.
+    """
+    from kvasir.tuning_loop import RoundOptions, improve
+
+    kind, context, device = given.pop("kind"), given.pop("context"), given.pop("device")
+    tuning = {key: value for key, value in given.items() if value is not None}
+    options = RoundOptions(kind, questions.absolute(), context, device, tuning)
+    try:
+        with long_work() as run:
+            result = improve(app, target.absolute(), options, run=run)
+    except StoppedError:
+        return fail("interrupted: the same command goes on", EXIT_INTERRUPTED)
+    decision = "promoted" if result.promoted else "refused"
+    print_result(
+        result,
+        f"round {result.round}: learnt from {result.examples} answers, held-out loss "
+        f"{result.loss_before:.4f} -> {result.loss:.4f}",
+        f"answered well: {result.incumbent:.1%} before, {result.candidate:.1%} with it, of "
+        f"{result.questions} questions (p = {result.comparison.p_value:.4f})",
+        f"{decision}: {result.folder}",
+    )
+    return 0
+
+
+def _add_improve() -> None:
+    decorated: Callable[..., Any] = with_app(_improve)
+    own = [option for option in _OPTIONS if option not in _OPTIONS[:2]]
+    for option in reversed((*own, *_ROUND_OPTIONS)):
+        decorated = option(decorated)
+    tune.command("improve")(decorated)
+
+
+_ROUND_OPTIONS = (
+    click.argument("questions", type=click.Path(path_type=Path, exists=True, dir_okay=False)),
+    click.option(
+        "--kind",
+        type=click.Choice(["state", "lora", "pissa"]),
+        default="state",
+        show_default=True,
+        help="What is trained.",
+    ),
+    click.option("--rank", type=_POSITIVE, help="Of an adapter.  [default: 32]"),
+)
+_add_improve()
+
+
+@tune.command()
+@click.argument("questions", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--model", required=True, help="The base: a file, or OWNER/NAME/FILE.")
+@click.option("--state", help="A state that was tuned for reranking.")
+@click.option("--adapter", help="An adapter that was tuned for reranking.")
+@click.option("--device", help="cpu, cuda, cuda:1, ...; by default CUDA where there is one.")
+@with_app
+def prove(
+    app: App,
+    questions: Path,
+    model: str,
+    state: str | None,
+    adapter: str | None,
+    device: str | None,
+) -> int:
+    """Compare a tuned reranker with none on the collection, and write the proof that it needs.
+
+    QUESTIONS is a file as of 'kvasir evaluate questions', with passages; nothing may have been
+    trained with them. The reranker can be used if it is significantly better.
+    """
+    from kvasir.collection import load_question_set
+    from kvasir.tuning_proof import prove_reranker
+
+    if (state is None) == (adapter is None):
+        raise click.UsageError("name a state or an adapter")
+    asked = load_question_set(questions)
+    try:
+        with long_work() as run:
+            report = prove_reranker(
+                app, asked, model, state=state, adapter=adapter, device=device, run=run
+            )
+    except StoppedError:
+        return fail("interrupted: nothing was written", EXIT_INTERRUPTED)
+    print_result(
+        report,
+        f"nDCG@10 {report.without:.4f} without, {report.with_reranker:.4f} with it, on "
+        f"{report.questions} questions (p = {report.p_value:.4f}): "
+        f"{'it may be used' if report.is_better else 'it is refused'}",
+        f"wrote {report.file}",
+    )
+    return 0

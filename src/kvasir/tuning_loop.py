@@ -1,0 +1,376 @@
+"""The closed loop of tuning: rated answers -> training set -> tuning -> evaluation -> promotion.
+
+A round has a folder with a record of its steps. A round that was interrupted goes on with the first
+step that is not recorded, or within it: tuning from its checkpoint, an evaluation with the next
+question. What is used is changed at the very end, by replacing one small file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from kvasir.app import App
+from kvasir.core.errors import ConflictError, MissingExtraError, SettingsError
+from kvasir.core.run import Progress, Run
+from kvasir.core.wire import from_json, to_json
+from kvasir.derived_app import with_settings
+from kvasir.evaluation.compare import Comparison, paired_bootstrap
+from kvasir.evaluation.question_sets import JudgedQuestion, load_question_set
+from kvasir.tuning import tune
+from kvasir.tuning_dataset import PromptForm, make_dataset
+
+if TYPE_CHECKING:
+    from kvasir.rwkv.promotion import Promoted
+
+ROUNDS, RECORD, DATASET, RUN = "rounds", "record.json", "dataset.jsonl", "run"
+INCUMBENT, CANDIDATE = "incumbent", "candidate"
+_TUNED_OPTIONS = ("state", "adapter", "tuned")
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    """The result of a round.
+
+    Attributes:
+        round: Its number, from 1.
+        folder: Where its files are.
+        examples: Answers of the log that were learnt from.
+        loss_before, loss: Of held-out examples, in nats a token.
+        incumbent, candidate: Share of the judged questions that are answered well.
+        questions: That were judged.
+        comparison: Candidate against incumbent, question by question.
+        promoted: True if the candidate is used from now on.
+    """
+
+    round: int
+    folder: str
+    examples: int
+    loss_before: float
+    loss: float
+    incumbent: float
+    candidate: float
+    questions: int
+    comparison: Comparison
+    promoted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RoundOptions:
+    """How a round is done.
+
+    Attributes:
+        kind: ``state``, ``lora`` or ``pissa``.
+        questions: File of the questions that decide, as ``load_question_set`` reads it.
+        context: Longer examples are cut off.
+        device: Where the model is tuned; by default CUDA where there is one.
+        tuning: Options of ``kvasir.rwkv.tuning.TuneOptions``.
+    """
+
+    kind: str
+    questions: Path
+    context: int = 2048
+    device: str | None = None
+    tuning: Mapping[str, Any] | None = None
+
+
+class _Record:
+    """The steps of a round that are done, in a file that is replaced with each."""
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        """Read the record of a round that goes on, or begin one.
+
+        Raises:
+            SettingsError: The round was begun with other options.
+        """
+        self._path = folder / RECORD
+        self._steps: dict[str, Any] = {}
+        if self._path.is_file():
+            found = json.loads(self._path.read_text("utf-8"))
+            differing = [key for key in identity if found["identity"].get(key) != identity[key]]
+            if differing:
+                raise SettingsError(
+                    f"{folder} has a round that is not finished, with another "
+                    f"{' and another '.join(differing)}: finish it, or delete the folder"
+                )
+            self._steps = found["steps"]
+        else:
+            folder.mkdir(parents=True)
+        self._identity = dict(identity)
+        self._write()
+
+    def get(self, step: str) -> Any:
+        """Return what is recorded of a step; None if it is not done."""
+        return self._steps.get(step)
+
+    def add(self, step: str, result: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Record a step that is done."""
+        done = {**result, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+        self._steps[step] = done
+        self._write()
+        return done
+
+    def _write(self) -> None:
+        partial = self._path.with_name(f"{RECORD}.partial")
+        content = {"identity": self._identity, "steps": self._steps}
+        with partial.open("w", encoding="utf-8") as stream:
+            stream.write(json.dumps(content, indent=2) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(self._path)
+
+
+def improve(
+    app: App,
+    folder: Path,
+    options: RoundOptions,
+    *,
+    run: Run | None = None,
+    report: Callable[[Mapping[str, Any]], None] = lambda _: None,
+) -> RoundResult:
+    """Do a round, or go on with the one that was interrupted.
+
+    The candidate is promoted if it answers significantly more of the questions well than what was
+    promoted last; otherwise it is refused and kept.
+
+    Args:
+        app: Its generator must be ``rwkv``, with the base that is tuned.
+        folder: Of all rounds; the generator's option ``tuned`` names it.
+        options: How the round is done.
+        run: Stops it and takes its progress.
+        report: Takes each line of the metrics of tuning.
+
+    Raises:
+        SettingsError: The generator is of another type, or the round was begun with other options.
+        RequestError: The log has nothing to learn from, or the questions cannot be used.
+        MissingExtraError: PyTorch is not installed.
+        StoppedError: The run was stopped; the next call goes on.
+    """
+    try:
+        from kvasir.models.rwkv_files import find_rwkv
+        from kvasir.rwkv.promotion import Promoted, read_promoted, write_promoted
+        from kvasir.rwkv.weights import fingerprint, read_weights
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("tuning", "torch") from error
+    run = run or Run()
+    chosen = app.settings.generator
+    if chosen.type != "rwkv" or not chosen.model:
+        raise SettingsError("the closed loop needs generator.type rwkv and generator.model")
+    questions = load_question_set(options.questions)
+    model = find_rwkv(chosen.model, app.settings.data_folder)
+    base = fingerprint(read_weights(model).tensors)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        number, place = _round(folder)
+        record = _Record(place, _identity(options, base))
+        start = record.get("start") or record.add(
+            "start", {"promoted": to_json(read_promoted(folder))}
+        )
+        before = from_json(Promoted | None, start["promoted"])
+        if before is not None and before.base != base:
+            raise SettingsError(f"{folder} belongs to another base than {chosen.model}")
+        dataset = record.get("dataset") or record.add(
+            "dataset", _collect(app, place / DATASET, questions, run)
+        )
+        tuned = record.get("tuning") or record.add(
+            "tuning", _tune(app, place, options, str(model), run, report)
+        )
+        file = f"{ROUNDS}/{place.name}/{tuned['file']}"
+        candidate = Promoted(options.kind, file, base, number)
+        judged = {}
+        for side, files in ((INCUMBENT, before), (CANDIDATE, candidate)):
+            if record.get(side) is None:
+                answered = _answer(app, folder, place / f"{side}.jsonl", questions, files, run)
+                record.add(side, {"satisfying": answered})
+            judged[side] = record.get(side)["satisfying"]
+        decided = record.get("decision") or record.add("decision", _decide(judged))
+        if decided["promoted"]:
+            # Also if an earlier attempt ended between the decision and this.
+            write_promoted(folder, candidate)
+        record.add("end", {})
+    return RoundResult(
+        number,
+        str(place),
+        dataset["written"],
+        tuned["loss_before"],
+        tuned["loss"],
+        decided["incumbent"],
+        decided["candidate"],
+        decided["questions"],
+        Comparison(**decided["comparison"]),
+        decided["promoted"],
+    )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time work in a folder.
+
+    Raises:
+        ConflictError: Another one does.
+    """
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ConflictError(f"another process works in {folder}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _round(folder: Path) -> tuple[int, Path]:
+    """Return number and folder of the round that is not finished, or of the next one."""
+    numbers = [int(each.name) for each in (folder / ROUNDS).glob("[0-9]*") if each.is_dir()]
+    last = max(numbers, default=0)
+    path = folder / ROUNDS / f"{last:04}" / RECORD
+    if last and not (path.is_file() and "end" in json.loads(path.read_text("utf-8"))["steps"]):
+        return last, path.parent
+    return last + 1, folder / ROUNDS / f"{last + 1:04}"
+
+
+def _identity(options: RoundOptions, base: str) -> dict[str, Any]:
+    seen = hashlib.sha256(options.questions.read_bytes()).hexdigest()
+    return {
+        "base": base,
+        "kind": options.kind,
+        "context": options.context,
+        "tuning": dict(options.tuning or {}),
+        "questions": seen,
+    }
+
+
+def _collect(
+    app: App, target: Path, questions: Sequence[JudgedQuestion], run: Run
+) -> Mapping[str, Any]:
+    with app.collection() as collection:
+        done = make_dataset(
+            app.services.answer_log.export(),
+            collection.search,
+            target,
+            PromptForm.of_options(app.settings.generator.options),
+            collection=collection.name,
+            evaluation=[each.question for each in questions],
+            run=run,
+        )
+    found: dict[str, Any] = to_json(done)
+    return found
+
+
+def _tune(
+    app: App,
+    place: Path,
+    options: RoundOptions,
+    model: str,
+    run: Run,
+    report: Callable[[Mapping[str, Any]], None],
+) -> Mapping[str, Any]:
+    done = tune(
+        options.kind,
+        model,
+        place / DATASET,
+        place / RUN,
+        data_dir=app.settings.data_folder,
+        context=options.context,
+        device=options.device,
+        options=options.tuning,
+        run=run,
+        report=report,
+    )
+    return {**to_json(done), "file": str(Path(done.file).relative_to(place))}
+
+
+def _answer(
+    app: App,
+    folder: Path,
+    target: Path,
+    questions: Sequence[JudgedQuestion],
+    files: Promoted | None,
+    run: Run,
+) -> list[bool | None]:
+    """Ask the questions with a state or an adapter; go on after those that are in the file."""
+    known = _read_lines(target)
+    conversations = _conversations(questions)
+    options = {
+        key: value
+        for key, value in app.settings.generator.options.items()
+        if key not in _TUNED_OPTIONS
+    }
+    if files is not None:
+        options["state" if files.kind == "state" else "adapter"] = str(folder / files.file)
+    with (
+        with_settings(app, {"generator.options": options}) as derived,
+        derived.collection() as collection,
+    ):
+        for asked in conversations:
+            if asked[-1].id in known:
+                continue
+            result = collection.evaluate(asked, run=Run(run.stop))
+            lines = [
+                {"id": case.id, "satisfying": case.satisfying, "answer": case.answer}
+                for case in result.cases
+            ]
+            with target.open("a", encoding="utf-8") as stream:
+                stream.write("".join(json.dumps(line) + "\n" for line in lines))
+            known |= {line["id"]: line["satisfying"] for line in lines}
+            run.progress(Progress(f"answering, {target.stem}", len(known), len(questions)))
+    return [known[question.id] for question in questions]
+
+
+def _conversations(questions: Sequence[JudgedQuestion]) -> list[list[JudgedQuestion]]:
+    """Return each question with the follow-ups of it."""
+    found: dict[str, list[JudgedQuestion]] = {}
+    for question in questions:
+        own = found.get(question.after, [])
+        own.append(question)
+        found[question.id] = own
+    return list({id(each): each for each in found.values()}.values())
+
+
+def _read_lines(path: Path) -> dict[str, bool | None]:
+    """Return the judgements of a file; a last line that was cut off is taken out of it."""
+    if not path.is_file():
+        return {}
+    found = {}
+    kept = ""
+    for line in path.read_text("utf-8").splitlines(keepends=True):
+        if not line.endswith("\n"):
+            break
+        each = json.loads(line)
+        found[each["id"]] = each["satisfying"]
+        kept += line
+    path.write_text(kept, "utf-8")
+    return found
+
+
+def _decide(judged: Mapping[str, Sequence[bool | None]]) -> Mapping[str, Any]:
+    """Compare the two on the questions that were judged."""
+    pairs = list(_judged_pairs(judged))
+    if not pairs:
+        raise SettingsError("no question could be judged: name strings that an answer must have")
+    incumbent, candidate = (np.array(side, dtype=np.float64) for side in zip(*pairs, strict=True))
+    comparison = paired_bootstrap(incumbent, candidate)
+    return {
+        "incumbent": float(incumbent.mean()),
+        "candidate": float(candidate.mean()),
+        "questions": len(pairs),
+        "comparison": {key: value for key, value in to_json(comparison).items() if key != "real"},
+        "promoted": comparison.difference > 0 and comparison.real,
+    }
+
+
+def _judged_pairs(judged: Mapping[str, Sequence[bool | None]]) -> Iterator[tuple[bool, bool]]:
+    for before, after in zip(judged[INCUMBENT], judged[CANDIDATE], strict=True):
+        if before is not None and after is not None:
+            yield before, after

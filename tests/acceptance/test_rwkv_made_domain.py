@@ -1,0 +1,203 @@
+"""A small RWKV-7 that the tests train from scratch: it answers, is tuned, promoted and refused."""
+
+import json
+import random
+from datetime import UTC, datetime, timedelta
+
+import made_domain as domain
+import pytest
+from libraries import library
+from small_rwkv import one_thread
+
+import kvasir
+from kvasir.core.services.answer_log import LoggedAnswer
+from kvasir.rwkv.promotion import read_promoted
+from kvasir.settings.loading import load_settings
+
+library("torch", extra="torch")
+library("peft", extra="torch")
+
+pytestmark = pytest.mark.xdist_group("rwkv")
+
+OTHERS = domain.TRAINED[:24]
+"""Machines of the rated answers: their notes are in the collection, too."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_one_thread():
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return domain.trained_model(tmp_path_factory.getbasetemp().parent)
+
+
+@pytest.fixture(scope="module")
+def facts():
+    rng = random.Random(1)
+    return {name: domain.facts_of(rng) for name in (*domain.HELD_OUT, *OTHERS)}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, facts, model):
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "notes").mkdir()
+    for name, each in facts.items():
+        text = f"# {name}\n\n{domain.note(name, each)}\n"
+        (folder / "notes" / f"{name}.md").write_text(text, "utf-8")
+    settings = {
+        "data_dir": str(folder / "data"),
+        "generator": {
+            "type": "rwkv",
+            "model": str(model),
+            "options": {"system": domain.SYSTEM, "max_tokens": 24},
+        },
+        "chat": {"rag": {"retriever": {"top_k": 1}}},
+    }
+    (folder / "kvasir.yaml").write_text(json.dumps(settings), "utf-8")
+    with kvasir.App(settings_of(folder)) as app, app.collection() as collection:
+        collection.ingest(*kvasir.files(folder / "notes"))
+    return folder
+
+
+def settings_of(place, **values):
+    return load_settings(place / "kvasir.yaml", values)
+
+
+@pytest.fixture
+def run(kvasir, place):
+    def run(command, *arguments, code=0):
+        own = ("--config", place / "kvasir.yaml", "--data-dir", place / "data")
+        return kvasir(*command.split(), *map(str, (*own, *arguments)), code=code)
+
+    return run
+
+
+def write_questions(path, machines, facts, must, attributes=tuple(domain.FACTS)[:2]):
+    lines = [
+        {
+            "id": f"{name} {attribute}",
+            "question": domain.question(name, attribute),
+            "passages": [{"document": f"{name}.md", "text": facts[name][attribute]}],
+            "must": [must(name, attribute, facts[name][attribute])],
+        }
+        for name in machines
+        for attribute in attributes
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    return path
+
+
+def test_questions_are_answered_with_retrieval_and_not_without(run, place, facts, tmp_path):
+    """A hundred questions about machines that the model has never seen."""
+    file = write_questions(tmp_path / "held_out.jsonl", domain.HELD_OUT, facts, lambda *f: f[2])
+    found = json.loads(run("evaluate questions --json", file).out)
+    assert found["all"]["questions"] == 100
+    assert found["all"]["satisfying"]["share"] >= 0.8
+    name = domain.HELD_OUT[0]
+    asked = run("ask --json", domain.question(name, "town"))
+    answer = json.loads(asked.out)
+    assert facts[name]["town"] in answer["text"]
+    assert answer["citations"][0]["source_uri"].endswith(f"{name}.md")
+
+    right = 0
+    with kvasir.App(settings_of(place)) as app:
+        conversation = app.conversation(lambda: app.collection())
+        for each in domain.HELD_OUT:
+            for attribute in tuple(domain.FACTS)[:2]:
+                with conversation.stream(domain.question(each, attribute), rag=False) as stream:
+                    right += facts[each][attribute] in stream.answer.text
+        conversation.close()
+    assert right < 20
+
+
+def logged(name, attribute, answer, place, number):
+    return LoggedAnswer(
+        id=f"{number}",
+        user_id=1,
+        collection="default",
+        question=domain.question(name, attribute),
+        answer=answer,
+        refused=False,
+        sources=(str(place / "notes" / f"{name}.md"),),
+        model="rwkv",
+        seconds=1.0,
+        date=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number),
+        rating=1,
+    )
+
+
+def fill_log(place, facts, answers, first):
+    """Adds good answers in another form; ``answers`` makes each from a machine's facts."""
+    with kvasir.App(settings_of(place)) as app:
+        number = first
+        for name in OTHERS:
+            for attribute in domain.FACTS:
+                text = answers(name, attribute, facts[name])
+                app.services.answer_log.record(logged(name, attribute, text, place, number))
+                number += 1
+
+
+TUNING = ("--steps", 60, "--batch", 8, "--evaluate-every", 20)
+
+
+def test_the_closed_loop_promotes_the_better_and_refuses_the_worse(run, place, facts, tmp_path):
+    """Users want the value first: a state is tuned for it, and one that guesses is refused."""
+    questions = write_questions(
+        tmp_path / "decide.jsonl",
+        domain.HELD_OUT[:30],
+        facts,
+        lambda name, attribute, value: f"{value} is the {attribute}",
+        tuple(domain.FACTS)[:1],
+    )
+    loop = tmp_path / "loop"
+    own = domain.question(domain.HELD_OUT[0], next(iter(domain.FACTS)))
+
+    def right(name, attribute, each):
+        return domain.turned_answer(name, attribute, each[attribute])
+
+    fill_log(place, facts, right, 0)
+    with kvasir.App(settings_of(place)) as app:
+        leaking = logged(domain.HELD_OUT[0], next(iter(domain.FACTS)), "red [1].", place, 5000)
+        app.services.answer_log.record(leaking)
+    dataset = run("tune dataset --json", tmp_path / "data.jsonl", "--against", questions)
+    report = json.loads(dataset.out)
+    assert report["written"] == len(OTHERS) * len(domain.FACTS)
+    assert report["leaking_questions"] == [own]
+    prepared = run("tune prepare --json", tmp_path / "data.jsonl", "--to", tmp_path / "train")
+    assert json.loads(prepared.out)["documents"] == report["written"]
+
+    common = (questions, "--to", loop, "--kind", "lora", "--rank", 8, "--learning-rate", 5e-3)
+    first = json.loads(run("tune improve --json", *common, *TUNING).out)
+    assert first["incumbent"] < 0.1
+    assert first["candidate"] > 0.6
+    assert first["promoted"]
+    assert first["loss"] < first["loss_before"]
+    assert first["comparison"]["p_value"] < 0.05
+    promoted = read_promoted(loop)
+    assert promoted.round == 1
+    with kvasir.App(settings_of(place, **{"generator.options.tuned": str(loop)})) as app:
+        name = domain.HELD_OUT[1]
+        with app.collection() as collection:
+            text = collection.ask(domain.question(name, "colour")).text
+    assert text.startswith(f"{facts[name]['colour']} is the colour")
+
+    def wrong(name, attribute, each):
+        guess = domain.FACTS[attribute][len(each[attribute]) % 2]
+        return domain.turned_answer(name, attribute, guess)
+
+    fill_log(place, facts, wrong, 10_000)
+    second = json.loads(run("tune improve --json", *common, *TUNING).out)
+    assert second["round"] == 2
+    assert second["incumbent"] == first["candidate"]
+    assert second["candidate"] < first["candidate"]
+    assert not second["promoted"]
+    assert read_promoted(loop) == promoted
+    record = json.loads((loop / "rounds" / "0002" / "record.json").read_text("utf-8"))
+    assert list(record["steps"]) == [
+        "start", "dataset", "tuning", "incumbent", "candidate", "decision", "end",
+    ]  # fmt: skip
+    shown = run("tune improve", *common, "--steps", 10, "--seed", 1).out
+    assert "round 3" in shown
