@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 
 from kvasir.answering.citations import FindVersion, citation_of
-from kvasir.answering.table_questions import NoAnswerError, TableQuestion, is_distinct
+from kvasir.answering.table_questions import TableQuestion
+from kvasir.answering.table_rows import NoAnswerError, is_distinct
 from kvasir.answering.table_words import BY_LANGUAGE, QUALIFYING_COLUMNS, Operation
 from kvasir.answering.tables import (
     Numbers,
@@ -38,6 +40,8 @@ MOST_QUOTED = 20_000
 MOST_DOCUMENTS = 5
 """Documents with a table that are read, the best ones."""
 
+_OF_ROWS = (None, Operation.LIST, Operation.COUNT)
+"""Operations with which a comparison selects the rows that are asked for."""
 _UNIT = re.compile(r"[(（\[]([^()（）\[\]]+)[)）\]]\s*$")
 """The unit in a header, such as "Consumption (kWh)"."""
 _BRACKETED = re.compile(rf"([\[【])\s*({NUMBERS})\s*([\]】])")
@@ -120,6 +124,8 @@ class _Computation(TableQuestion):
             if c not in self.conditions and self.header_terms[c] & self.asked_terms
         ]
         column = self.column(measures)
+        if self.comparison:
+            return self._compared(column, asked)
         match self.operation:
             case Operation.LIST:
                 if not asked or column is not None:
@@ -129,25 +135,81 @@ class _Computation(TableQuestion):
                 if not asked or not all(is_distinct(self.rows, c) for c in asked):
                     raise NoAnswerError
                 return self._said(Operation.COUNT), self.rows
-            case Operation.COUNT | None:
+            case Operation.COUNT | None if self.period is None:
                 if column is None or len(self.rows) != 1 or not self.conditions:
                     raise NoAnswerError
                 return f"{self._quoted(self.rows)}{self._read_out(column)}", self.rows
-        if column is None:
-            raise NoAnswerError
         ranked = self.operation in (Operation.LEAST, Operation.MOST)
+        groups = [c for c in asked if not is_distinct(self.rows, c)]
+        if ranked and len(groups) == 1 and (self.of_group or (column is None and asked != groups)):
+            return self._grouped(groups[0], column)
+        if column is None or self.of_group:
+            raise NoAnswerError
         if not ranked and asked:
             # The sum or average for each of them, or for one that is not named?
             raise NoAnswerError
         self._check_units(column)
         if ranked and not all(is_distinct(self.rows, c) for c in {*asked, *labels[:1]}):
             raise NoAnswerError
+        numbers = self._numbers(column)
+        return self._ranked(column, numbers) if ranked else self._added(column, numbers)
+
+    def _numbers(self, column: int) -> Numbers:
         try:
-            numbers = read_numbers(self.table, self.rows, column, self.document_language)
+            return read_numbers(self.table, self.rows, column, self.document_language)
         except UnreadableError as error:
             message = f"nothing is computed over '{self.table.header[column]}': {error}"
             raise UnreadableError(message) from None
-        return self._ranked(column, numbers) if ranked else self._added(column, numbers)
+
+    def _compared(self, column: int | None, asked: Sequence[int]) -> tuple[str, Sequence[Row]]:
+        """Return the rows whose value compares as the question wants, or their number."""
+        if column is None or self.comparison is None or self.operation not in _OF_ROWS:
+            raise NoAnswerError
+        if not asked or not all(is_distinct(self.rows, c) for c in asked):
+            raise NoAnswerError
+        self._check_units(column)
+        pairs = zip(self.rows, self._numbers(column).values, strict=True)
+        holds = self.comparison.holds
+        self.rows = tuple(row for row, value in pairs if value is not None and holds(value))
+        if not self.rows or len(self.rows) > MOST_LISTED:
+            raise NoAnswerError
+        compared = f"{self.table.header[column]} {self.comparison.sign} {self.comparison.written}"
+        said = self._said(Operation.COUNT, further=[compared])
+        return f"{self._quoted(self.rows)}\n\n{said}", self.rows
+
+    def _grouped(self, label: int, column: int | None) -> tuple[str, Sequence[Row]]:
+        """Return the rows of the value of which most or least rows, or the highest sum, are."""
+        groups: dict[str, list[Row]] = {}
+        for row in self.rows:
+            if not row.cells[label]:
+                raise NoAnswerError
+            groups.setdefault(row.cells[label], []).append(row)
+        figures = {name: Decimal(len(rows)) for name, rows in groups.items()}
+        shown = str
+        if column is not None:
+            self._check_units(column)
+            numbers = self._numbers(column)
+            if None in numbers.values:
+                raise NoAnswerError
+            values = dict(zip(self.rows, numbers.values, strict=True))
+            sums = {n: sum((values[r] or 0 for r in rows), Decimal()) for n, rows in groups.items()}
+            is_mean = self.of_group is Operation.AVERAGE
+            figures = {n: total / len(groups[n]) if is_mean else total for n, total in sums.items()}
+            places = numbers.places + 2 * is_mean
+            shown = partial(numbers.written, places=places)
+        best = (min if self.operation is Operation.LEAST else max)(figures.values())
+        names = [name for name, figure in figures.items() if figure == best]
+        rows = [row for name in names for row in groups[name]]
+        if len(names) > MOST_TIED or len(rows) > MOST_LISTED:
+            raise NoAnswerError
+        phrases = self.words.phrases
+        form = phrases["rows"] if column is None else f"{{count}} ({self.table.header[column]})"
+        text = phrases[f"group_{self.operation}"].format(
+            label=self.table.header[label],
+            rows=self._counted(),
+            value=", ".join(f"{n}: {form.format(count=shown(figures[n]))}" for n in names),
+        )
+        return f"{self._quoted(rows)}\n\n{text}", rows
 
     def _check_units(self, column: int) -> None:
         for other, header in enumerate(self.table.header):
@@ -172,11 +234,10 @@ class _Computation(TableQuestion):
     def _added(self, column: int, numbers: Numbers) -> tuple[str, Sequence[Row]]:
         known = [value for value in numbers.values if value is not None]
         total = sum(known, Decimal())
-        if self.operation is Operation.SUM:
-            value = numbers.written(total)
-        else:
+        if self.operation is Operation.AVERAGE:
             value = numbers.written(total / len(known), numbers.places + 2)
-        return self._said(self.operation or Operation.SUM, column, numbers, value), self.rows
+            return self._said(Operation.AVERAGE, column, numbers, value), self.rows
+        return self._said(Operation.SUM, column, numbers, numbers.written(total)), self.rows
 
     def _list(self) -> tuple[str, Sequence[Row]]:
         shown = self.rows[:MOST_LISTED]
@@ -199,13 +260,16 @@ class _Computation(TableQuestion):
         unit = _UNIT.search(self.table.header[column]) if value[-1:].isdigit() else None
         return f"\n\n{label}: {value} {unit[1]}" if unit else f"\n\n{label}: {value}"
 
-    def _counted(self) -> str:
+    def _counted(self, further: Sequence[str] = ()) -> str:
         phrases = self.words.phrases
         count = len(self.rows)
         text = phrases["row"] if count == 1 else phrases["rows"].format(count=count)
-        if self.conditions:
-            pairs = (f"{self.table.header[c]} = {value}" for c, value in self.conditions.items())
-            text += phrases["where"].format(conditions=", ".join(pairs))
+        chosen = [
+            f"{self.table.header[column]} = {' / '.join(values)}"
+            for column, values in self.conditions.items()
+        ]
+        if chosen or further:
+            text += phrases["where"].format(conditions=", ".join((*chosen, *further)))
         return text
 
     def _said(
@@ -214,8 +278,9 @@ class _Computation(TableQuestion):
         column: int | None = None,
         numbers: Numbers | None = None,
         value: str = "",
+        further: Sequence[str] = (),
     ) -> str:
-        rows = self._counted()
+        rows = self._counted(further)
         gaps = numbers.values.count(None) if numbers else 0
         if gaps:
             rows += self.words.phrases["gaps"].format(gaps=gaps)

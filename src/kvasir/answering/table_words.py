@@ -33,6 +33,7 @@ class TableWords:
         synonyms: Words with which people ask for a header's word.
         phrases: The sentences of an answer.
         is_spaced: False if words are not separated by spaces.
+        joining: Words between two values of which both are meant.
     """
 
     operations: dict[Operation, re.Pattern[str]]
@@ -41,6 +42,7 @@ class TableWords:
     synonyms: tuple[tuple[str, str], ...]
     phrases: dict[str, str]
     is_spaced: bool = True
+    joining: frozenset[str] = frozenset()
 
 
 def _words(
@@ -56,6 +58,7 @@ def _words(
     phrases: dict[str, str],
     *,
     is_spaced: bool = True,
+    joining: str = "",
 ) -> TableWords:
     edge = r"\b" if is_spaced else ""
     patterns = (least, most, total, average, count, listing)
@@ -69,27 +72,54 @@ def _words(
         tuple(synonyms.items()),
         phrases,
         is_spaced,
+        frozenset(joining.split()),
     )
 
 
 PER = frozenset(["per", "pro", "por", "par", "je"])
 """Words before what an average is taken over, such as "per month"."""
 
+_EACH = {
+    "day": "daily",
+    "tag": "täglich",
+    "día": "diario diaria",
+    "jour": "quotidien quotidienne journalier",
+    "week": "weekly",
+    "woche": "wöchentlich",
+    "semana": "semanal",
+    "semaine": "hebdomadaire",
+    "month": "monthly",
+    "monat": "monatlich",
+    "mes": "mensual mensuales",
+    "mois": "mensuel mensuelle mensuels mensuelles",
+    "year": "yearly annual",
+    "jahr": "jährlich",
+    "año": "anual",
+    "année": "annuel annuelle",
+}
+EACH = {adjective: noun for noun, words in _EACH.items() for adjective in words.split()}
+"""Adjectives for "per month" and the like, by the word of a header."""
+
+_QUANTITIES = "preis preise kosten menge mengen zahl anzahl wert werte betrag bestand summe zeit"
+QUANTITIES = frozenset(_QUANTITIES.split())
+"""Last parts of German compounds that say of the first one how much it is."""
+
 UNITS = {
     "kwh": "kilowatt hour hours kilowatthour kilowattstunde kilowattstunden kilovatio hora "
-    "kilovatios horas kilowattheure kilowattheures 千瓦时 度",
+    "kilovatios horas kilowattheure kilowattheures electricity power energy electricidad luz "
+    "energía strom energie électricité courant énergie 千瓦时 度 电",
     "km": "kilometre kilometres kilometer kilometers kilómetro kilómetros kilomètre "
     "kilomètres 公里",
     "kg": "kilogram kilograms kilo kilos kilogramm kilogramo kilogramos kilogramme 公斤",
     "m": "metre metres meter meters metro metros mètre mètres 米",
-    "eur": "euro euros 欧元",
-    "€": "euro euros eur 欧元",
-    "gbp": "pound pounds",
-    "£": "pound pounds gbp",
-    "usd": "dollar dollars dólares",
-    "$": "dollar dollars usd",
+    "eur": "euro euros 欧元 money dinero geld argent 钱",
+    "€": "euro euros eur 欧元 money dinero geld argent 钱",
+    "gbp": "pound pounds money",
+    "£": "pound pounds gbp money",
+    "usd": "dollar dollars dólares money dinero",
+    "$": "dollar dollars usd money dinero",
 }
-"""Words for units in a header, in all languages."""
+"""Words for units in a header, and for what is measured by them, in all languages."""
 
 IDENTIFIERS = re.compile(
     r"\b(?:id|no|nr|num|number|code|key|year|jahr|año|année|nummer|número|numéro|kennung|sku|zip|"
@@ -123,15 +153,23 @@ BY_LANGUAGE = {
         r"list(?: all| every| the)?|(?:show|give|name)(?: me)? (?:all|every)|what are all",
         "what which who when where how is are was were be been the a an of in on at for "
         "with from do does did we i you our my us there it its have has had me please give tell "
-        "show much many value values row rows entry entries",
+        "show much many value values row rows entry entries all need needs take takes get gets "
+        "got come came comes bring brought",
         {
-            "cheapest|most expensive": "price cost costs fee rate",
-            "shortest|longest": "length distance duration",
+            "cheap(?:est|er)|more expensive|most expensive": "price cost costs fee rate",
+            "short(?:est|er)|long(?:est|er)": "length distance duration",
+            "heav(?:iest|ier)|light(?:est|er)": "weight",
+            "high(?:est|er)|tall(?:est|er)": "height elevation altitude",
         },
         {
             "consumption": "use used usage consume consumed",
             "cost": "spend spent pay paid",
             "expenses": "spend spent",
+            "supplier": "supply supplies supplied deliver delivers delivered",
+            **dict.fromkeys(
+                ("article", "item", "product", "part", "object"),
+                "article item product part object thing",
+            ),
         },
         {
             "least": "Computed: the lowest value of “{column}” in {rows}.",
@@ -144,23 +182,35 @@ BY_LANGUAGE = {
             "row": "1 row",
             "where": " with {conditions}",
             "gaps": " ({gaps} without a value left out)",
+            "group_most": "Computed over {rows}, by “{label}”; the highest: {value}.",
+            "group_least": "Computed over {rows}, by “{label}”; the lowest: {value}.",
         },
+        joining="and",
     ),
     "es": _words(
         r"(?<!al )(?<!lo )menos|mínim[oa]|menor(?:es)?|más (?:baj[oa]s?|barat[oa]s?|cort[oa]s?)",
         r"más(?: alt[oa]s?| car[oa]s?| larg[oa]s?)?|máxim[oa]|mayor(?:es)?",
         r"(?:en )?total|en conjunto|suma",
-        r"(?:de |en )?(?:promedio|media)",
+        r"(?:de |en )?(?:promedio|media|medios?|medias)",
         r"cuánt[oa]s|cuant[oa]s|número de",
         r"(?:enumera|lista|muestra|dime)(?:me)?(?: tod[oa]s)?",
         "qué que cuál cuáles quién cuándo dónde cómo es son fue fueron ser el la los las un una de "
         "del en a al para con y se hay hubo ha han hemos he tiene tienen tuvo tuvimos nos "
-        "nuestro nuestra mi cuánto cuánta cuanto cuanta lo fila filas valor valores",
+        "nuestro nuestra mi cuánto cuánta cuanto cuanta lo fila filas valor valores todos todas "
+        "todo toda necesita necesitan",
         {
             "más (?:barat|car)[oa]s?": "precio coste costo tarifa",
             "más (?:cort|larg)[oa]s?": "distancia longitud duración",
+            "más pesad[oa]s?": "peso",
         },
-        {"consumo": "consumido consumimos usado", "gastado": "gasto gastamos gastos"},
+        {
+            "consumo": "consumido consumimos usado",
+            "gastado": "gasto gastamos gastos",
+            "proveedor": "suministra suministran entrega",
+            **dict.fromkeys(
+                ("artículo", "producto", "objeto"), "artículo artículos producto productos objeto"
+            ),
+        },
         {
             "least": "Calculado: el valor más bajo de «{column}» en {rows}.",
             "most": "Calculado: el valor más alto de «{column}» en {rows}.",
@@ -172,7 +222,10 @@ BY_LANGUAGE = {
             "row": "1 fila",
             "where": " con {conditions}",
             "gaps": " (sin contar {gaps} sin valor)",
+            "group_most": "Calculado en {rows}, por «{label}»; el mayor: {value}.",
+            "group_least": "Calculado en {rows}, por «{label}»; el menor: {value}.",
         },
+        joining="y e",
     ),
     "de": _words(
         r"am wenigsten|(?<!am )wenigsten?|(?:am )?(?:niedrigst|geringst|kleinst|tiefst|billigst|"
@@ -186,12 +239,22 @@ BY_LANGUAGE = {
         "was welche welcher welches welchem welchen wer wann wo wie ist sind war waren der die das "
         "den dem des ein eine einen einem einer in im an am auf für von vom bei mit und "
         "es gibt gab hat haben hatte hatten wir ich unser unsere mein man viel wieviel zeile "
-        "zeilen wert werte auf gebracht",
+        "zeilen wert werte auf gebracht alle allen alles braucht brauchen "
+        "hoch groß lag lagen betrug betrugen",
         {
             "(?:am )?(?:billigst|günstigst|teuerst)e?[nrsm]?": "preis kosten gebühr",
             "(?:am )?(?:kürzest|längst)e?[nrsm]?": "länge entfernung strecke dauer",
+            "(?:am )?(?:schwerst|leichtest)e?[nrsm]?": "gewicht",
         },
-        {"ertrag": "erzeugt", "verbrauch": "verbraucht", "ausgaben": "ausgegeben"},
+        {
+            "ertrag": "erzeugt",
+            "verbrauch": "verbraucht",
+            "ausgaben": "ausgegeben",
+            "lieferant": "liefert liefern geliefert lieferanten",
+            **dict.fromkeys(
+                ("artikel", "produkt", "ware", "gegenstand"), "artikel produkt ware gegenstand"
+            ),
+        },
         {
             "least": "Berechnet: der niedrigste Wert von „{column}“ in {rows}.",
             "most": "Berechnet: der höchste Wert von „{column}“ in {rows}.",
@@ -203,7 +266,10 @@ BY_LANGUAGE = {
             "row": "1 Zeile",
             "where": " mit {conditions}",
             "gaps": " ({gaps} ohne Wert nicht gezählt)",
+            "group_most": "Berechnet über {rows}, nach „{label}“; am höchsten: {value}.",
+            "group_least": "Berechnet über {rows}, nach „{label}“; am niedrigsten: {value}.",
         },
+        joining="und",
     ),
     "fr": _words(
         r"(?:le|la|les) moins(?: de| d['’]| cher| chère| élevée?s?)?|minimum|minimale?|"
@@ -211,17 +277,23 @@ BY_LANGUAGE = {
         r"(?:le|la|les) plus(?: de| d['’]| cher| chère| élevée?s?| longue?| grande?)?|maximum|"
         r"maximale?",
         r"(?:au |en )?total|en tout|somme",
-        r"(?:en )?moyenne",
+        r"(?:en )?moyen(?:ne)?s?",
         r"combien(?: de| d['’])?|nombre (?:de|d['’])",
         r"(?:liste|énumère|énumérer|donne|montre)r?(?: tous| toutes)?",
         "quel quelle quels quelles qui quand où comment est sont était a ont eu avons avait le la "
         "les l un une des de du d en au aux à pour avec et y il nous notre mon "
-        "ligne lignes valeur valeurs t",
+        "ligne lignes valeur valeurs t tous toutes tout toute faut",
         {
             "(?:moins|plus) (?:cher|chère)": "prix coût tarif",
             "plus (?:courte?|longue?)": "distance longueur durée",
+            "plus (?:lourde?|légère?)": "poids",
         },
-        {"consommation": "consommé utilisé", "dépenses": "dépensé"},
+        {
+            "consommation": "consommé utilisé",
+            "dépenses": "dépensé",
+            "fournisseur": "fournit fournissent livre",
+            **dict.fromkeys(("article", "produit", "objet"), "article produit objet chose"),
+        },
         {
             "least": "Calculé : la valeur la plus basse de « {column} » dans {rows}.",
             "most": "Calculé : la valeur la plus haute de « {column} » dans {rows}.",
@@ -233,7 +305,10 @@ BY_LANGUAGE = {
             "row": "1 ligne",
             "where": " avec {conditions}",
             "gaps": " ({gaps} sans valeur, non comptées)",
+            "group_most": "Calculé sur {rows}, par « {label} » ; le plus haut : {value}.",
+            "group_least": "Calculé sur {rows}, par « {label} » ; le plus bas : {value}.",
         },
+        joining="et",
     ),
     "zh": _words(
         "最少|最低|最小|最便宜|最短",
@@ -256,6 +331,8 @@ BY_LANGUAGE = {
             "row": "1 行",
             "where": "（{conditions}）",
             "gaps": "（{gaps} 行没有值，未计入）",
+            "group_most": "在{rows}中按“{label}”计算，最多：{value}。",
+            "group_least": "在{rows}中按“{label}”计算，最少：{value}。",
         },
         is_spaced=False,
     ),
