@@ -43,9 +43,14 @@ width:100%}
 .kvasir-link{display:inline-block;padding:.35rem 0}
 .kvasir-heading{font-size:.95rem;font-weight:600;margin:0}
 [data-testid="stSidebarUserContent"]{padding-bottom:1.5rem}
+[data-stale="true"]{opacity:1!important}
 @media (prefers-reduced-motion:reduce){*{animation:none!important;transition:none!important}}
 """
-"""For Streamlit's pages, in addition to the theme."""
+"""For Streamlit's pages, in addition to the theme.
+
+What is being drawn again is not faded: a page that looks every two seconds would flicker, and faded
+text has too little contrast.
+"""
 
 PLAIN_STYLE = """
 :root{color-scheme:light dark;--back:#fff;--text:#1b2430;--line:#77818f;--main:#1f5fa8;--on:#fff}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from kvasir.frontends.ui.session import Session, open_session
 from kvasir.frontends.ui.texts import text
 
 _LOOK_SECONDS = 2.0
+_SAID_SECONDS = 10.0
+"""How long the page says what was asked for; it is drawn again meanwhile."""
 _MOST_WORKERS = 256
 _ICONS = {
     "ready": "check_circle",
@@ -42,7 +45,8 @@ def _show_all(session: Session) -> None:
             title, more = text("services.none"), text("services.none_more")
             elements.empty_state(":material/dns:", title, more)
             return
-        if said := st.session_state.pop("services_said", ""):
+        said, until = st.session_state.get("services_said", ("", 0.0))
+        if time.monotonic() < until:
             st.success(said, icon=":material/check:")
         for service in found["services"]:
             _show_service(session, service)
@@ -127,5 +131,5 @@ def _change(
     except KvasirError as error:
         faults.show(error)
         return
-    st.session_state["services_said"] = said
+    st.session_state["services_said"] = said, time.monotonic() + _SAID_SECONDS
     st.rerun()
