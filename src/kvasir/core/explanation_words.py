@@ -114,6 +114,18 @@ _SAYINGS: Mapping[str, tuple[str, str, str, str]] = {
         "{score:.3f}",
         "得分的一半是其包含的短语和标识符的比例：{share:.0%}（{held}），即 {score:.3f}",
     ),
+    "described": (
+        "it describes what the question asks of, so {score:.3f}",
+        "describe aquello por lo que se pregunta, o sea {score:.3f}",
+        "đoạn này mô tả điều được hỏi, nên {score:.3f}",
+        "它描述了所问的对象，即 {score:.3f}",
+    ),
+    "not_described": (
+        "others describe what the question asks of, it does not, so {score:.3f}",
+        "otros describen aquello por lo que se pregunta, este no, o sea {score:.3f}",
+        "các đoạn khác mô tả điều được hỏi, đoạn này thì không, nên {score:.3f}",
+        "其他段落描述了所问的对象，它没有，即 {score:.3f}",
+    ),
     "reranked": (
         "the reranker gave {score:.3f}; place {place} before",
         "el reordenador dio {score:.3f}; antes, puesto {place}",
