@@ -52,6 +52,7 @@ class Decision(StrEnum):
     TABLE = "table"  # A table in the documents has, or lacks, what is asked for.
     MODEL = "language model"  # It has read the passages.
     QUOTATION = "quotation"  # The quoted text says itself that there is no answer.
+    NO_VALUE = "no value"  # The quoted text lacks the kind of thing that is asked for.
     NEVER_REFUSES = "never refuses"  # The settings allow no refusal.
 
 

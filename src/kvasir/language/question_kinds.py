@@ -95,14 +95,16 @@ _KINDS = {
     ),
     QuestionKind.LIST: _pattern(
         r"\W*(?:list|(?:name|give|show|tell)(?: me| us)? (?:all|the)|"
-        rf"(?:{_PREPOSITION} )?(?:which|what (?:are the (?:\w+ ){{0,2}}\w+s\b|"
+        rf"(?:{_PREPOSITION} )?(?:which (?:of|are|\w+s\b|"
+        r"\w+ \w+s (?:are|were|have|do|does|did|can|may|must|exist))|"
+        r"what (?:are the (?:\w+ ){0,2}\w+s\b|"
         r"(?:\w+ )?(?!does|is|was|has)\w+s\b|"
         r"(?:can|may|could)\b|.*\b(?:consists? of|contains?|includes?|supports?|are there|exist|"
         r"available|allowed|forbidden|required)))|"
         r"enumera|lista|nombra|di(?:me|ga)|"
         rf"(?:{_PREPOSITION} )?(?:cuáles|qué (?:\w+s\b|se puede|hay que|incluye|contiene|hay))|"
         r"de qué (?:\w+ )?(?:consta|se compone)|"
-        rf"(?:{_PREPOSITION} )?welche[mnrs]?|nenne|zähle?|"
+        rf"(?:{_PREPOSITION} )?(?:welche(?!\w)|welchen (?:\w+e[nr] )?\w+[ns]\b)|nenne|zähle?|"
         r"was (?:alles|sind die|darf|dürfen|kann|können|muss|müssen|gehör[et]n?|enthält|"
         r"umfasst)|woraus|"
         rf"(?:{_PREPOSITION} )?quel(?:le)?s|énumère|liste|donnez?|nommez?|"

@@ -19,6 +19,7 @@ from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators import extractive_passages as quoting
 from kvasir.components.generators.embedder_choice import EmbedderChoice
 from kvasir.components.generators.extractive_forms import (
+    LEADS_TO_LIST,
     NUMBERED,
     begins_with,
     described_names,
@@ -199,7 +200,7 @@ class ExtractiveGenerator(EmbedderChoice):
         """Return what each sentence or heading is worth that leads to the list that is asked for.
 
         A list is about the question as far as its headings, the sentences that lead to it and its
-        items hold the question's terms together.
+        items together hold more than half of the question's terms.
         """
         result = np.zeros(len(found))
         leads = [
@@ -225,7 +226,9 @@ class ExtractiveGenerator(EmbedderChoice):
             held = held.union(*(overlaps[item].shared for item in blocks.items_after(found, i)))
             if i and found[i - 1].marker == found[i].marker and not found[i - 1].is_item:
                 held |= overlaps[i - 1].shared
-            result[i] = ABOUT_THE_LIST * sum(idf[term] for term in held) / (total or 1.0)
+            share = sum(idf[term] for term in held) / (total or 1.0)
+            worth = ABOUT_THE_LIST + LEADS_TO_LIST * found[i].is_item
+            result[i] = worth * max(0.0, 2.0 * share - 1.0)
         return result
 
     def _worth_embedding(

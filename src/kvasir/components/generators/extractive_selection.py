@@ -135,8 +135,8 @@ def select(
     if not order:
         # Only headings and questions were found: quote the best of them.
         return [found[int(scores.argmax())]]
+    order = _other_sides_first(order, sides, asked.kind)
     best = float(scores[order[0]])
-    order = _other_sides_first(order, sides)
     said: set[int | str] = set()
     chosen: list[Passage] = []
     numbers: list[int] = []
@@ -243,10 +243,14 @@ def _paragraph(
     return blocks.with_its_paragraph(found, number, max_words)
 
 
-def _other_sides_first(order: Sequence[int], sides: Sides) -> list[int]:
-    """Put the best passage about each side first, after the best of all if there are no two."""
+def _other_sides_first(order: Sequence[int], sides: Sides, kind: QuestionKind | None) -> list[int]:
+    """Put the best passage about each side after the best of all, which speaks of another side.
+
+    Of a difference whose sides are both spoken of, the best of all may speak of neither.
+    """
     about = {side for i in order for side in sides[i]}
-    firsts = [] if len(about) > 1 and not sides[order[0]] else list(order[:1])
+    is_of_none = kind is QuestionKind.DIFFERENCE and len(about) > 1 and not sides[order[0]]
+    firsts = [] if is_of_none else list(order[:1])
     said = set(sides[order[0]])
     for i in order:
         if sides[i] - said:

@@ -35,6 +35,7 @@ _BY = {
     Decision.TABLE: "by_table",
     Decision.MODEL: "by_model",
     Decision.QUOTATION: "by_quotation",
+    Decision.NO_VALUE: "by_no_value",
     Decision.NEVER_REFUSES: "by_never_refuses",
 }
 
