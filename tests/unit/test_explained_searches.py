@@ -12,7 +12,7 @@ from kvasir.answering.reference_pairs import REFERENCE_PAIRS
 from kvasir.answering.retrieval import Retriever
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.core import explanation_words as words
-from kvasir.core.explanations import Decision, LeftOutReason, Weighting
+from kvasir.core.explanations import DESCRIBED_WEIGHT, Decision, LeftOutReason, Weighting
 from kvasir.core.filters import parse_filter
 from kvasir.core.types import Certainty, Chunk, ExplainedSearch, SearchRequest
 from kvasir.core.wire import dumps, loads
@@ -127,6 +127,8 @@ def score_of(part, search):
     )
     if part.literal_share is not None:
         score = (score + part.literal_share) / 2.0
+    if part.described is not None:
+        score = (score + DESCRIBED_WEIGHT * part.described) / (1.0 + DESCRIBED_WEIGHT)
     if part.reranked is not None:
         return part.reranked
     return score if search.unread_factor is None else score * search.unread_factor

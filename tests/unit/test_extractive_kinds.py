@@ -7,17 +7,20 @@ import pytest
 from kvasir.answering.citations import CitationChecker
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
-from kvasir.components.generators.question_kinds import (
-    QuestionKind,
-    announces_a_number,
-    holds_what_is_asked,
-    is_definition,
-    parts_of,
-    question_kind,
-    term_of,
-)
 from kvasir.core.types import Chunk, Hit, Prompt
 from kvasir.language.detect import detect
+from kvasir.language.question_kinds import (
+    QuestionKind,
+    announces_a_number,
+    described_by,
+    holds_what_is_asked,
+    is_definition,
+    is_entry,
+    parts_of,
+    question_kind,
+    sides_of,
+    term_of,
+)
 from kvasir.testing.fakes import FakeEmbedder
 
 ANALYZER = Bm25Analyzer()
@@ -76,6 +79,11 @@ def answer(question, *hits, **options):
         ("Aus welchen Teilen besteht eine Mail?", QuestionKind.LIST),
         ("What can the option be set to?", QuestionKind.LIST),
         ("What are the parts of a mail?", QuestionKind.LIST),
+        ("What are the storage classes of the engine?", QuestionKind.LIST),
+        ("Was sind die Teile einer Mail?", QuestionKind.LIST),
+        ("What are fenders?", QuestionKind.DEFINITION),
+        ("In what order are they run when a row is deleted?", QuestionKind.LIST),
+        ("In welcher Reihenfolge wird geprüft?", QuestionKind.LIST),
         ("¿En qué formatos se guarda?", QuestionKind.LIST),
         ("À quels formats peut-on exporter ?", QuestionKind.LIST),
         ("What does WAL stand for?", QuestionKind.DEFINITION),
@@ -175,7 +183,7 @@ def test_a_list_that_is_asked_for_is_whole_or_says_how_much_of_it_is_there():
     items = "\n".join(f"- tool number {n} of the system" for n in range(31))
     text = f"These tools are shipped:\n\n{items}"
     assert answer("Which tools are shipped?", hit(text)).endswith("number 30 of the system\n[1]")
-    said = answer("Which tools are shipped?", hit(text), max_words=14)
+    said = answer("Which tools are shipped?", hit(text), max_words=10)
     assert said.endswith("- tool number 4 of the system\n… (5/31)\n[1]")
 
 
@@ -259,3 +267,72 @@ def test_a_sentence_with_what_is_asked_for_is_preferred(question, wanted, other)
     kind, language = question_kind(question), detect(wanted, ["en", "de", "fr", "zh"])
     assert holds_what_is_asked(kind, wanted, language)
     assert not holds_what_is_asked(kind, other, language) or kind is QuestionKind.WHO
+
+
+@pytest.mark.parametrize(
+    ("question", "sides"),
+    [
+        ("What is the difference between a ketch and a yawl?", ("ketch", "yawl")),
+        ("How do dirty reads and phantom reads differ?", ("dirty reads", "phantom reads")),
+        ("--soft or --hard: which one?", ("--soft", "--hard")),
+        ("¿En qué se diferencian el té verde y el té negro?", ("té verde", "té negro")),
+        ("Worin unterscheiden sich Kerosin und Diesel?", ("Kerosin", "Diesel")),
+        ("Le hêtre et le chêne, en quoi diffèrent-ils ?", ("hêtre", "chêne")),
+        ("酒精和汽油有什么区别？", ("酒精", "汽油")),
+        ("Compare them.", ()),
+    ],
+)
+def test_both_sides_of_a_difference_are_read_from_the_question(question, sides):
+    assert sides_of(question) == sides
+
+
+def test_what_a_question_wants_described_is_known():
+    assert described_by("What is a ketch?") == ("ketch",)
+    assert described_by("What is the difference between a ketch and a yawl?") == ("ketch", "yawl")
+    assert described_by("Who sails a ketch?") == ()
+    assert is_entry("- -x, --fast: run without checks", "--fast")
+    assert is_entry("phantom read: a row appears", "phantom reads")
+    assert is_entry("list.insert_left(a, x): insert x", "insert_left")
+    assert not is_entry("git run [--fast | --slow]", "--fast")
+    assert not is_entry("Set --fast and wait. Then: go on", "wait")
+
+
+def test_each_side_of_a_difference_is_described_before_both_are_compared():
+    both = "A ketch and a yawl differ, a ketch and a yawl are often compared."
+    text = answer(
+        "What is the difference between a ketch and a yawl?",
+        hit(both, 0),
+        hit("A ketch is a boat whose mizzen stands before the rudder.", 1, 0.9),
+        hit("A yawl is a boat whose mizzen stands behind the rudder.", 2, 0.9),
+    )
+    assert "before the rudder" in text
+    assert "behind the rudder" in text
+
+
+def test_the_list_that_is_about_the_question_is_quoted_whole():
+    other = "The engine has classes, and the classes of it are kept on disk. They are stored."
+    listed = "Each value has one of the following storage classes:\n\n- NULL\n- INTEGER\n- BLOB"
+    question = "What are the storage classes of the engine?"
+    text = answer(question, hit(other, 0), hit(listed, 1, headings=("Engine",)))
+    assert text.startswith(listed)
+    alone = "- C1: no water\n- C2: tray full\n- C5: no pressure"
+    under = hit(alone, 0, headings=("Coffee machine", "Warnings"))
+    notes = hit("A warning is printed. Warnings are printed in red.", 1, 0.6)
+    text = answer("Which warnings does the coffee machine show?", under, notes)
+    assert alone in text
+
+
+def test_a_list_with_paragraphs_in_its_items_is_one_list():
+    listed = (
+        "These tools are there:\n\n- parted: for most people.\n- fdisk: for gurus.\n\n"
+        "Beware of old disks.\n- cfdisk: for all others.\n\nOne of them is started."
+    )
+    text = answer("Which tools are there?", hit(listed))
+    assert "- cfdisk: for all others." in text
+    assert "One of them is started" not in text
+
+
+def test_an_inner_list_ends_with_its_items():
+    listed = "- reset: The mode is one of these:\n    - soft: none\n    - hard: all\n- clean: it"
+    text = answer("Which modes has the reset?", hit(listed))
+    assert "    - hard: all" in text

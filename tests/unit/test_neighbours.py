@@ -87,9 +87,25 @@ def test_only_the_best_hits_are_read_on():
     def find(document):
         read.append(document)
 
-    chunks = [Chunk(f"c{n}", f"d{n}", "We sell:", 0, 8, None, (), {}) for n in range(9)]
+    chunks = [Chunk(f"c{n}", f"d{n}", "We sell it.", 0, 11, None, (), {}) for n in range(9)]
     assert read_on([Hit(chunk, 1.0) for chunk in chunks], find)[8].chunk == chunks[8]
     assert read == ["d0", "d1", "d2"]
+
+
+def test_further_hits_with_a_part_of_a_list_are_read_on():
+    read = []
+    chunks = [Chunk(f"c{n}", f"d{n}", "We sell:", 0, 8, None, (), {}) for n in range(9)]
+    read_on([Hit(chunk, 1.0) for chunk in chunks], read.append)
+    assert read == [f"d{n}" for n in range(8)]
+
+
+def test_a_list_goes_on_after_a_paragraph_of_one_of_its_items():
+    text = "We sell:\n\n- tea\n\nIt is green.\n\nAsk us.\n- soap\n- salt\n\nGoodbye.\n\n- end"
+    for piece in ("We sell:", "We sell:\n\n- tea", "- soap\n- salt"):
+        start = text.index(piece)
+        chunk = Chunk("c", "d", piece, start, start + len(piece), None, (), {})
+        (hit,) = read_on([Hit(chunk, 1.0)], {"d": DocumentVersion(text)}.get)
+        assert hit.chunk.text == text[: text.index("\n\nGoodbye")], piece
 
 
 def test_a_list_is_read_after_the_sentence_that_it_follows():

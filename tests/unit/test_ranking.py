@@ -7,6 +7,7 @@ from kvasir.answering.ranking import (
     limit_documents,
     merge_copies,
     most_of_one,
+    prefer_described,
     scoring_alike,
 )
 from kvasir.core.protocols import Candidate
@@ -88,3 +89,14 @@ def test_candidates_that_the_keyword_search_did_not_give_may_be_copies_of_its_la
     assert scoring_alike(last, 1) == last[1:]
     neither = [(1.0, Candidate("a", 0.8, None)), (0.9, Candidate("b", 0.8, None))]
     assert scoring_alike(neither, 1) == neither[1:]
+
+
+def test_a_passage_that_describes_what_is_asked_for_comes_before_those_that_name_it():
+    texts = ["A ketch and a ketch.", "The ketch sank.", "A ketch is a boat with two masts."]
+    chunks = {
+        each.chunk.id: each.chunk for each in (hit("d", n, text=t) for n, t in enumerate(texts))
+    }
+    ranked = [(1.0 - 0.2 * n, Candidate(key, 0.5, 1.0)) for n, key in enumerate(chunks)]
+    order = [candidate.chunk_id for _, candidate in prefer_described(ranked, ["ketch"], chunks)]
+    assert order == [list(chunks)[2], *list(chunks)[:2]]
+    assert prefer_described(ranked, ["yawl"], chunks) == ranked

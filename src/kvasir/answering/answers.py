@@ -13,6 +13,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from functools import cache
 from time import perf_counter
 
+from kvasir.answering.asked_value import lacks_what_is_asked
 from kvasir.answering.citations import CitationChecker, FindVersion
 from kvasir.answering.evidence import EvidenceReader
 from kvasir.answering.neighbours import read_on
@@ -239,6 +240,10 @@ class Answerer:
             answer = decided(answer, Decision.MODEL)
         elif refused:
             answer = decided(answer, Decision.QUOTATION)
+        elif certainty is Certainty.SURE and lacks_what_is_asked(
+            question, text, given, self.analyzer
+        ):
+            certainty, answer = Certainty.NOT_SURE, decided(answer, Decision.NO_VALUE)
         yield Finished(
             replace(
                 answer,

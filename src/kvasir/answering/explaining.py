@@ -14,7 +14,7 @@ import numpy as np
 
 from kvasir.answering.asked_language import asked_language
 from kvasir.answering.query_syntax import QuerySyntax
-from kvasir.answering.ranking import Fusion, Scored, most_of_one, passage_of
+from kvasir.answering.ranking import Fusion, Scored, describes_any, most_of_one, passage_of
 from kvasir.core.explanation_words import LANGUAGES
 from kvasir.core.explanations import (
     HitExplanation,
@@ -27,6 +27,7 @@ from kvasir.core.explanations import (
 from kvasir.core.filters import to_mapping
 from kvasir.core.protocols import Candidate
 from kvasir.core.types import Chunk, Hit, SearchRequest
+from kvasir.language.question_kinds import described_by
 
 MOST_LEFT_OUT = 10
 """Passages that are named for each reason why candidates are left out."""
@@ -157,6 +158,13 @@ def _explain_hits(
     )
     nth = _numbers_of_documents(trace.ordered)
     counts = _counts_literally(trace)
+    names = described_by(trace.syntax.text)
+    describes = bool(names) and any(
+        describes_any(chunk, names)
+        for _, candidate in trace.ranked
+        if (chunk := trace.chunks.get(candidate.chunk_id))
+        and not trace.syntax.excludes(chunk.passage)
+    )
     for hit in hits:
         chunk = hit.chunk
         score, candidate = scored[chunk.id]
@@ -185,6 +193,7 @@ def _explain_hits(
             copies=passages[passage_of(chunk)] - 1,
             of_document=nth[chunk.id],
             filled=ordered[chunk.id] >= top_k,
+            described=describes_any(chunk, names) if describes else None,
         )
 
 

@@ -15,9 +15,12 @@ from dataclasses import replace
 
 from kvasir.answering.citations import FindVersion
 from kvasir.core.types import Chunk, Hit
+from kvasir.language.lists import is_inside_list
 
 READ_ON = 3
 """Hits that are extended, the best ones: each needs its document's text."""
+READ_LISTS = 8
+"""Hits that are extended if they hold a part of a list, or announce something."""
 MOST_AFTER = 4_000
 """Most characters that are added after a passage."""
 MOST_BEFORE = 2_000
@@ -48,8 +51,12 @@ def read_on(hits: Sequence[Hit], find_version: FindVersion) -> list[Hit]:
         find_version: Finds documents' texts; a hit whose text is not stored stays as it is.
     """
     extended = list(hits)
-    for number, hit in enumerate(hits[:READ_ON]):
+    for number, hit in enumerate(hits[:READ_LISTS]):
         chunk = hit.chunk
+        if number >= READ_ON and not (
+            _ITEM_LINE.search(chunk.text) or _ANNOUNCES.search(chunk.text)
+        ):
+            continue
         version = find_version(chunk.document_id)
         if version is None or version.text[chunk.start : chunk.end] != chunk.text:
             continue
@@ -93,6 +100,7 @@ def _start(text: str, chunk: Chunk) -> int:
         if paragraph.start() == limit > 0:
             break  # Its beginning is not known.
         in_list = _ITEM.match(paragraph[0]) or _INDENTED.match(paragraph[0]) or paragraph["fence"]
+        in_list = in_list or is_inside_list(text, paragraph.start(), chunk.end)
         introduces = _ANNOUNCES.search(paragraph[0]) or _ITEM_LINE.search(paragraph[0])
         if in_list or introduces:
             start = paragraph.start()
@@ -116,7 +124,10 @@ def _end(text: str, chunk: Chunk) -> int:
     wanted = bool(_ANNOUNCES.search(chunk.text)) or _is_heading(chunk.text, chunk.headings)
     for paragraph in _PARAGRAPH.finditer(text, end, limit):
         goes_on = text.count("\n", end, paragraph.start()) < _LINES_BETWEEN or (
-            _ITEM.match(paragraph[0]) or _INDENTED.match(paragraph[0]) or paragraph["fence"]
+            _ITEM.match(paragraph[0])
+            or _INDENTED.match(paragraph[0])
+            or paragraph["fence"]
+            or is_inside_list(text, paragraph.start(), limit)
         )
         if not wanted and not (in_list and goes_on):
             break

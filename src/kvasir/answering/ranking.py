@@ -16,11 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir.answering.query_syntax import QuerySyntax
+from kvasir.core.explanations import DESCRIBED_WEIGHT
 from kvasir.core.protocols import Candidate
 from kvasir.core.types import Chunk, Hit
+from kvasir.language.question_kinds import is_definition, is_entry
+from kvasir.language.sentences import sentence_spans
 
 FEWEST_OF_ONE = 3
 """Hits that one document may have in any case."""
+_COMPARED = 4
+"""Characters of a name that a passage must have, before its sentences are read."""
 GOOD_SHARE = 0.5
 """A hit of another document takes a place if it has this share of the replaced one's score."""
 _EQUAL_DENSE, _EQUAL_LEXICAL = 2e-3, 1e-3
@@ -75,6 +80,42 @@ def prefer_literal(
         return [(score, candidate) for score, candidate, _ in kept]
     scored = [((score + share) / 2.0, candidate) for score, candidate, share in kept]
     return sorted(scored, key=lambda pair: -pair[0])
+
+
+def prefer_described(
+    ranked: Sequence[Scored], names: Sequence[str], chunks: Mapping[str, Chunk]
+) -> list[Scored]:
+    """Return candidates with those higher that have a line or sentence describing a name.
+
+    A definition begins with its term, and options and entries of a glossary with their names. The
+    scores are divided, so that they stay within 0..1; if no candidate describes one, they stay.
+    """
+    kept = [
+        (score, candidate, describes_any(chunks[candidate.chunk_id], names))
+        for score, candidate in ranked
+        if candidate.chunk_id in chunks
+    ]
+    if not any(describes for _, _, describes in kept):
+        return [(score, candidate) for score, candidate, _ in kept]
+    scored = [
+        ((score + DESCRIBED_WEIGHT * describes) / (1.0 + DESCRIBED_WEIGHT), candidate)
+        for score, candidate, describes in kept
+    ]
+    return sorted(scored, key=lambda pair: -pair[0])
+
+
+def describes_any(chunk: Chunk, names: Sequence[str]) -> bool:
+    """Return True if a sentence or line of a chunk describes one of the names."""
+    folded = chunk.text.casefold()
+    if not any(name.casefold()[:_COMPARED] in folded for name in names):
+        return False
+    language = str(chunk.metadata.get("language", ""))
+    sentences = (chunk.text[a:b] for a, b in sentence_spans(chunk.text, language or None))
+    return any(
+        is_definition(sentence, name, language) or is_entry(sentence, name)
+        for sentence in sentences
+        for name in names
+    )
 
 
 @dataclass(frozen=True, slots=True)

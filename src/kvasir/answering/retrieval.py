@@ -34,6 +34,7 @@ from kvasir.answering.ranking import (
     crowds_out,
     limit_documents,
     merge_copies,
+    prefer_described,
     prefer_literal,
     rank,
     scoring_alike,
@@ -55,6 +56,7 @@ from kvasir.core.protocols import (
 )
 from kvasir.core.types import Chunk, ExplainedSearch, Hit, Matrix, SearchRequest
 from kvasir.language.detect import UNKNOWN, detect
+from kvasir.language.question_kinds import described_by
 
 CANDIDATES = 50
 """Chunks that each search gives to the fusion; more cost time and gain nothing."""
@@ -245,7 +247,8 @@ class Retriever:
         Chunks that are not known yet are read and added to ``chunks``: those that may be copies of
         the first ones, and all only where the query, copies or many hits of one document need them.
         """
-        if syntax.is_plain:
+        names = described_by(syntax.text)
+        if syntax.is_plain and not names:
             first = self._as_hits(ranked[:wanted], chunks)
             alike = first + self._as_hits(scoring_alike(ranked, wanted), chunks)
             if len(merge_copies(alike)) == len(alike) and not crowds_out(first, wanted):
@@ -253,6 +256,8 @@ class Retriever:
         self._as_hits(ranked, chunks)
         if not syntax.is_plain:
             ranked = prefer_literal(ranked, syntax, chunks)
+        if names:
+            ranked = prefer_described(ranked, names, chunks)
         return merge_copies(self._as_hits(ranked, chunks))
 
     def _as_hits(self, ranked: Sequence[Scored], chunks: dict[str, Chunk]) -> list[Hit]:

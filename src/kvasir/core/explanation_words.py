@@ -114,6 +114,18 @@ _SAYINGS: Mapping[str, tuple[str, str, str, str]] = {
         "{score:.3f}",
         "得分的一半是其包含的短语和标识符的比例：{share:.0%}（{held}），即 {score:.3f}",
     ),
+    "described": (
+        "it describes what the question asks of, so {score:.3f}",
+        "describe aquello por lo que se pregunta, o sea {score:.3f}",
+        "đoạn này mô tả điều được hỏi, nên {score:.3f}",
+        "它描述了所问的对象，即 {score:.3f}",
+    ),
+    "not_described": (
+        "others describe what the question asks of, it does not, so {score:.3f}",
+        "otros describen aquello por lo que se pregunta, este no, o sea {score:.3f}",
+        "các đoạn khác mô tả điều được hỏi, đoạn này thì không, nên {score:.3f}",
+        "其他段落描述了所问的对象，它没有，即 {score:.3f}",
+    ),
     "reranked": (
         "the reranker gave {score:.3f}; place {place} before",
         "el reordenador dio {score:.3f}; antes, puesto {place}",
@@ -358,6 +370,15 @@ _SAYINGS: Mapping[str, tuple[str, str, str, str]] = {
         "el propio texto citado dice que no hay respuesta",
         "chính đoạn trích nói rằng không có câu trả lời",
         "引用的文字本身表示没有答案",
+    ),
+    "by_no_value": (
+        "the evidence below would be sure; what is quoted lacks what is asked for, such as a date, "
+        "a number or a name",
+        "los indicios de abajo bastarían; a lo citado le falta lo que se pide, como una fecha, un "
+        "número o un nombre",
+        "các dấu hiệu dưới đây là đủ; phần trích thiếu điều được hỏi, như ngày tháng, con số hay "
+        "tên",
+        "下列证据本已足够；引用的内容缺少所问的东西，如日期、数字或名称",
     ),
     "by_never_refuses": (
         "the evidence below would refuse; the settings do not allow it",

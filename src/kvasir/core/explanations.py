@@ -4,7 +4,9 @@ The parts of a hit's score add up, with ``search`` for its ``SearchExplanation``
 
     fused    = dense_share * scaled_dense + (1 - dense_share) * scaled_lexical
     literal  = (fused + literal_share) / 2, or ``fused`` where ``literal_share`` is None
-    score    = ``reranked``; else literal * ``search.unread_factor`` with a reranker; else literal
+    named    = (literal + ``DESCRIBED_WEIGHT`` * described) / (1 + ``DESCRIBED_WEIGHT``), or
+               ``literal`` where ``described`` is None
+    score    = ``reranked``; else named * ``search.unread_factor`` with a reranker; else named
 
 and so do those of a decision: ``confidence`` is 1 / (1 + exp(-(bias + sum of contributions))).
 """
@@ -15,6 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
+
+DESCRIBED_WEIGHT = 0.5
+"""Weight of describing what a definition or difference is asked of, beside the score as it was."""
 
 
 class Weighting(StrEnum):
@@ -47,6 +52,7 @@ class Decision(StrEnum):
     TABLE = "table"  # A table in the documents has, or lacks, what is asked for.
     MODEL = "language model"  # It has read the passages.
     QUOTATION = "quotation"  # The quoted text says itself that there is no answer.
+    NO_VALUE = "no value"  # The quoted text lacks the kind of thing that is asked for.
     NEVER_REFUSES = "never refuses"  # The settings allow no refusal.
 
 
@@ -72,6 +78,7 @@ class HitExplanation:
     copies: int  # Number of equal passages that are one hit with it.
     of_document: int  # It is the n-th best hit of its document, from 1.
     filled: bool  # It has the place of a hit beyond the limit of that hit's document.
+    described: bool | None = None  # It describes what the question asks of; None if none does.
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,13 @@ QUESTION_WORDS: Mapping[str, tuple[str, ...]] = {
     for code, words in {
         "en": "whose many much",
         "de": "wann wer wen wem wessen warum wieso weshalb wozu womit wodurch wofür woher wohin "
-        "wieviel wieviele viele",
-        "es": "cuáles cuánto cuánta cuántos cuántas",
+        "wieviel wieviele viele nenne nennen",
+        "es": "cuáles cuánto cuánta cuántos cuántas enumera enumere dime",
         "fr": "quand comment combien pourquoi quoi quel quelle quels quelles lequel laquelle "
-        "lesquels lesquelles",
+        "lesquels lesquelles énumère énumérez",
         "vi": "ai gì nào bao nhiêu mấy đâu sao",
         "zh": "什么 什麼 谁 誰 怎么 怎样 怎麼 如何 多少 哪 哪些 哪个 哪里 哪儿 几 几个 何时 时候 "
-        "为什么 为何 多久 多长 吗 呢",
+        "为什么 为何 多久 多长 吗 呢 列出",
     }.items()
 }
 """By ISO 639-1 code."""

@@ -18,6 +18,13 @@ import numpy as np
 from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators import extractive_passages as quoting
 from kvasir.components.generators.embedder_choice import EmbedderChoice
+from kvasir.components.generators.extractive_forms import (
+    LEADS_TO_LIST,
+    NUMBERED,
+    begins_with,
+    described_names,
+    form_scores,
+)
 from kvasir.components.generators.extractive_passages import (
     Passage,
     normalized,
@@ -31,16 +38,8 @@ from kvasir.components.generators.extractive_selection import (
     Scores,
     Sides,
     covered_by_documents,
+    idf_of,
     select,
-)
-from kvasir.components.generators.question_kinds import (
-    QuestionKind,
-    compares_all,
-    holds_what_is_asked,
-    is_definition,
-    parts_of,
-    question_kind,
-    term_of,
 )
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import Embedder, TextAnalyzer
@@ -49,6 +48,15 @@ from kvasir.core.scoring import inverse_document_frequency
 from kvasir.core.text import count_words
 from kvasir.core.types import Hit, Matrix, Prompt
 from kvasir.language.detect import UNKNOWN, detect
+from kvasir.language.question_kinds import (
+    QuestionKind,
+    compares_all,
+    describes,
+    is_definition,
+    parts_of,
+    question_kind,
+    sides_of,
+)
 
 MEANING_SHARE = 0.3
 """Share of the cosine in a sentence's own score, where the model knows the language."""
@@ -69,18 +77,10 @@ FEWEST_SHARED_BY_A_ROW = 2
 """Terms of the question that a row and its header must hold together."""
 SHORTEST_REPEATED = 4
 """Words of a question from which on a passage that holds it whole repeats it, as an example."""
-ASKED_FOR = 0.1
-"""Added for a date, a number, a name or a reason, where the question asks for one."""
-DEFINED = 0.6
-"""Added for a sentence that begins with the term and says what it is."""
-NAMED = 0.5
-"""Added for a passage that begins with an option or identifier of the question."""
 COST_OF_ANOTHER_LANGUAGE = 0.2
 """Of a passage in another language than the question's, where passages are in several."""
-LEADS_TO_LIST = 0.3
-"""Added for a sentence before a list, where the question asks for one."""
-LEADS_TO_COMMAND = 0.3
-"""Added for a sentence that announces a command, where the question asks how to do something."""
+ABOUT_THE_LIST = 0.6
+"""Added for what leads to a list that holds all of the question's terms, with its headings."""
 MOST_SIDES = 3
 """Words of a question that are taken for the sides of a difference."""
 
@@ -88,16 +88,6 @@ MOST_EMBEDDED = 8
 """Sentences embedded for an answer, the most promising ones."""
 
 _REMEMBERED_SENTENCES = 4096
-_NAMED = re.compile(
-    r"(?<![\w-])(?:--?[A-Za-z][\w-]*|(?=\w*\d)(?=\w*[A-Z])\w{3,}|[A-Z]{2,}[A-Z\d_]+)"
-)
-"""Options, error codes and names in capitals."""
-_NUMBERED = re.compile(r"(?:[\u3400-\u9fff]{2}|[^\W\d_]+)[ -]\d[\w.]*(?<!\.)")
-"""A word and its number, such as "Mill 23", which is another name than "Mill 3"."""
-_OPTIONS = 40
-"""Characters in which the names of an option stand, before its description."""
-_WORD = re.compile(r"[A-Za-zÀ-ỹ\d][\w-]+(?<![\u4e00-\u9fff])|-{1,2}\w+")
-"""Words that may be one side of a difference."""
 _OPTION = re.compile(r"(?<![\w-])-{1,2}[A-Za-z][\w-]*")
 
 
@@ -187,8 +177,11 @@ class ExtractiveGenerator(EmbedderChoice):
             - SECONDARY_COST * np.array(is_secondary)
             - COST_OF_A_WEAK_ROW * np.array(is_weak)
             - COST_OF_ANOTHER_SUBJECT * (about.max() - about)
-            + NAMED_ROW * np.array([overlap.names_row for overlap in overlaps])
-            + _form_scores(question, found, kind)
+            + (kind is not QuestionKind.LIST)
+            * NAMED_ROW
+            * np.array([overlap.names_row for overlap in overlaps])
+            + form_scores(question, found, kind)
+            + self._list_scores(question, found, overlaps, kind)
         )
         embedded = self._worth_embedding(found, without_meaning, share)
         query = self._embedder.embed_queries([question])[0]
@@ -196,6 +189,47 @@ class ExtractiveGenerator(EmbedderChoice):
         meaning = np.zeros_like(without_meaning)
         meaning[embedded] = _scaled(cosines.astype(np.float64))
         return _inherit_heading_scores(without_meaning + share * meaning, found)
+
+    def _list_scores(
+        self,
+        question: str,
+        found: Sequence[Passage],
+        overlaps: Sequence[Overlap],
+        kind: QuestionKind | None,
+    ) -> Scores:
+        """Return what each sentence or heading is worth that leads to the list that is asked for.
+
+        A list is about the question as far as its headings, the sentences that lead to it and its
+        items together hold more than half of the question's terms.
+        """
+        result = np.zeros(len(found))
+        leads = [
+            i
+            for i in range(len(found) if kind is QuestionKind.LIST else 0)
+            if blocks.begins_list(found, i)
+        ]
+        if not leads:
+            return result
+        idf = idf_of(overlaps)
+        languages = [found[i].language for i in leads]
+        wanted = {
+            language: {*self._analyzer.query_terms([question], [language])[0].indices.tolist()}
+            for language in languages
+        }
+        texts = [" ".join(found[i].chunk.headings) for i in leads]
+        headings = _restrict(self._term_weights(texts, languages), wanted, languages)
+        rarest = max(idf.values(), default=1.0)
+        idf |= {term: rarest for heading in headings for term in heading if term not in idf}
+        total = sum(idf.values())
+        for i, heading in zip(leads, headings, strict=True):
+            held = heading.keys() | overlaps[i].shared
+            held = held.union(*(overlaps[item].shared for item in blocks.items_after(found, i)))
+            if i and found[i - 1].marker == found[i].marker and not found[i - 1].is_item:
+                held |= overlaps[i - 1].shared
+            share = sum(idf[term] for term in held) / (total or 1.0)
+            worth = ABOUT_THE_LIST + LEADS_TO_LIST * found[i].is_item
+            result[i] = worth * max(0.0, 2.0 * share - 1.0)
+        return result
 
     def _worth_embedding(
         self, found: Sequence[Passage], without_meaning: Scores, share: Scores
@@ -229,22 +263,35 @@ class ExtractiveGenerator(EmbedderChoice):
         parts = parts_of(question)
         options = list(dict.fromkeys(_OPTION.findall(question)))
         if kind is QuestionKind.DIFFERENCE and len(options) > 1:
-            return [{o for o in options if _begins_with(p.text, [o])} for p in found]
+            return [{o for o in options if begins_with(p.text, [o])} for p in found]
         counts = Counter(term for overlap in overlaps for term in overlap.shared)
+        language = found[0].language
         sides: list[int] = []
-        if kind is QuestionKind.DIFFERENCE:
+        if kind is QuestionKind.DIFFERENCE and (both := sides_of(question)):
+            described = [_described_side(p, both) for p in found]
+            if len(set().union(*described)) == len(both):
+                return described
+            sides = self._rarest_of_each(both, language, counts)
+        if kind is QuestionKind.DIFFERENCE and len(sides) < 2:
             held = [term for term, count in counts.items() if count < len(found)]
             sides = sorted(held, key=counts.__getitem__)[:MOST_SIDES]
-        elif len(parts) > 1:
-            language = found[0].language
-            terms = [
-                {*vector.indices.tolist()} & counts.keys()
-                for vector in self._analyzer.query_terms(parts, [language] * len(parts))
-            ]
-            for own in terms:
-                new = own.difference(*(other for other in terms if other is not own))
-                sides += sorted(new, key=counts.__getitem__)[:1]
+        elif kind is not QuestionKind.DIFFERENCE and len(parts) > 1:
+            sides = self._rarest_of_each(parts, language, counts)
         return [{side for side in sides if side in overlap.shared} for overlap in overlaps]
+
+    def _rarest_of_each(
+        self, texts: Sequence[str], language: str, counts: Counter[int]
+    ) -> list[int]:
+        """Return the rarest term of each text that the others do not have."""
+        terms = [
+            {*vector.indices.tolist()} & counts.keys()
+            for vector in self._analyzer.query_terms(texts, [language] * len(texts))
+        ]
+        rarest: list[int] = []
+        for own in terms:
+            new = own.difference(*(other for other in terms if other is not own))
+            rarest += sorted(new, key=counts.__getitem__)[:1]
+        return rarest
 
     def _overlaps(
         self, question: str, found: Sequence[Passage], kind: QuestionKind | None
@@ -264,8 +311,8 @@ class ExtractiveGenerator(EmbedderChoice):
         labels = self._term_weights([p.label for p in found], languages)
         counts = Counter(term for terms in shared for term in terms)
         idf = {term: inverse_document_frequency(len(found), n) for term, n in counts.items()}
-        term, described = _described(question, kind)
-        names = {_plain(match[0]) for match in _NUMBERED.finditer(question)}
+        term, described = described_names(question, kind)
+        names = {_plain(match[0]) for match in NUMBERED.finditer(question)}
         # Of a question with one term, such as an error code, a row cannot have two.
         fewest = {code: min(len(own), FEWEST_SHARED_BY_A_ROW) for code, own in wanted.items()}
         asked = normalized(question) if question.rstrip().endswith(("?", "？")) else ""
@@ -284,7 +331,7 @@ class ExtractiveGenerator(EmbedderChoice):
                     names={name for name in names if name in f" {passage.normalized_text} "},
                     terms=all_terms.keys(),
                     shares_itself=bool(common),
-                    describes=_begins_with(passage.text, described)
+                    describes=begins_with(passage.text, described)
                     or is_definition(passage.text, term, passage.language),
                     is_weak_row=passage.is_row
                     and not is_named
@@ -330,6 +377,16 @@ class ExtractiveGenerator(EmbedderChoice):
             known |= dict(zip(new, self._embedder.embed_documents(new), strict=True))
         self._recent.keep(known)
         return np.stack([known[text] for text in texts])
+
+
+def _described_side(passage: Passage, sides: Sequence[str]) -> set[int | str]:
+    """Return the side of a difference that a passage begins with, if it does not name the other."""
+    text = passage.text.casefold()
+    one, other = (side.casefold() for side in sides)
+    is_of_both = one in text and other in text and not (one in other or other in one)
+    if is_of_both or not passage.quotable:
+        return set()
+    return {side for side in sides if describes(passage.text, side)}
 
 
 def _asked_language(question: str, found: Sequence[Passage]) -> str:
@@ -391,49 +448,3 @@ def _neighbours(words: Scores, found: Sequence[Passage]) -> Scores:
             result[i] = max(result[i], words[i - 1])
             result[i - 1] = max(result[i - 1], words[i])
     return result
-
-
-def _form_scores(question: str, found: Sequence[Passage], kind: QuestionKind | None) -> Scores:
-    """Return what the passages' form is worth for the kind of question."""
-    term, names = _described(question, kind)
-    return np.array(
-        [
-            ASKED_FOR * holds_what_is_asked(kind, p.text, p.language)
-            + LEADS_TO_LIST * (kind is QuestionKind.LIST and blocks.leads_to_list(found, i))
-            + LEADS_TO_COMMAND * (kind is QuestionKind.HOW_TO and _leads_to_command(found, i))
-            + DEFINED * is_definition(p.text, term, p.language)
-            + NAMED * _begins_with(p.text, names)
-            for i, p in enumerate(found)
-        ]
-    )
-
-
-def _described(question: str, kind: QuestionKind | None) -> tuple[str, list[str]]:
-    """Return the term of which a definition is asked, and the names that may be described."""
-    term = term_of(question) if kind is QuestionKind.DEFINITION else ""
-    names = [match[0] for match in (*_NAMED.finditer(question), *_NUMBERED.finditer(question))]
-    if kind is QuestionKind.DIFFERENCE:
-        names += _WORD.findall(question)
-    return term, names
-
-
-def _leads_to_command(found: Sequence[Passage], number: int) -> bool:
-    following = found[number + 1 : number + 2]
-    return found[number].introduces_next and any(
-        passage.marker == found[number].marker and passage.looks_typed for passage in following
-    )
-
-
-def _begins_with(text: str, names: Sequence[str]) -> bool:
-    """Return True if a text, its bullet and marks aside, begins with one of the names.
-
-    Of an option that is written in several ways, such as ``-x, --foo``, any is its name.
-    """
-    opening = text.lstrip("*`|+# \t")
-    opening = opening[2:] if opening.startswith(("- ", "• ")) else opening
-    options = _NAMED.findall(opening[:_OPTIONS].split(":")[0]) if opening[:1] == "-" else []
-    return any(
-        name in options
-        or (opening.startswith(name) and not opening[len(name) : len(name) + 1].isalnum())
-        for name in names
-    )

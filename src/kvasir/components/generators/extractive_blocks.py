@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import accumulate, takewhile
 
 from kvasir.components.generators.extractive_passages import Passage
+from kvasir.language.lists import is_inside_list
 
 LONGEST_COMMAND = 120
 """Most words of code that is quoted with its sentence."""
@@ -127,6 +128,31 @@ def leads_to_list(found: Sequence[Passage], number: int) -> bool:
     )
 
 
+def begins_list(found: Sequence[Passage], number: int) -> bool:
+    """Return True if a list follows a sentence or heading, or begins here without either."""
+    passage, following = found[number], found[number + 1 : number + 2]
+    if passage.is_item:
+        before = found[number - 1] if number else passage
+        return before.marker != passage.marker or number == 0 or before.start > passage.start
+    if leads_to_list(found, number):
+        return True
+    return not (passage.quotable or passage.is_row) and any(
+        each.marker == passage.marker and each.is_item and each.start > passage.start
+        for each in following
+    )
+
+
+def items_after(found: Sequence[Passage], number: int) -> range:
+    """Return the numbers of the passages of the list that a sentence or heading leads to."""
+    last = number
+    while last + 1 < len(found) and (
+        _goes_on(found, last + 1, lead=found[number])
+        or (last == number and not found[number].quotable)
+    ):
+        last += 1
+    return range(number + 1, last + 1)
+
+
 def with_its_list(found: Sequence[Passage], number: int, budget: int) -> Passage | None:
     """Return the whole list of an item, or that a sentence introduces, with its introduction.
 
@@ -140,7 +166,10 @@ def with_its_list(found: Sequence[Passage], number: int, budget: int) -> Passage
         if not (found[first].is_item or found[first].introduces_next):
             return None
     last = first
+    depth = next((_depth(p) for p in found[first : first + 2] if p.is_item), 0)
     while last + 1 < len(found) and _goes_on(found, last + 1, lead=found[first]):
+        if found[last + 1].is_item and _depth(found[last + 1]) < depth:
+            break
         last += 1
     items = [i for i in range(first, last + 1) if found[i].is_item]
     if len(items) < _FEWEST_ITEMS or not first <= number <= last:
@@ -168,8 +197,21 @@ def _goes_on(found: Sequence[Passage], number: int, lead: Passage | None = None)
     if (before.introduces_next or before is lead) and not _in_item(found, number - 1):
         return passage.is_item and (lead is None or lead is before)
     is_same_paragraph = passage.start - before.end < _NEXT_PARAGRAPH
-    follows = passage.is_item or passage.is_command or is_same_paragraph
+    follows = passage.is_item or passage.is_command or is_same_paragraph or _is_inside(passage)
     return follows and _in_item(found, number - 1)
+
+
+def _is_inside(passage: Passage) -> bool:
+    """Return True if a sentence stands in a further paragraph of an item."""
+    if passage.introduces_next or passage.is_item:
+        return False
+    return is_inside_list(passage.chunk.text, passage.start - passage.chunk.start)
+
+
+def _depth(passage: Passage) -> int:
+    """Return the number of characters before an item in its line."""
+    start = passage.start - passage.chunk.start
+    return start - (passage.chunk.text.rfind("\n", 0, start) + 1)
 
 
 def _introduces(found: Sequence[Passage], number: int) -> bool:
@@ -183,6 +225,7 @@ def _in_item(found: Sequence[Passage], number: int) -> bool:
     while number and not found[number].is_item:
         passage, before = found[number], found[number - 1]
         is_near = passage.is_command or passage.start - before.end < _NEXT_PARAGRAPH
+        is_near = is_near or _is_inside(passage)
         if passage.marker != before.marker or not is_near:
             return False
         number -= 1

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators.extractive_passages import Passage
-from kvasir.components.generators.question_kinds import QuestionKind, announces_a_number
 from kvasir.core.scoring import inverse_document_frequency
+from kvasir.language.question_kinds import QuestionKind, announces_a_number
 
 MORE_OF_ANOTHER_DOCUMENT = 0.09
 """Added to ``min_relative_score`` for a sentence of another document than the best one's."""
@@ -21,7 +21,7 @@ MOST_MARKERS = 3
 """Sources named for one sentence that several documents contain."""
 OTHER_SIDE = 0.5
 """``min_relative_score`` for what speaks of the side of a difference that is not yet quoted."""
-WHOLE_LIST = 2.5
+WHOLE_LIST = 3.5
 """Most words of a list or of steps that the question asks for, as a multiple of ``max_words``."""
 LONGEST_DESCRIPTION = 60
 """Most words of a paragraph that describes a name or term of the question."""
@@ -99,14 +99,19 @@ def covered_by_documents(found: Sequence[Passage], overlaps: Sequence[Overlap]) 
 
     A name may stand at the head of a mail alone, and not in the sentence that answers.
     """
-    counts = Counter(term for overlap in overlaps for term in overlap.shared)
-    idf = {term: inverse_document_frequency(len(found), n) for term, n in counts.items()}
+    idf = idf_of(overlaps)
     held: defaultdict[str, set[int]] = defaultdict(set)
     for passage, overlap in zip(found, overlaps, strict=True):
         held[passage.document_id] |= overlap.shared
     total = sum(idf.values()) or 1.0
     covered = {key: sum(idf[term] for term in terms) / total for key, terms in held.items()}
     return np.array([covered[passage.document_id] for passage in found])
+
+
+def idf_of(overlaps: Sequence[Overlap]) -> dict[int, float]:
+    """Return the IDF of the question's terms over the passages that hold them."""
+    counts = Counter(term for overlap in overlaps for term in overlap.shared)
+    return {term: inverse_document_frequency(len(overlaps), n) for term, n in counts.items()}
 
 
 def select(
@@ -130,8 +135,8 @@ def select(
     if not order:
         # Only headings and questions were found: quote the best of them.
         return [found[int(scores.argmax())]]
+    order = _other_sides_first(order, sides, asked.kind)
     best = float(scores[order[0]])
-    order = _other_sides_first(order, sides)
     said: set[int | str] = set()
     chosen: list[Passage] = []
     numbers: list[int] = []
@@ -238,9 +243,14 @@ def _paragraph(
     return blocks.with_its_paragraph(found, number, max_words)
 
 
-def _other_sides_first(order: Sequence[int], sides: Sides) -> list[int]:
-    """Put the best passage about each side after the best of all, which speaks of another side."""
-    firsts = list(order[:1])
+def _other_sides_first(order: Sequence[int], sides: Sides, kind: QuestionKind | None) -> list[int]:
+    """Put the best passage about each side after the best of all, which speaks of another side.
+
+    Of a difference whose sides are both spoken of, the best of all may speak of neither.
+    """
+    about = {side for i in order for side in sides[i]}
+    is_of_none = kind is QuestionKind.DIFFERENCE and len(about) > 1 and not sides[order[0]]
+    firsts = [] if is_of_none else list(order[:1])
     said = set(sides[order[0]])
     for i in order:
         if sides[i] - said:

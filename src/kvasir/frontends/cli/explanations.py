@@ -9,6 +9,7 @@ from rich.text import Text
 
 from kvasir.core.explanation_words import say
 from kvasir.core.explanations import (
+    DESCRIBED_WEIGHT,
     AnswerExplanation,
     Decision,
     EvidencePart,
@@ -34,6 +35,7 @@ _BY = {
     Decision.TABLE: "by_table",
     Decision.MODEL: "by_model",
     Decision.QUOTATION: "by_quotation",
+    Decision.NO_VALUE: "by_no_value",
     Decision.NEVER_REFUSES: "by_never_refuses",
 }
 
@@ -123,6 +125,9 @@ def _of_hit(hit: HitExplanation, search: SearchExplanation) -> Iterator[str]:
         score = (hit.fused + hit.literal_share) / 2.0
         held = ", ".join(hit.held) or "-"
         yield say("literal", language, share=hit.literal_share, held=held, score=score)
+    if hit.described is not None:
+        score = (score + DESCRIBED_WEIGHT * hit.described) / (1.0 + DESCRIBED_WEIGHT)
+        yield say("described" if hit.described else "not_described", language, score=score)
     if hit.reranked is not None:
         yield say("reranked", language, score=hit.reranked, place=hit.place)
     elif search.unread_factor is not None:

@@ -7,7 +7,9 @@ orders the passages that retrieval found and completes the best one; it excludes
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
+from itertools import takewhile
 
 from kvasir.core.text import count_words
 
@@ -81,31 +83,43 @@ _KINDS = {
         ".*(?:谁|哪位)",
     ),
     QuestionKind.DEFINITION: _pattern(
-        r"\W*(?:what(?:['’]s| is| are(?! the \w+s\b)| does .* (?:mean|stand for)| do you call)|"
+        r"\W*(?:what(?:['’]s| is| are(?! the (?:\w+ ){0,2}\w+s\b)|"
+        r" does .* (?:mean|stand for)| do you call)|"
         r"define|explain|"
         r"meaning of|definition of|what is meant by|"
         r"qué (?:es|son|significa|quiere decir)|a qué se llama|define|definición de|"
-        r"was (?:ist|sind|bedeutet|heißt|meint|versteht man)|wofür steht|"
+        r"was (?:ist|sind(?! die\b)|bedeutet|heißt|meint|versteht man)|wofür steht|"
         r"qu['’]est-ce (?:que|qu['’]?)|qu['’]appelle|c['’]est quoi|que (?:signifie|veut dire)|"
         r"définition de|\S.* (?:là gì|nghĩa là))",
         ".*(?:是什么|什么是|什么叫|是啥|什么意思|的定义)",
     ),
     QuestionKind.LIST: _pattern(
         r"\W*(?:list|(?:name|give|show|tell)(?: me| us)? (?:all|the)|"
-        rf"(?:{_PREPOSITION} )?(?:which|what (?:are the \w+s|(?:\w+ )?(?!does|is|was|has)\w+s\b|"
+        rf"(?:{_PREPOSITION} )?(?:which (?:of|are|\w+s\b|"
+        r"\w+ \w+s (?:are|were|have|do|does|did|can|may|must|exist))|"
+        r"what (?:are the (?:\w+ ){0,2}\w+s\b|"
+        r"(?:\w+ )?(?!does|is|was|has)\w+s\b|"
         r"(?:can|may|could)\b|.*\b(?:consists? of|contains?|includes?|supports?|are there|exist|"
         r"available|allowed|forbidden|required)))|"
         r"enumera|lista|nombra|di(?:me|ga)|"
         rf"(?:{_PREPOSITION} )?(?:cuáles|qué (?:\w+s\b|se puede|hay que|incluye|contiene|hay))|"
         r"de qué (?:\w+ )?(?:consta|se compone)|"
-        rf"(?:{_PREPOSITION} )?welche[mnrs]?|nenne|zähle?|"
-        r"was (?:alles|darf|dürfen|kann|können|muss|müssen|gehör[et]n?|enthält|umfasst)|woraus|"
+        rf"(?:{_PREPOSITION} )?(?:welche(?!\w)|welchen (?:\w+e[nr] )?\w+[ns]\b)|nenne|zähle?|"
+        r"was (?:alles|sind die|darf|dürfen|kann|können|muss|müssen|gehör[et]n?|enthält|"
+        r"umfasst)|woraus|"
         rf"(?:{_PREPOSITION} )?quel(?:le)?s|énumère|liste|donnez?|nommez?|"
         r"que (?:peut-on|faut-il|doit-on|contient|comprend)|de quoi|qu['’]est-ce qui|"
         r"những|gồm|bao gồm|có (?:những|các))",
         ".*(?:哪些|列出|哪[几两三四五六七八九十]|(?:包括|包含|有|由|分为)(?:哪|什么|几)|[哪几]种)",
     ),
 }
+
+_IN_ORDER = _pattern(
+    r"\W*(?:in (?:what|which) (?:order|sequence)|en qué orden|in welcher reihenfolge|"
+    r"was .*der reihe nach|dans quel ordre)",
+    ".*(?:什么顺序|先后顺序)",
+)
+"""Questions after a list, whatever else they name: "in what order ... when ..."."""
 
 _COMPARES = _pattern(
     r".*\b(?:most|least|fewest|highest|lowest|largest|biggest|smallest|greatest|longest|shortest|"
@@ -174,6 +188,31 @@ _IS = {
     "zh": r"(?:是|指|即|表示|意思是)",
 }
 _MEANT = re.compile(r"what does (?:an? |the )?(?P<term>.+?) mean\b", re.IGNORECASE)
+_ENTRY = re.compile(r"(?:[*+•-]\s+)?(?P<names>[^:：]{1,60})[:：]\s*\S")
+"""An entry in a list of options or terms, which are named before its colon."""
+_LONGEST_SIDE = 4
+"""Most words of one side of a difference."""
+_BOTH = re.compile(r",? (?:and|y|e|und|et|và|vs\.?|versus) (?=\S)", re.IGNORECASE)
+_EITHER = re.compile(r",? (?:or|o|u|oder|ou|hay) (?=\S)", re.IGNORECASE)
+_SIDE = re.compile(r"-{0,2}[A-Za-zÀ-ỹ\d_.][\w.+#/-]*(?<![.])|[?,:;()]")
+_WIDE_SIDES = re.compile(
+    r"([^\s的，,？?。、]+)\s*(?:和|与|跟|同|还是|或)\s*([\w.+#/-]+?)\s*"
+    r"(?=有|的|各|分别|之间|相比|哪|是|脚本|命令|[？?，,]|$)"
+)
+_ARTICLE_WORDS = "the a an el la los las un una der die das den dem ein eine le les une des"
+_ARTICLES = frozenset(_ARTICLE_WORDS.split())
+_NOT_A_SIDE = """
+    between entre zwischen by of from in on with for to as at what how which when where do does did
+    is are was were differ differs difference differences different compared distinguish
+    distinguishes versus
+    de del en con por para que qué cuál cuáles cuándo dónde es son diferencia diferencias
+    diferencian distinguen se
+    von vom im an auf mit für zu bei was wie wann worin sich unterscheiden unterscheidet ist sind
+    unterschied unterschiede
+    du d dans avec pour par quelle quel quoi quand diffèrent distinguent différence différences est
+    sont ? , : ; ( )
+"""
+_NO_SIDE = _ARTICLES | frozenset(_NOT_A_SIDE.split())
 _QUOTES = "\"'“”‘’«»„ `"
 _OPENING = (
     r"(?:[-*+•#>\s]*)(?:(?:the|an?|el|la|los|las|una?|der|die|das|eine?|le|les|une?)\s+|l['’])?"
@@ -183,6 +222,8 @@ _ASIDE = r"[\"'”’»`*_]*\s*(?:[(（][^)）]{0,80}[)）]\s*)?,?\s*"
 
 def question_kind(question: str) -> QuestionKind | None:
     """Return what kind of answer a question asks for; None if no word shows it."""
+    if _IN_ORDER.match(question):
+        return QuestionKind.LIST
     return next((kind for kind, words in _KINDS.items() if words.match(question)), None)
 
 
@@ -236,3 +277,58 @@ def is_definition(text: str, term: str, language: str) -> bool:
     verb = _IS.get(language, _IS["en"])
     said = rf"{_OPENING}[\"'“‘«„`*_]*{re.escape(term)}(?:e?s|en|e)?{_ASIDE}(?:[:：—–]|{verb})"
     return re.match(said, text, re.IGNORECASE) is not None
+
+
+def sides_of(question: str) -> tuple[str, ...]:
+    """Return the two things of which a difference is asked; empty if they cannot be told.
+
+    They stand beside the word that joins them, up to the next function word or sign.
+    """
+    if wide := _WIDE_SIDES.search(question):
+        return wide.groups()
+    joined = _BOTH.search(question) or _EITHER.search(question)
+    if joined is None:
+        return ()
+    before = _SIDE.findall(question[: joined.start()])[-_LONGEST_SIDE:]
+    after = _SIDE.findall(question[joined.end() :])[:_LONGEST_SIDE]
+    left = _until_function_word(reversed(before))[::-1]
+    while after and after[0].casefold() in _ARTICLES:
+        after.pop(0)
+    sides = tuple(" ".join(words) for words in (left, _until_function_word(after)))
+    return sides if all(sides) else ()
+
+
+def _until_function_word(words: Iterable[str]) -> list[str]:
+    return list(takewhile(lambda word: word.casefold() not in _NO_SIDE, words))
+
+
+def describes(text: str, name: str) -> bool:
+    """Return True if a text begins with a name, in any of its forms, and goes on with another word.
+
+    Of "phantom reads" it may begin with "phantom read:".
+    """
+    opening = (
+        re.sub(rf"^{_OPENING}", "", text, flags=re.IGNORECASE).lstrip(_QUOTES + "*_").casefold()
+    )
+    stem = re.sub(r"(?<=\w{3})(?:es|en|s|n)$", "", name.casefold())
+    rest = opening.removeprefix(stem)
+    return rest != opening and re.match(r"(?:es|en|s|n)?(?:\W|$)|[\u3400-\u9fff]", rest) is not None
+
+
+def is_entry(text: str, name: str) -> bool:
+    """Return True if a text is an entry of a list of options or terms: "-x, --foo: says ..."."""
+    entry = _ENTRY.match(text)
+    if entry is None:
+        return False
+    words = re.split(r"[\s,(（=]+", entry["names"])
+    is_named = any(name in (word, word.rpartition(".")[2]) for word in words)
+    return is_named or (not name.startswith("-") and describes(entry["names"], name))
+
+
+def described_by(question: str) -> tuple[str, ...]:
+    """Return the term of which a definition is asked, or both sides of a difference."""
+    kind = question_kind(question)
+    if kind is QuestionKind.DIFFERENCE:
+        return sides_of(question)
+    term = term_of(question) if kind is QuestionKind.DEFINITION else ""
+    return (term,) if term and count_words(term) <= _LONGEST_SIDE else ()

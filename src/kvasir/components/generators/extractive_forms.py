@@ -1,0 +1,89 @@
+"""What a passage's form is worth for the kind of a question: a list, a command, a definition."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from kvasir.components.generators import extractive_blocks as blocks
+from kvasir.components.generators.extractive_passages import Passage
+from kvasir.components.generators.extractive_selection import Scores
+from kvasir.language.question_kinds import (
+    QuestionKind,
+    describes,
+    holds_what_is_asked,
+    is_definition,
+    sides_of,
+    term_of,
+)
+
+ASKED_FOR = 0.1
+"""Added for a date, a number, a name or a reason, where the question asks for one."""
+DEFINED = 0.6
+"""Added for a sentence that begins with the term and says what it is."""
+NAMED = 0.5
+"""Added for a passage that begins with an option or identifier of the question."""
+LEADS_TO_LIST = 0.3
+"""Added for a sentence before a list, where the question asks for one."""
+LEADS_TO_COMMAND = 0.3
+"""Added for a sentence that announces a command, where the question asks how to do something."""
+
+_NAMED = re.compile(
+    r"(?<![\w-])(?:--?[A-Za-z][\w-]*|(?=\w*\d)(?=\w*[A-Z])\w{3,}|[A-Z]{2,}[A-Z\d_]+)"
+)
+"""Options, error codes and names in capitals."""
+NUMBERED = re.compile(r"(?:[\u3400-\u9fff]{2}|[^\W\d_]+)[ -]\d[\w.]*(?<!\.)")
+"""A word and its number, such as "Mill 23", which is another name than "Mill 3"."""
+_OPTIONS = 40
+"""Characters in which the names of an option stand, before its description."""
+_WORD = re.compile(r"[A-Za-zÀ-ỹ\d][\w-]+(?<![\u4e00-\u9fff])|-{1,2}\w+")
+"""Words that may be one side of a difference."""
+
+
+def form_scores(question: str, found: Sequence[Passage], kind: QuestionKind | None) -> Scores:
+    """Return what the passages' form is worth for the kind of question."""
+    term, names = described_names(question, kind)
+    return np.array(
+        [
+            ASKED_FOR * holds_what_is_asked(kind, p.text, p.language)
+            + LEADS_TO_LIST * (kind is QuestionKind.LIST and blocks.leads_to_list(found, i))
+            + LEADS_TO_COMMAND * (kind is QuestionKind.HOW_TO and _leads_to_command(found, i))
+            + DEFINED * is_definition(p.text, term, p.language)
+            + NAMED * begins_with(p.text, names)
+            for i, p in enumerate(found)
+        ]
+    )
+
+
+def described_names(question: str, kind: QuestionKind | None) -> tuple[str, list[str]]:
+    """Return the term of which a definition is asked, and the names that may be described."""
+    term = term_of(question) if kind is QuestionKind.DEFINITION else ""
+    names = [match[0] for match in (*_NAMED.finditer(question), *NUMBERED.finditer(question))]
+    if kind is QuestionKind.DIFFERENCE:
+        names += sides_of(question) or _WORD.findall(question)
+    return term, names
+
+
+def _leads_to_command(found: Sequence[Passage], number: int) -> bool:
+    following = found[number + 1 : number + 2]
+    return found[number].introduces_next and any(
+        passage.marker == found[number].marker and passage.looks_typed for passage in following
+    )
+
+
+def begins_with(text: str, names: Sequence[str]) -> bool:
+    """Return True if a text, its bullet and marks aside, begins with one of the names.
+
+    Of an option that is written in several ways, such as ``-x, --foo``, any is its name.
+    """
+    opening = text.lstrip("*`|+# \t")
+    opening = opening[2:] if opening.startswith(("- ", "• ")) else opening
+    options = _NAMED.findall(opening[:_OPTIONS].split(":")[0]) if opening[:1] == "-" else []
+    return any(
+        name in options
+        or (opening.startswith(name) and not opening[len(name) : len(name) + 1].isalnum())
+        or (not name.startswith("-") and describes(opening, name))
+        for name in names
+    )
