@@ -4,8 +4,9 @@
 
 Wrong: two different XQuAD questions of one paragraph that would share an answer, in four languages
 (the eight pairs that are the same question to the letter are none).
-Helps: of the 200 paraphrases in ``questions/paraphrases.tsv``, those that would be served. Intervals
-are of 95 % (Clopper and Pearson 1934). The default embedding model, and all pairs of a paragraph.
+Helps: of the 200 paraphrases in ``questions/paraphrases.tsv``, those that would be served.
+Intervals are of 95 % (Clopper and Pearson 1934). The default embedding model, and all pairs of a
+paragraph.
 """
 
 from __future__ import annotations
