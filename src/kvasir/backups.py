@@ -94,8 +94,8 @@ _SERVICE = {
     question_tables.mails,
     question_tables.answer_log,
 }
-"""All tables but ``writers``, which are leases of processes, and ``kept_vectors``, which can be
-made again; a test holds that none is missing."""
+"""All tables but ``writers``, which are leases of processes, and ``kept_vectors`` and
+``answer_cache``, which can be made again; a test holds that none is missing."""
 
 
 def open_backup(path: Path, *, run: Run | None = None) -> Archive:

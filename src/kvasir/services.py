@@ -18,6 +18,7 @@ from kvasir.core.leases import Lazy
 from kvasir.core.queue_workers import Worker
 from kvasir.core.run import Run, StopToken
 from kvasir.core.services.accounts import Accounts, Caller, User
+from kvasir.core.services.answer_cache import AnswerCache
 from kvasir.core.services.answer_log import AnswerLog
 from kvasir.core.services.jobs import Job, JobQueue, Spool, UnsentJobs
 from kvasir.core.services.mail import Mailer, Outbox
@@ -79,6 +80,7 @@ class Services:
         self._questions = Lazy(self._make_questions)
         self._outbox = Lazy(self._make_outbox)
         self._answer_log = Lazy(self._make_answer_log)
+        self._answer_cache = Lazy(self._make_answer_cache)
 
     def check(self) -> None:
         """Check the signing key, the rate limits and the accounts of mail, and open nothing.
@@ -148,6 +150,11 @@ class Services:
     def answer_log(self) -> AnswerLog:
         """The log of answers."""
         return self._answer_log.get()
+
+    @property
+    def answer_cache(self) -> AnswerCache:
+        """Answers that may be given again."""
+        return self._answer_cache.get()
 
     def make_job_worker(self, perform: Callable[[Job, Run], Any], stop: StopToken) -> JobWorker:
         """Make a worker of the queue of jobs, which a thread runs until the token is set."""
@@ -420,3 +427,8 @@ class Services:
         from kvasir.questions.answer_log import SqlAnswerLog
 
         return SqlAnswerLog(self._engine.get())
+
+    def _make_answer_cache(self) -> AnswerCache:
+        from kvasir.questions.answer_cache import SqlAnswerCache
+
+        return SqlAnswerCache(self._engine.get())

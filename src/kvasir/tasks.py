@@ -373,6 +373,9 @@ def tidy(app: App, run: Run) -> None:
     if (days := app.settings.answer_log.retention_days) is not None:
         old = datetime.now(UTC) - timedelta(days=min(days, _LONGEST_RETENTION_DAYS))
         app.services.answer_log.delete_before(old)
+    if app.settings.answer.cache.enabled:
+        age = min(app.settings.answer.cache.max_age_days, _LONGEST_RETENTION_DAYS)
+        app.services.answer_cache.delete_before(datetime.now(UTC) - timedelta(days=age))
     kept = timedelta(days=app.settings.server.keep_jobs_days)
     app.services.jobs.delete_before(datetime.now(UTC) - kept)
     for digest in app.services.spool.digests():

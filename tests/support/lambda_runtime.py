@@ -29,6 +29,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         assert self.path == f"{_PREFIX}invocation/next", self.path
+        self.server.asked_first.set()
         identity, event = self.server.events.get()
         data = json.dumps(event).encode()
         self.send_response(200)
@@ -59,6 +60,7 @@ class LambdaFunction(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.events, self.results = queue.Queue(), queue.Queue()
         self.seconds = seconds
+        self.asked_first = threading.Event()
         (folder / "kvasir.yaml").write_text(yaml.safe_dump(settings), "utf-8")
         self._folder = folder
         self._environment = {

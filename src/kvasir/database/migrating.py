@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from kvasir.core.errors import IncompatibleVersionError, StoreLockedError
 from kvasir.database import migrations
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 """All revisions, oldest first; this version needs the last one."""
 
 _LOCK = 5_317_008

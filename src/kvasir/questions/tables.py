@@ -5,7 +5,18 @@ Times are seconds since 1970 by the database's clock.
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Index, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from kvasir.database.dialects import double, exact, long_text
 from kvasir.database.metadata import metadata
@@ -81,5 +92,24 @@ answer_log = Table(
     Column("rating", Integer),
     Column("comment", long_text(Text()), nullable=False),
     Index(None, "user_id", "number"),
+    Index(None, "date"),
+)
+
+answer_cache = Table(
+    "answer_cache",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("collection", exact(64), nullable=False),
+    # A hash of everything beside the question that an answer depends on.
+    Column("scope", exact(64), nullable=False),
+    # A hash of the question without case, punctuation and spaces.
+    Column("exact_key", exact(64), nullable=False),
+    Column("question", long_text(Text()), nullable=False),
+    Column("vector", LargeBinary(65_535), nullable=False),
+    Column("answer", long_text(Text()), nullable=False),
+    # The content hash of each cited document.
+    Column("sources", long_text(Text()), nullable=False),
+    Column("date", double(), nullable=False),
+    Index(None, "collection", "scope", "exact_key"),
     Index(None, "date"),
 )

@@ -33,7 +33,7 @@ from kvasir.settings.data_folder import (
     given_data_folder,
 )
 from kvasir.settings.masking import mask
-from kvasir.settings.section import Mebibytes, Seconds, Section
+from kvasir.settings.section import Days, Mebibytes, Seconds, Section
 from kvasir.settings.service_schema import (
     AccountSettings,
     AnswerLogSettings,
@@ -179,6 +179,14 @@ class ChatSettings(Section):
     rag: ChatRagSettings = ChatRagSettings()
 
 
+class AnswerCacheSettings(Section):
+    """Answers that are given again, to the same question or one in other words."""
+
+    enabled: bool = False
+    threshold: Score = Field(0.9, description="least cosine of two questions in other words")
+    max_age_days: Days = Field(7.0, gt=0, description="older answers are made again")
+
+
 class AnswerSettings(Section):
     """Rules for answers."""
 
@@ -186,6 +194,7 @@ class AnswerSettings(Section):
     check_sentences: bool = Field(
         True, description="mark a language model's sentences that the sources do not support"
     )
+    cache: AnswerCacheSettings = AnswerCacheSettings()
 
 
 class EvaluationSettings(Section):

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from kvasir.app import App
+from kvasir.cached_answers import CachedAnswers
 from kvasir.frontends.api import manual, problems
 from kvasir.frontends.api.background import Background
 from kvasir.frontends.api.generation import make_admission
@@ -134,6 +135,7 @@ def make_application(
     api.state.on_demand = on_demand
     api.state.operations = Operations()
     api.state.answers = RunningAnswers()
+    api.state.cached_answers = CachedAnswers(app)
     api.state.wake_workers = background.wake
     api.state.tidy_up = background.tidy_up
     api.state.generator_state = lambda: background.generator_state

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fastapi import Request
 
 from kvasir.app import App
+from kvasir.cached_answers import CachedAnswers
 from kvasir.collection import Collection
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.deadline import deadline
@@ -39,6 +41,9 @@ def open_answer(
 ) -> AnswerStream:
     """Return the events of an answer; the generator waits for its turn after the hits.
 
+    With ``answer.cache`` an answer that is kept is given again, except to a request with
+    ``Cache-Control: no-cache``.
+
     Args:
         request: The request, for the server's state.
         kvasir: The process.
@@ -50,7 +55,17 @@ def open_answer(
         ComponentError: Too many answers wait.
         RequestError: The question or an option is unusable.
     """
-    return open_stream(request, kvasir, lambda: collection.stream(question, **options))
+    cache: CachedAnswers = request.app.state.cached_answers
+    fresh = "no-cache" in request.headers.get("cache-control", "")
+    make = partial(collection.stream, question, **options)
+    if cache.is_enabled and not request.app.state.on_demand:
+        with deadline(kvasir.settings.server.answer_seconds):
+            stream, was_kept = cache.stream(collection, question, options, make, fresh=fresh)
+        if was_kept:
+            request.app.state.metrics.answers.labels("cached").inc()
+            return stream
+        return open_stream(request, kvasir, lambda: stream)
+    return open_stream(request, kvasir, make)
 
 
 def open_stream(request: Request, kvasir: App, make: Callable[[], AnswerStream]) -> AnswerStream:

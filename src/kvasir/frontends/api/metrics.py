@@ -78,7 +78,7 @@ class Metrics:
         self.ingested_bytes = Counter(
             "kvasir_ingested_bytes", "Bytes of ingested documents", registry=registry
         )
-        for outcome in ("answered", "refused", "failed", "left"):
+        for outcome in ("answered", "cached", "refused", "failed", "left"):
             self.answers.labels(outcome)
         for outcome in ("added", "replaced", "failed"):
             self.documents.labels(outcome)

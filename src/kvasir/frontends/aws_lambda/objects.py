@@ -1,4 +1,4 @@
-"""What events of S3 and messages name, and the bytes of objects.
+"""What events of S3 and messages name.
 
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html,
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
@@ -6,20 +6,14 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 from urllib.parse import unquote_plus
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
-
-from kvasir.core.errors import ComponentError, RequestError, TooLargeError
+from kvasir.core.errors import RequestError
 from kvasir.core.types import Source
 
-_MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket"})
 _DETAILS = frozenset({"Object Created", "Object Deleted"})
 
 
@@ -74,41 +68,3 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
     return value
-
-
-class Bucket:
-    """Reads objects; the client is made for the first one, after a snapshot was restored."""
-
-    def __init__(self, *, max_bytes: int) -> None:
-        """Connect to nothing yet."""
-        self._max_bytes = max_bytes
-        self._lock = threading.Lock()
-
-    @cached_property
-    def _client(self) -> Any:
-        return boto3.client("s3")
-
-    def read(self, change: Change) -> bytes | None:
-        """Return an object's bytes; None if there is no such object.
-
-        Raises:
-            TooLargeError: It is larger than an upload may be.
-            ComponentError: S3 cannot be reached, or refuses.
-        """
-        with self._lock:
-            client = self._client
-        uri = change.source.uri
-        try:
-            found = client.get_object(Bucket=change.bucket, Key=change.key)
-            if found["ContentLength"] > self._max_bytes:
-                raise TooLargeError(f"{uri} is larger than {self._max_bytes >> 20} MB")
-            data: bytes = found["Body"].read()
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _MISSING:
-                return None
-            raise ComponentError("s3", "reading an object", f"{uri}: {error}") from error
-        except BotoCoreError as error:
-            raise ComponentError(
-                "s3", "reading an object", f"{uri}: {error}", kind="unreachable"
-            ) from error
-        return data

@@ -18,7 +18,8 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from mangum import Mangum
 
@@ -33,12 +34,15 @@ from kvasir.core.errors import (
 from kvasir.core.run import Run, StopToken
 from kvasir.core.services.jobs import Job
 from kvasir.frontends.api.application import make_application
-from kvasir.frontends.aws_lambda.objects import Bucket, Change, changes_of
+from kvasir.frontends.aws_lambda.objects import Change, changes_of
 from kvasir.frontends.process import request_id, set_log_level
 from kvasir.settings.loading import derive_settings, load_settings
 from kvasir.settings.schema import Settings
 from kvasir.sharing import is_embedded
 from kvasir.tasks import check_report, perform
+
+if TYPE_CHECKING:
+    from kvasir.frontends.aws_lambda.bucket import Bucket
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +87,13 @@ class LambdaProcess:
         self._http = Mangum(api, lifespan="off")
         self._has_job = threading.Event()
         api.state.wake_workers = self._has_job.set
-        self._bucket = Bucket(max_bytes=app.settings.rag.ingest.max_file_mb << 20)
+
+    @cached_property
+    def _bucket(self) -> Bucket:
+        # Its library would take a tenth of the start of a function that only answers.
+        from kvasir.frontends.aws_lambda.bucket import Bucket
+
+        return Bucket(max_bytes=self._app.settings.rag.ingest.max_file_mb << 20)
 
     def load(self) -> None:
         """Load the embedding model, which uses no connection."""

@@ -56,6 +56,7 @@ COMMANDS = {
     "logout": ("logins", "Forget the login to a server."),
     "models": ("models", "List models, or pull one."),
     "tune": ("tune", "Tune an RWKV model: a state, LoRA or PiSSA."),
+    "plan": ("plan", "Say what a load needs: memory, disk, time, processes."),
     "config": ("config", "Show, check or write the settings."),
     "completion": ("main", "Print the shell completion script."),
 }

@@ -1,0 +1,212 @@
+"""Gives the answer to a question again that was asked before in the same or nearly the same words.
+
+An answer is served again if everything that it depends on is the same: the collection, the search,
+the language model, the prompt, and the content of each document that it cites. Off by default,
+since a document that was added later is not looked at until the answer's age ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from kvasir.answering.same_question import QuestionForm, asks_the_same, exact_form, form_of
+from kvasir.app import App
+from kvasir.collection import Collection
+from kvasir.core.answer_stream import AnswerStream
+from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, KvasirError
+from kvasir.core.services.answer_cache import CachedQuestion, KeptAnswer
+from kvasir.core.types import Answer, AnswerEvent, Certainty, Finished, Matrix, Retrieved, Text
+from kvasir.core.wire import to_json
+from kvasir.settings.loading import plain_values
+
+logger = logging.getLogger(__name__)
+
+_MOST_SCOPES = 64
+_SETTINGS = ("answer.", "chat.rag.", "generator.", "rag.embedding_model.", "rag.language")
+"""Beginnings of the keys on which an answer depends."""
+
+
+@dataclass
+class _Known:
+    """The questions of one scope that were read from the database."""
+
+    questions: list[CachedQuestion] = field(default_factory=list)
+    forms: list[QuestionForm] = field(default_factory=list)
+
+    @property
+    def last(self) -> int:
+        return self.questions[-1].number if self.questions else 0
+
+
+class CachedAnswers:
+    """The cache of one process; what others keep is found, too."""
+
+    def __init__(self, app: App) -> None:
+        """Use an application's settings, models and database; nothing is opened yet."""
+        self._app = app
+        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether the settings want a cache."""
+        return self._app.settings.answer.cache.enabled
+
+    def stream(
+        self,
+        collection: Collection,
+        question: str,
+        options: Mapping[str, Any],
+        make: Any,
+        *,
+        fresh: bool = False,
+    ) -> tuple[AnswerStream, bool]:
+        """Return the events of an answer, and True if it is one that was kept.
+
+        Args:
+            collection: A lease, which stays open until the stream is closed.
+            question: The question.
+            options: As of ``Collection.stream``.
+            make: Starts the answer if none is kept.
+            fresh: Answer again, and keep that.
+        """
+        if not self.is_enabled or options.get("explain"):
+            return make(), False
+        scope = self._scope(options)
+        if not fresh and (kept := self._find(collection, scope, question)) is not None:
+            return AnswerStream(_events(kept)), True
+        return AnswerStream(self._keeping(make(), collection, scope, question)), False
+
+    def _scope(self, options: Mapping[str, Any]) -> str:
+        values = plain_values(self._app.settings)
+        settings = {key: value for key, value in values.items() if key.startswith(_SETTINGS)}
+        # A filter may be text, a mapping or a Filter.
+        request = {key: to_json(value) for key, value in sorted(options.items())}
+        text = json.dumps([settings, request], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _find(self, collection: Collection, scope: str, question: str) -> KeptAnswer | None:
+        """Return a kept answer that still holds; a cache that fails is passed over."""
+        try:
+            number = self._app.services.answer_cache.find_exact(
+                collection.name, scope, exact_form(question)
+            )
+            if number is None:
+                number = self._find_near(collection, scope, question)
+            return None if number is None else self._valid(collection, number)
+        except KvasirError as error:
+            logger.warning("the cache of answers cannot be asked: %s", error)
+            return None
+
+    def _find_near(self, collection: Collection, scope: str, question: str) -> int | None:
+        known = self._read(collection.name, scope)
+        if not known.questions:
+            return None
+        vector = self._embed(collection, question)
+        cosines = np.stack([each.vector for each in known.questions]) @ vector
+        threshold = self._app.settings.answer.cache.threshold
+        form = form_of(question, self._app.analyzer)
+        for at in np.argsort(-cosines):
+            if cosines[at] < threshold:
+                return None
+            if asks_the_same(form, known.forms[at]):
+                return known.questions[at].number
+        return None
+
+    def _read(self, name: str, scope: str) -> _Known:
+        """Return the questions of a scope, with those that were kept since the last time."""
+        with self._lock:
+            known = self._known.setdefault((name, scope), _Known())
+            self._known.move_to_end((name, scope))
+            while len(self._known) > _MOST_SCOPES:
+                self._known.popitem(last=False)
+            new = self._app.services.answer_cache.questions(name, scope, known.last)
+            forms = [form_of(each.question, self._app.analyzer) for each in new]
+            fresh = _Known([*known.questions, *new], [*known.forms, *forms])
+            self._known[name, scope] = fresh
+            return fresh
+
+    def _embed(self, collection: Collection, question: str) -> Matrix:
+        embedder = self._app.embedder_of(collection.record())
+        vector: Matrix = embedder.embed_queries([question])[0]
+        return vector
+
+    def _valid(self, collection: Collection, number: int) -> KeptAnswer | None:
+        """Return an answer if it is not too old and its documents are as they were."""
+        cache = self._app.services.answer_cache
+        kept = cache.answer(number)
+        if kept is None:
+            return None
+        oldest = datetime.now(UTC) - timedelta(days=self._app.settings.answer.cache.max_age_days)
+        if kept.date >= oldest and kept.sources == _hashes(collection, kept.sources):
+            return kept
+        cache.delete(number)
+        return None
+
+    def _keeping(
+        self, stream: AnswerStream, collection: Collection, scope: str, question: str
+    ) -> Generator[AnswerEvent, None, None]:
+        """Yield the events of an answer, and keep it if it is sure and cites documents."""
+        with closing(stream):
+            for event in stream:
+                yield event
+                if isinstance(event, Finished):
+                    self._keep(event.answer, collection, scope, question)
+
+    def _keep(self, answer: Answer, collection: Collection, scope: str, question: str) -> None:
+        if answer.certainty is not Certainty.SURE or not answer.citations or answer.notes:
+            return
+        if answer.unsupported_sentences:
+            return
+        cited = dict.fromkeys((citation.source_uri for citation in answer.citations), "")
+        try:
+            self._app.services.answer_cache.keep(
+                collection.name,
+                scope,
+                exact_form(question),
+                question,
+                self._embed(collection, question),
+                answer,
+                _hashes(collection, cited),
+            )
+        except KvasirError as error:
+            # The answer itself must not fail with the cache.
+            logger.warning("an answer cannot be kept: %s", error)
+
+
+def _hashes(collection: Collection, sources: Mapping[str, str]) -> dict[str, str]:
+    """Return the content hash of each document; without those that are gone."""
+    found = {}
+    for uri in sources:
+        try:
+            found[uri] = collection.document(uri).state.content_hash
+        except (CollectionNotFoundError, DocumentNotFoundError):
+            continue
+    return found
+
+
+def _events(kept: KeptAnswer) -> Generator[AnswerEvent, None, None]:
+    age = max(0, int((datetime.now(UTC) - kept.date).total_seconds()))
+    note = f"answered {_ago(age)} before, to the same question; ask afresh for a new answer"
+    answer = replace(kept.answer, timings={"total": 0.0}, notes=(*kept.answer.notes, note))
+    yield Retrieved(answer.hits)
+    yield Text(answer.text)
+    yield Finished(answer)
+
+
+def _ago(seconds: int) -> str:
+    for name, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {name}"
+    return f"{seconds} seconds"

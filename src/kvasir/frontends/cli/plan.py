@@ -1,0 +1,85 @@
+"""``kvasir plan``: what a load needs."""
+
+from __future__ import annotations
+
+import click
+
+from kvasir.core.capacity import CPU_SECONDS, TOKENS_PER_SECOND, Load, Plan
+from kvasir.core.capacity import plan as plan_load
+from kvasir.core.errors import RequestError
+from kvasir.frontends.cli.rendering import json_option, print_result
+
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+
+
+@click.command("plan")
+@click.option("--documents", type=click.IntRange(min=1), required=True, help="Documents in all.")
+@click.option(
+    "--requests-per-day", type=click.FloatRange(min=0), required=True, help="Requests in all."
+)
+@click.option(
+    "--words", type=click.IntRange(min=1), default=600, show_default=True, help="Of a document."
+)
+@click.option(
+    "--kind",
+    type=click.Choice(list(CPU_SECONDS)),
+    default="search",
+    show_default=True,
+    help="What a request is; an answer without a language model.",
+)
+@click.option(
+    "--peak", type=_POSITIVE, default=5.0, show_default=True, help="Peak rate by the daily mean."
+)
+@click.option(
+    "--cores", type=click.IntRange(min=1), default=2, show_default=True, help="Of each machine."
+)
+@click.option(
+    "--processor",
+    type=click.Choice(list(TOKENS_PER_SECOND)),
+    default="amx",
+    show_default=True,
+    help="What the machines compute with.",
+)
+@json_option
+def plan(
+    documents: int,
+    requests_per_day: float,
+    words: int,
+    kind: str,
+    peak: float,
+    cores: int,
+    processor: str,
+) -> None:
+    """Say what a load needs: memory, disk, time to ingest, server processes, slowest requests.
+
+    A model of measured figures, for the default model and store; a language model comes on top.
+    """
+    if requests_per_day > 1e15:
+        raise RequestError("requests per day must be at most 1e15")
+    load = Load(documents, requests_per_day, words, peak, kind, cores, processor)  # type: ignore[arg-type]
+    found = plan_load(load)
+    print_result(found, *_lines(found, cores))
+
+
+def _lines(found: Plan, cores: int) -> list[str]:
+    return [
+        f"passages            {found.chunks:,}",
+        f"disk of the index   {_size(found.disk_mb)}",
+        f"memory of the store {_size(found.store_mb)}",
+        f"memory of a process {_size(found.memory_mb)}, with an index of its own",
+        f"ingesting takes     {_time(found.ingest_seconds)} on two cores",
+        f"peak                {found.requests_per_second:,.1f} requests a second",
+        f"server processes    {found.processes:,} on {cores} cores each",
+        f"slowest of 100      {1000 * found.p99_seconds:.0f} ms at the peak",
+    ]
+
+
+def _size(megabytes: float) -> str:
+    return f"{megabytes:,.0f} MB" if megabytes < 10_000 else f"{megabytes / 1000:,.0f} GB"
+
+
+def _time(seconds: float) -> str:
+    for name, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {name}"
+    return f"{seconds:.0f} seconds"

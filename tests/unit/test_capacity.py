@@ -1,0 +1,54 @@
+"""The capacity model, against measured points that it was not fitted to."""
+
+import math
+
+import pytest
+
+from kvasir.core.capacity import (
+    Load,
+    ingest_seconds,
+    plan,
+    search_p99,
+    waiting_p99,
+)
+
+MEASURED = {
+    # bench/RESULTS.md, at 100,000 chunks.
+    "disk": (474.0, lambda: plan(Load(100_000, 0, words=90)).disk_mb),
+    "memory of the store": (497.0, lambda: plan(Load(100_000, 0, words=90)).store_mb),
+    "memory of a process": (1_560.0, lambda: plan(Load(100_000, 0, words=90)).memory_mb),
+    "p99 of a search": (0.00576, lambda: search_p99(100_000)),
+    # 65 documents of 3.87 MB.
+    "ingest": (14.18, lambda: ingest_seconds(4_096)),
+}
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_prediction_is_within_a_factor_of_one_and_a_half(name):
+    measured, predict = MEASURED[name]
+    assert 1 / 1.5 <= predict() / measured <= 1.5
+
+
+def test_processes_grow_with_the_load_and_keep_the_waiting_short():
+    small = plan(Load(1_000, 10_000))
+    million = plan(Load(10_000, 1_000_000))
+    billion = plan(Load(10_000, 1_000_000_000, cores=8))
+    assert small.processes == million.processes == 1
+    assert million.requests_per_second == pytest.approx(57.87, rel=1e-3)
+    assert 100 < billion.processes < 200
+    assert all(each.p99_seconds < 0.3 for each in (small, million, billion))
+    answers = plan(Load(10_000, 1_000_000, kind="answer"))
+    assert answers.processes > million.processes
+
+
+def test_waiting_is_erlang_s():
+    # One server, half busy: a request waits with probability 1/2, then exponentially.
+    assert waiting_p99(50, 0.01, 1) == pytest.approx(math.log(50) / 50)
+    assert waiting_p99(0, 0.01, 1) == 0
+    assert waiting_p99(1, 0.01, 8) == 0
+    assert waiting_p99(100, 0.01, 1) == math.inf
+
+
+def test_older_processors_take_longer_to_ingest():
+    amx, bf16, avx2 = (ingest_seconds(100_000, name) for name in ("amx", "bf16", "avx2"))
+    assert amx < bf16 < avx2
