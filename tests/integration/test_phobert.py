@@ -10,7 +10,6 @@ from kvasir.core.errors import ModelNotFoundError, SettingsError
 from kvasir.language.word_segmentation import segment
 from kvasir.models.local import ModelFolder
 from kvasir.models.phobert import PhobertTokenizer
-from kvasir.testing.embedders import EmbedderContract
 
 torch = library("torch", extra="torch")
 transformers = library("transformers", extra="torch")
@@ -43,12 +42,6 @@ def embedders(folder):
 @pytest.fixture(scope="module")
 def reference(folder):
     return transformers.PhobertTokenizer.from_pretrained(str(folder))
-
-
-class TestPhobert(EmbedderContract):
-    @pytest.fixture
-    def embedder(self, embedders):
-        return embedders["openvino"]
 
 
 def test_ten_thousand_sentences_have_the_tokens_of_transformers(folder, reference):

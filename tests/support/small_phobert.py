@@ -43,7 +43,7 @@ def write_phobert(folder, *, dimension=768, layers=2):
     """Write a sentence encoder whose tokenizer is PhoBERT's; return its folder."""
     encoder = folder / "encoder"
     encoder.mkdir(parents=True)
-    _write_tokenizer(encoder, sentences(400, seed=1))
+    write_tokenizer(encoder)
     size = len((encoder / "vocab.txt").read_text("utf-8").splitlines()) + 5
     config = transformers.RobertaConfig(
         vocab_size=size,
@@ -75,7 +75,10 @@ def write_phobert(folder, *, dimension=768, layers=2):
     return folder / "model"
 
 
-def _write_tokenizer(folder, texts):
+def write_tokenizer(folder):
+    """Write byte-pair codes and a vocabulary, which lacks rare symbols of the codes."""
+    # One kind of space, as in the files that such codes are learned from.
+    texts = [" ".join(text.split()) for text in sentences(400, seed=1)]
     core = tokenizers.Tokenizer(tokenizers.models.BPE(end_of_word_suffix="</w>"))
     core.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     trainer = tokenizers.trainers.BpeTrainer(
@@ -93,6 +96,5 @@ def _write_tokenizer(folder, texts):
         for symbol in core.encode(text).tokens:
             is_last = symbol.endswith("</w>")
             pieces[symbol.removesuffix("</w>") if is_last else f"{symbol}@@"] += 1
-    # What is rare is not in the vocabulary, although the codes make it.
     lines = [f"{piece} {number}\n" for piece, number in pieces.most_common() if number > 2]
     (folder / "vocab.txt").write_text("".join(lines), "utf-8")
