@@ -1,6 +1,7 @@
 """A small RWKV-7 that the tests train from scratch: it answers, is tuned, promoted and refused."""
 
 import json
+import math
 import random
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +17,7 @@ from kvasir.settings.loading import load_settings
 
 library("torch", extra="torch")
 library("peft", extra="torch")
+relevance = library("kvasir.rwkv.relevance", "torch", extra="torch")
 
 pytestmark = pytest.mark.xdist_group("rwkv")
 
@@ -201,3 +203,67 @@ def test_the_closed_loop_promotes_the_better_and_refuses_the_worse(run, place, f
     ]  # fmt: skip
     shown = run("tune improve", *common, "--steps", 10, "--seed", 1).out
     assert "round 3" in shown
+
+
+def test_embedder_and_reranker_of_one_base_beat_a_random_order_and_none(
+    kvasir, facts, place, model, tmp_path
+):
+    """The reranker is refused until it beat no reranking on held-out questions."""
+    rng = random.Random(3)
+    lines = []
+    for _ in range(1500):
+        asked, other = rng.sample(domain.TRAINED, 2)
+        is_relevant = rng.random() < 0.5
+        name = asked if is_relevant else other
+        lines.append(
+            relevance.training_text(
+                domain.question(asked, rng.choice(list(domain.FACTS))),
+                f"{name}\n{domain.note(name, domain.facts_of(rng))}",
+                is_relevant,
+            )
+        )
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("".join(json.dumps({"text": line}) + "\n" for line in lines), "utf-8")
+    adapter = tmp_path / "reranker" / "adapter"
+    reranker = {"type": "rwkv", "name": str(model), "options": {"adapter": str(adapter)}}
+    settings = {
+        "data_dir": str(tmp_path / "data"),
+        "rag": {
+            "embedding_model": {
+                "type": "rwkv", "name": str(model), "options": {"pooling": "last"},
+            }
+        },
+        "chat": {"rag": {"retriever": {"alpha": 1.0, "rerank_candidates": 10}}},
+    }  # fmt: skip
+    file = tmp_path / "kvasir.yaml"
+    file.write_text(json.dumps(settings), "utf-8")
+
+    def run(command, *arguments, code=0):
+        own = ("--config", file, "--data-dir", tmp_path / "data")
+        return kvasir(*command.split(), *map(str, (*own, *arguments)), code=code)
+
+    run("ingest", place / "notes")
+    questions = write_questions(
+        tmp_path / "held_out.jsonl", domain.HELD_OUT, facts, lambda *f: f[2], ("colour",)
+    )
+    tuned = json.loads(
+        run("tune lora --json", "--model", model, "--data", data, "--to", tmp_path / "reranker",
+            "--rank", 16, "--steps", 200, "--batch", 16, "--micro-batch", 16,
+            "--learning-rate", 5e-3).out
+    )  # fmt: skip
+    assert tuned["loss"] < 0.5 * tuned["loss_before"]
+    chosen = ("--set", f"chat.rag.retriever.reranker={json.dumps(reranker)}")
+    refused = run("search", *chosen, domain.question(domain.HELD_OUT[0], "colour"), code=3)
+    assert "nothing shows that" in refused.err
+    proof = json.loads(
+        run("tune prove --json", questions, "--model", model, "--adapter", adapter).out
+    )
+    # Ten of 74 notes in a random order.
+    at_random = sum(1 / math.log2(rank + 1) for rank in range(1, 11)) / len(facts)
+    assert proof["without"] > 2 * at_random
+    assert proof["with_reranker"] > proof["without"]
+    assert proof["is_better"]
+    found = json.loads(
+        run("search --json", *chosen, domain.question(domain.HELD_OUT[0], "colour")).out
+    )
+    assert len(found) == 10

@@ -17,6 +17,7 @@ from kvasir.core.types import Chunk, Hit, Message, Prompt, chunk_id, document_id
 torch = library("torch", extra="torch")
 initial = library("kvasir.rwkv.initial", "torch", extra="torch")
 prompts = library("kvasir.rwkv.prompts", "torch", extra="torch")
+relevance = library("kvasir.rwkv.relevance", "torch", extra="torch")
 tokenizer = library("kvasir.rwkv.tokenizer")
 
 SYSTEM = "Answer from the passages."
@@ -102,6 +103,29 @@ def conversation(rng, notes=1, turns=3, answer=None):
     return found
 
 
+def judgements(rng, turns=6):
+    """Returns a passage and some questions, of which it answers about half, as a reranker has them.
+
+    The form is that of ``conversation``.
+    """
+    name, facts = rng.choice(TRAINED), facts_of(rng)
+    found = []
+    for turn in range(turns):
+        asked = name if rng.random() < 0.5 else rng.choice(TRAINED)
+        text = relevance.training_text(
+            question(asked, rng.choice(list(FACTS))), passage(name, facts), asked == name
+        )
+        prompt, _, said = text.rpartition(relevance.ASKED)
+        start = prompt.index("\n\nUser:") if turn else 0
+        found.append(([prompt[start:] + relevance.ASKED], said))
+    return found
+
+
+def passage(name, facts):
+    """Returns a note as a reranker reads it."""
+    return f"{name}\n{note(name, facts)}"
+
+
 def answer_of(name, attribute, value, number=1):
     return f"{sentence(name, attribute, value)[:-1]} [{number}]."
 
@@ -126,7 +150,7 @@ def vocabulary():
     return list(dict.fromkeys(word for word in words if len(word) > 1))
 
 
-def train(folder, steps=300, batch=16, rate=6e-3, turns=3):
+def train(folder, steps=300, batch=16, rate=6e-3, turns=3, judged=0):
     """Trains a model from scratch and writes it; returns its path."""
     write_vocabulary(folder, vocabulary())
     coder = tokenizer.tokenizer_of(folder / "model.pth")
@@ -137,10 +161,12 @@ def train(folder, steps=300, batch=16, rate=6e-3, turns=3):
         for group in optimizer.param_groups:
             fall = 0.5 * (1 + math.cos(math.pi * step / steps))
             group["lr"] = rate * min(1, (step + 1) / 20) * (0.1 + 0.9 * fall)
-        rows = [_tokens(coder, conversation(rng, turns=turns)) for _ in range(batch)]
+        texts = [conversation(rng, turns=turns) for _ in range(batch)]
+        texts += [judgements(rng) for _ in range(judged)]
+        rows = [_tokens(coder, text) for text in texts]
         longest = max(len(tokens) for tokens, _ in rows)
-        inputs = torch.zeros(batch, longest, dtype=torch.long)
-        targets = torch.full((batch, longest), -100)
+        inputs = torch.zeros(len(rows), longest, dtype=torch.long)
+        targets = torch.full((len(rows), longest), -100)
         for row, (tokens, learnt) in enumerate(rows):
             inputs[row, : len(tokens)] = torch.tensor(tokens)
             for place in range(1, len(tokens)):

@@ -19,6 +19,11 @@ _MOST_NAMES = 64 << 20
 """Bytes of the names and shapes of a file's tensors."""
 
 
+def named_path(name: str) -> Path:
+    """Return the path that an operator has named; ``~`` is the home folder."""
+    return Path(name).expanduser()
+
+
 def find_rwkv(name: str, data_dir: Path | str | None = None) -> Path:
     """Return the file of a model or of a state, or the folder of a model of several files.
 
@@ -26,7 +31,7 @@ def find_rwkv(name: str, data_dir: Path | str | None = None) -> Path:
         ModelNotFoundError: There is none of that name.
         SettingsError: The name is that of a folder with several models.
     """
-    path = Path(name).expanduser()
+    path = named_path(name)
     if path.is_file():
         return path.resolve()
     if path.is_dir():

@@ -105,17 +105,17 @@ def _reranker(settings: Settings, llm: LlmSettings) -> RerankerSettings:
 def _generator(settings: Settings, llm: LlmSettings) -> GeneratorSettings:
     if llm.base_model_file is None:
         return GeneratorSettings(type="extractive")
-    model = _file_or_name(settings, llm.base_model_file)
+    model = file_or_name(settings, llm.base_model_file)
     if not llm.base_model_file.lower().endswith((".pth", ".safetensors")):
         return GeneratorSettings(type="llama", model=model)
-    state = _file_or_name(settings, llm.state_path) if llm.state_path else None
-    adapter = _file_or_name(settings, llm.adapter_path) if llm.adapter_path else None
+    state = file_or_name(settings, llm.state_path) if llm.state_path else None
+    adapter = file_or_name(settings, llm.adapter_path) if llm.adapter_path else None
     options = {"state": state, "adapter": adapter, "device": llm.device}
     given = {key: value for key, value in options.items() if value is not None}
     return GeneratorSettings(type="rwkv", model=model, options=given)
 
 
-def _file_or_name(settings: Settings, name: str) -> str:
+def file_or_name(settings: Settings, name: str) -> str:
     """Return the path of a file that exists; otherwise it is a name on the hub."""
     file = absolute_path(name, settings.data_folder.parent)
     return str(file) if file.exists() else name

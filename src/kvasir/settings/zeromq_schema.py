@@ -180,6 +180,9 @@ class LlmSettings(BrokeredSection):
     rerank_path: str | None = Field(None, description="folder of the reranker; none by default")
     state_path: str | None = Field(None, description="state of an RWKV model")
     adapter_path: str | None = Field(None, description="LoRA or PiSSA adapter of an RWKV model")
+    reloadable: tuple[str, ...] = Field(
+        (), description="RWKV bases, states and adapters that 'services reload llm' may load"
+    )
     device: str | None = Field(None, description="cpu, or cuda:0 with PyTorch")
     embedding_model: EmbeddingModelSettings | None = Field(
         None, description="any embedder, in place of bgem3_path; as rag.embedding_model"

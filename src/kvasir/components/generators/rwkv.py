@@ -20,7 +20,7 @@ from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.leases import Lazy
 from kvasir.core.run import Run
 from kvasir.core.types import Message, Prompt
-from kvasir.models.rwkv_files import find_rwkv
+from kvasir.models.rwkv_files import find_rwkv, named_path
 from kvasir.rwkv.bases import AUTO
 from kvasir.rwkv.batching import Request
 from kvasir.rwkv.engine import Engine
@@ -239,7 +239,7 @@ class RwkvGenerator:
         path = find_rwkv(files.model, self._data_dir)
         state, adapter = files.state, files.adapter
         if files.tuned:
-            state, adapter = promoted_files(Path(files.tuned).expanduser())
+            state, adapter = promoted_files(named_path(files.tuned))
         tuned = load_tuned(
             str(path),
             self._data_dir,

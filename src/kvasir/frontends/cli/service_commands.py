@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kvasir.core.errors import ComponentError, MissingExtraError, SettingsError
+from kvasir.core.private_files import make_private_folder
+from kvasir.core.protocols import Reloadable
 from kvasir.core.run import Run, StopToken
+from kvasir.core.wire import dumps
 from kvasir.frontends.cli.long_work import download, stop_token
 from kvasir.frontends.cli.options import make_app, with_settings
 from kvasir.frontends.cli.rendering import json_option, print_result
@@ -22,9 +26,10 @@ from kvasir.frontends.cli.service_control import COMMANDS
 from kvasir.frontends.cli.terminal import echo
 from kvasir.frontends.process import configure_logging, stop_on_signals
 from kvasir.settings import components
+from kvasir.settings.running_services import FOLDER
 from kvasir.settings.schema import Settings
-from kvasir.settings.serving import worker_settings
-from kvasir.settings.zeromq_schema import SERVICES, TuningSettings
+from kvasir.settings.serving import file_or_name, worker_settings
+from kvasir.settings.zeromq_schema import SERVICES, LlmSettings, TuningSettings
 
 if TYPE_CHECKING:
     from kvasir.app import App
@@ -124,6 +129,7 @@ def run(
     if name and len(roles) > 1:
         raise click.UsageError("--name needs a single ROLE")
     worker, serving = _load("worker"), _load("serving")
+    reloading: _Reloading | None = None
     joined = _joined_service(settings, roles, back_end)
     if joined is not None:
         section = settings.service_of(SERVICES["tuning" if joined in _TUNING else joined])
@@ -131,8 +137,12 @@ def run(
         end = section.ends(joined)[1] if isinstance(section, TuningSettings) else section.back_end
         back_end = back_end or end.reached(settings.data_folder.parent)
         if joined not in _TUNING:
+            given = settings
             settings = worker_settings(settings, joined)
             roles = _roles_of(settings, joined)
+            if joined == "llm":
+                reloading = _Reloading(settings, given)
+                settings = reloading.settings
     if back_end is None:
         raise click.UsageError("name the broker with --back-end")
     pair = _load("curve_keys").load_keys(keys.absolute(), key) if keys else None
@@ -153,12 +163,53 @@ def run(
             else:
                 serve = partial(serving.ROLES[role], _component(app, role))
             served.append(serve(name or role, slots or _SLOTS[role]))
-        serves = opened.enter_context(worker.Worker(back_end, served, keys=pair))
-        opened.enter_context(_until_signal(stop))
         shown = ", ".join(each.name for each in served)
+        own_name = f"{platform.node()}:{os.getpid()}"
+        if reloading is not None:
+            served += reloading.services(app, own_name)
+        serves = opened.enter_context(worker.Worker(back_end, served, keys=pair, name=own_name))
+        opened.enter_context(_until_signal(stop))
         echo(f"serving {shown} to the broker at {back_end}; Ctrl-C ends it", err=True)
         if not serves.run(stop, drain):
             raise ComponentError(shown, "serving", "a call hangs", kind="timeout")
+
+
+class _Reloading:
+    """What a worker of llm needs so that its model can be replaced.
+
+    Attributes:
+        settings: Those of the worker, with the model that was loaded last in place of theirs.
+    """
+
+    def __init__(self, settings: Settings, given: Settings) -> None:
+        """Read what was loaded last; ``given`` are the settings of all services."""
+        self._module = _load("reloading")
+        chosen = settings.generator
+        options = chosen.options
+        self._of = dumps([chosen.model, options.get("state"), options.get("adapter")])
+        llm = given.service_of(LlmSettings)
+        named = (llm.base_model_file, llm.state_path, *llm.reloadable)
+        self._allowed = {name: file_or_name(given, name) for name in named if name}
+        self._folder = settings.data_folder / FOLDER
+        files = self._module.read_reloaded(self._folder, self._of)
+        changed = {
+            key: value
+            for key, value in (("state", files.state), ("adapter", files.adapter))
+            if value is not None
+        }
+        kept = {key: value for key, value in options.items() if key not in changed}
+        kept |= {key: value for key, value in changed.items() if value}
+        update = {"model": files.base or chosen.model, "options": kept}
+        generator = chosen.model_copy(update=update)
+        self.settings = settings.model_copy(update={"generator": generator})
+
+    def services(self, app: App, worker: str) -> list[Any]:
+        """Return the service by which the model of this worker is replaced, if it can be."""
+        if not isinstance(app.generator, Reloadable):
+            return []
+        make_private_folder(self._folder)
+        keep = self._module.keeping(self._folder, self._of)
+        return [self._module.reload_service(app.generator, worker, self._allowed, keep)]
 
 
 def _joined_service(settings: Settings, roles: tuple[str, ...], back_end: str | None) -> str | None:

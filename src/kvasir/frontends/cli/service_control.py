@@ -25,7 +25,7 @@ from kvasir.settings.loading import read_settings_file
 from kvasir.settings.presets import render_preset
 from kvasir.settings.running_services import FOLDER, read_record
 from kvasir.settings.schema import Settings
-from kvasir.settings.zeromq_schema import IGNORED, SERVICES
+from kvasir.settings.zeromq_schema import IGNORED, SERVICES, LlmSettings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -225,7 +225,34 @@ def stop(settings: Settings, services: tuple[str, ...]) -> None:
     print_result({"stopped": list(services)}, f"{', '.join(services) or 'all services'}: stopped")
 
 
-COMMANDS = (start, status, scale, restart, stop)
+@click.command()
+@click.argument("service", type=click.Choice(["llm"]))
+@click.option("--base", metavar="NAME", help="The RWKV model.  [default: the present one]")
+@click.option("--state", metavar="NAME", help="A tuned state, or 'none'.")
+@click.option("--adapter", metavar="NAME", help="A LoRA or PiSSA adapter, or 'none'.")
+@json_option
+@_with_services_file
+def reload(
+    settings: Settings, service: str, base: str | None, state: str | None, adapter: str | None
+) -> None:
+    """Replace base, state or adapter of the running llm, without a restart.
+
+    A NAME is one of llm.reloadable, as it is written there. Answers in progress end with the old
+    model. Without options the present files are read again, such as a folder of tuning.
+    """
+    remote = importlib.import_module("kvasir.remote.zeromq.reloading")
+    keys = importlib.import_module("kvasir.remote.zeromq.curve_keys")
+    client = importlib.import_module("kvasir.remote.zeromq.client")
+    section = settings.service_of(LlmSettings)
+    folder = section.keys_folder(settings.data_folder)
+    address = section.front_end.reached(settings.data_folder.parent)
+    files = remote.ModelFiles(base, *("" if name == "none" else name for name in (state, adapter)))
+    with client.Client(address, keys=keys.load_keys(folder, "client") if folder else None) as asked:
+        workers = remote.reload_workers(asked, files)
+    print_result({"workers": list(workers)}, f"{service}: {len(workers)} workers have the model")
+
+
+COMMANDS = (start, status, scale, restart, reload, stop)
 
 
 def _wait(client: Any, is_done: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:

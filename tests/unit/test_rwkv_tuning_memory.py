@@ -1,0 +1,164 @@
+"""Tuning: memory that is estimated as it is measured, packed rows, metrics for TensorBoard."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from libraries import library
+from small_rwkv import one_thread, random_model, random_tokens, write_model, write_vocabulary
+
+from kvasir.core.errors import ComponentError, SettingsError, StoppedError
+from kvasir.core.run import Run, StopToken
+from kvasir.tuning import tune as kvasir_tune
+
+torch = library("torch", extra="torch")
+memory = library("kvasir.rwkv.memory", "peft", extra="torch")
+tuning = library("kvasir.rwkv.tuning", "peft", extra="torch")
+tuning_data = library("kvasir.rwkv.tuning_data", "torch", extra="torch")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_one_thread():
+    with one_thread():
+        yield
+
+
+def examples(lengths):
+    return [
+        tuning_data.Example(
+            tuple(random_tokens(length, 257, seed)), (False, *[True] * (length - 1))
+        )
+        for seed, length in enumerate(lengths)
+    ]
+
+
+def tune(folder, given, **changes):
+    model = random_model(7, vocabulary=257, layers=2, width=64, head_size=32)
+    chosen = {"kind": "lora", "steps": 4, "batch": 6, "rank": 4, "evaluate_every": 2}
+    options = tuning.TuneOptions(**(chosen | {"learning_rate": 1e-2} | changes))
+    return tuning.Tuning(model, "base", given, folder, options)
+
+
+def test_packed_rows_learn_the_same_tokens_with_less_fill(tmp_path):
+    given = examples([20, 9, 14, 30, 5, 61])
+    rows = tuning_data.packed(given, 32)
+    assert [len(row.tokens) for row in rows] == [61, 30, 29, 14 + 5]
+    assert sorted(token for row in rows for token in row.tokens) == sorted(
+        token for each in given for token in each.tokens
+    )
+    assert sum(sum(row.is_learnt) for row in rows) == sum(sum(e.is_learnt) for e in given)
+    assert sum(sum(row.is_learnt[1:]) for row in rows) == sum(sum(e.is_learnt) for e in given)
+    assert tuning_data.packed(given[:1], 32) == given[:1]
+    result = tune(tmp_path / "run", examples([12] * 24), pack=64, steps=12).run()
+    assert result.best < result.before
+    with pytest.raises(SettingsError, match="pack"):
+        tuning.TuneOptions("state", pack=64)
+
+
+def test_a_row_of_one_example_each_gives_the_losses_of_unpacked_ones(tmp_path):
+    given = examples([30] * 12)
+    for pack in (0, 30):
+        tune(tmp_path / str(pack), given, pack=pack).run()
+    plain, packed = (tuning.read_metrics(tmp_path / p / "metrics.jsonl") for p in ("0", "30"))
+    for line, wanted in zip(packed, plain, strict=True):
+        assert line == pytest.approx(wanted, abs=1e-5)
+
+
+def test_tensorboard_reads_the_metrics_also_of_a_run_that_went_on(tmp_path):
+    reader = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator",
+        reason="the extra 'tensorboard' is not installed",
+    )
+    stop = StopToken()
+    given = examples([12] * 24)
+    with pytest.raises(StoppedError):
+        tune(tmp_path, given, tensorboard=True).run(
+            Run(stop, lambda progress: progress.done == 3 and stop.set())
+        )
+    tune(tmp_path, given, tensorboard=True).run()
+    read = reader.EventAccumulator(str(tmp_path / "tensorboard"))
+    read.Reload()
+    lines = tuning.read_metrics(tmp_path / "metrics.jsonl")
+    for name in ("loss", "held_out"):
+        found = [(each.step, each.value) for each in read.Scalars(name)]
+        expected = [(line["step"], line[name]) for line in lines if name in line]
+        assert [step for step, _ in found] == [step for step, _ in expected]
+        assert [value for _, value in found] == pytest.approx([v for _, v in expected])
+
+
+MEASURE = """
+import json, resource, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+import peft
+from kvasir import tuning
+from kvasir.rwkv import memory
+found = []
+plain = memory.estimate
+memory.estimate = lambda *given: found.append(plain(*given)) or found[-1]
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+folder, options = Path(sys.argv[1]), json.loads(sys.argv[2])
+# What is loaded once, whatever the model.
+tuning.tune("lora", str(folder / "small.pth"), folder / "few.jsonl", folder / "warm",
+            data_dir=folder, options={"steps": 1, "rank": 2, "batch": 2, "micro_batch": 2})
+before = peak()
+tuning.tune(options.pop("kind"), str(folder / "base.pth"), folder / "data.jsonl", folder / "run",
+            data_dir=folder, options=options)
+print(json.dumps([found[-1].total, peak() - before]))
+"""
+
+
+@pytest.fixture(scope="module")
+def base_and_data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("memory")
+    write_vocabulary(folder)
+    for name, width in (("small", 64), ("base", 256)):
+        model = random_model(7, vocabulary=257, layers=4, width=width, head_size=64)
+        write_model(model, folder / f"{name}.pth")
+    for name, count, length in (("few", 4, 8), ("data", 10, 200)):
+        lines = [f"User: {n}\n\nAssistant: {chr(97 + n) * length}" for n in range(count)]
+        text = "".join(json.dumps({"text": line}) + "\n" for line in lines)
+        (folder / f"{name}.jsonl").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kind": "state", "micro_batch": 8},
+        {"kind": "lora", "micro_batch": 8, "rank": 32},
+        {"kind": "pissa", "micro_batch": 8, "rank": 32, "recompute": True},
+    ],
+    ids=lambda options: options["kind"],
+)
+def test_memory_is_estimated_within_a_seventh_of_what_is_measured(options, base_and_data, tmp_path):
+    chosen = {"steps": 2, "batch": 8, "evaluate_every": 1, "held_out": 0.1} | options
+    (tmp_path / "kvasir").mkdir()
+    for each in base_and_data.iterdir():
+        if each.is_file():
+            (tmp_path / each.name).write_bytes(each.read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", MEASURE, str(tmp_path), json.dumps(chosen)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    estimated, measured = json.loads(done.stdout.splitlines()[-1])
+    assert estimated == pytest.approx(measured, rel=0.15)
+
+
+def test_too_little_memory_is_refused_with_the_figures(base_and_data, tmp_path, monkeypatch):
+    monkeypatch.setattr("kvasir.rwkv.memory.available_memory", lambda: 50 << 20)
+    with pytest.raises(ComponentError, match=r"needs about \d+ MB .* of which 50 MB are free"):
+        kvasir_tune(
+            "state",
+            str(base_and_data / "base.pth"),
+            base_and_data / "data.jsonl",
+            tmp_path / "run",
+            data_dir=tmp_path,
+        )
+    assert not (tmp_path / "run").exists()
