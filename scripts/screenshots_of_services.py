@@ -58,6 +58,7 @@ def main() -> None:
                 for page in LAST:
                     person.go(f"/{page}")
                     person.see(LAST[page])
+                    person.gone("//*[@data-testid='stSkeleton']")
                     # It is drawn again and again, so it never settles.
                     taken = person.browser.screenshot(page)
                     shutil.move(taken, target / f"{theme}-{width}-{page}.png")
