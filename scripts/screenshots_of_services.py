@@ -8,6 +8,7 @@ It starts the services with a small made model, the web client, and Debian's Chr
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import tempfile
 from argparse import ArgumentParser
@@ -27,7 +28,12 @@ from web_client import Person  # noqa: E402
 
 TALL = {"wide": (WIDE[0], 1900), "phone": (PHONE[0], 2600)}
 """The whole page in one picture."""
-PAGES = ("services", "tuning", "models")
+LAST = {
+    "services": "//*[contains(text(), 'Settings file')]",
+    "tuning": "//*[contains(text(), 'training loss')]",
+    "models": "//*[contains(text(), 'all-MiniLM-L6-v2')]",
+}
+"""What each page shows when it is complete."""
 
 
 def main() -> None:
@@ -49,12 +55,13 @@ def main() -> None:
         for theme in ("light", "dark"):
             for width, size in TALL.items():
                 pictures.look(size, theme)
-                for page in PAGES:
+                for page in LAST:
                     person.go(f"/{page}")
-                    person.see("//h3 | //h4")
-                    if page == "tuning":
-                        person.read("training loss")
-                    pictures.take(f"{theme}-{width}-{page}")
+                    person.see(LAST[page])
+                    person.gone("//*[@data-testid='stSkeleton']")
+                    # It is drawn again and again, so it never settles.
+                    taken = person.browser.screenshot(page)
+                    shutil.move(taken, target / f"{theme}-{width}-{page}.png")
 
 
 def _services(folder: Path) -> StartedServices:

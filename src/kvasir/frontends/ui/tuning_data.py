@@ -17,35 +17,35 @@ _DATA = ("jsonl", "prepared")
 def show(session: Session) -> str | None:
     """Draw the choice of the data, and ways to add some; return the name of what is chosen."""
     st.subheader(text("tuning.data"), anchor=False)
-    files = [each for each in session.api.get("/v1/tuning/files") if each["kind"] in _DATA]
+    files = {each["name"]: each for each in session.api.get("/v1/tuning/files")}
+    names = [name for name, each in files.items() if each["kind"] in _DATA]
     chosen = None
-    if files:
+    if names:
+        if (new := st.session_state.get("tuning_new")) in names:
+            st.session_state["tuning-file"] = new
+            del st.session_state["tuning_new"]
         chosen = st.selectbox(
-            text("tuning.file"), files, format_func=_label, key="tuning-file", index=_last(files)
+            text("tuning.file"),
+            names,
+            format_func=lambda name: _label(files[name]),
+            key="tuning-file",
         )
     else:
         st.caption(text("tuning.no_files"))
-    with st.expander(text("tuning.upload"), icon=":material/upload:", expanded=not files):
+    with st.expander(text("tuning.upload"), icon=":material/upload:", expanded=not names):
         _upload(session)
     with st.expander(text("tuning.answers"), icon=":material/forum:"):
         _take_answers(session)
     if chosen is None:
         return None
-    if chosen["kind"] == "jsonl":
-        _prepare(session, chosen["name"])
-    return str(chosen["name"])
+    if files[chosen]["kind"] == "jsonl":
+        _prepare(session, chosen)
+    return str(chosen)
 
 
 def _label(file: dict[str, Any]) -> str:
     kind = text(f"tuning.{file['kind']}")
     return f"{file['name']} · {kind} · {elements.size_words(file['size'])}"
-
-
-def _last(files: list[dict[str, Any]]) -> int:
-    """Return the place of the file that was added last by this page; the first one otherwise."""
-    wanted = st.session_state.get("tuning_new", "")
-    names = [each["name"] for each in files]
-    return names.index(wanted) if wanted in names else 0
 
 
 def _prepare(session: Session, name: str) -> None:
@@ -58,9 +58,8 @@ def _prepare(session: Session, name: str) -> None:
 
 
 def _choose(name: str) -> None:
-    """Have the list of files begin with a new one, when it is there."""
+    """Choose a new file when it is there."""
     st.session_state["tuning_new"] = name
-    st.session_state.pop("tuning-file", None)
 
 
 def _upload(session: Session) -> None:

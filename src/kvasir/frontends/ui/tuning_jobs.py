@@ -174,10 +174,10 @@ def _plot(rows: list[dict[str, Any]]) -> Any:
         if row.get(key) is not None
     ]
     scale = alt.Scale(domain=list(names.values()), range=["#3a7ebf", "#d98026"])
-    base = alt.Chart(alt.InlineData(values=values), height=240).encode(
+    base = alt.Chart(alt.InlineData(values=values), height=320).encode(
         x=alt.X("step:Q", title=text("tuning.step"), axis=alt.Axis(format="d", tickMinStep=1)),
         y=alt.Y("loss:Q", title=text("tuning.nats"), scale=alt.Scale(zero=False)),
-        color=alt.Color("series:N", title=None, scale=scale).legend(orient="bottom"),
+        color=alt.Color("series:N", title=None, scale=scale).legend(orient="top"),
         tooltip=["series:N", "step:Q", alt.Tooltip("loss:Q", format=".4f")],
     )
     held_out = base.transform_filter(alt.datum.series == names["held_out"])
