@@ -1,8 +1,9 @@
 """Whether an answer holds the kind of thing that its question asks for.
 
 A passage on the very subject of a question holds all of its words but the answer. So the value that
-is asked for is looked for as well: a date, a number, a name, and the thing that is counted or named
-("how many seconds", "which bank") itself. Words alone decide, so an answer is doubted, not refused.
+is asked for is looked for as well: a date, a number, and the thing that is counted or named ("how
+many seconds", "which bank") itself. Who does something need not have a name ("two dwarfs"), so
+names are not looked for. Words alone decide, so an answer is doubted, not refused.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ _IN_UNIT = {
     "fr": r"\bcombien .*\ben (?P<thing>[a-z]+)\W*$",
 }
 _MARKER = re.compile(r"\s*\[\d+\]")
-_CAPITAL = re.compile(r"(?<![.!?:|*\-] )(?<!^)\b[A-ZÁÉÍÓÚÄÖÜÑ][^\W\d_A-Z]+\b")
 _KINDS = (QuestionKind.WHEN, QuestionKind.HOW_MANY)
 _TIME_WORDS = """
     time day date year month hour hora día fecha año mes tag datum jahr monat uhr stunde jour
@@ -48,7 +48,7 @@ _TIMES = frozenset(_TIME_WORDS.split())
 def lacks_what_is_asked(
     question: str, text: str, hits: Sequence[Hit], analyzer: TextAnalyzer
 ) -> bool:
-    """Return True if an answer has no date, number or name, or nobody speaks of what is asked for.
+    """Return True if an answer has no date or number, or no passage speaks of what is asked for.
 
     A question in another language than all passages is not looked at: its words are not theirs.
 
@@ -66,8 +66,6 @@ def lacks_what_is_asked(
     kind = question_kind(question)
     if kind in _KINDS and not holds_what_is_asked(kind, text, language):
         return True
-    if kind is QuestionKind.WHO and language in _NAMED and language != "de":
-        return not any(name not in question for name in _CAPITAL.findall(text))
     things = [
         found["thing"]
         for patterns in (_COUNTED, _IN_UNIT, _NAMED)
