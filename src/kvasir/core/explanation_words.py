@@ -372,8 +372,8 @@ _SAYINGS: Mapping[str, tuple[str, str, str, str]] = {
         "引用的文字本身表示没有答案",
     ),
     "by_no_value": (
-        "the evidence below would be sure; what is quoted lacks what is asked for, such as a date or "
-        "a number",
+        "the evidence below would be sure; what is quoted lacks what is asked for, such as a date "
+        "or a number",
         "los indicios de abajo bastarían; a lo citado le falta lo que se pide, como una fecha o un "
         "número",
         "các dấu hiệu dưới đây là đủ; phần trích thiếu điều được hỏi, như ngày tháng hay con số",
