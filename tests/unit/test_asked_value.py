@@ -60,10 +60,9 @@ def test_an_answer_is_doubted_if_no_passage_speaks_of_what_is_asked_for(question
     assert lacks(question, language)
 
 
-def test_an_answer_is_doubted_if_it_has_no_date_number_or_name():
+def test_an_answer_is_doubted_if_it_has_no_date_or_number():
     assert lacks("When does the ferry leave?", "en", "The ferry leaves early. [1]")
     assert lacks("How many cars does the ferry take?", "en", "The ferry takes cars. [1]")
-    assert lacks("Who steers the ferry Alma?", "en", "The ferry Alma is steered well. [1]")
     assert lacks("渡船什么时候开？", "zh", "渡船开得很早。[1]")
 
 

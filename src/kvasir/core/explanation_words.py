@@ -372,13 +372,12 @@ _SAYINGS: Mapping[str, tuple[str, str, str, str]] = {
         "引用的文字本身表示没有答案",
     ),
     "by_no_value": (
-        "the evidence below would be sure; what is quoted lacks what is asked for, such as a date, "
-        "a number or a name",
-        "los indicios de abajo bastarían; a lo citado le falta lo que se pide, como una fecha, un "
-        "número o un nombre",
-        "các dấu hiệu dưới đây là đủ; phần trích thiếu điều được hỏi, như ngày tháng, con số hay "
-        "tên",
-        "下列证据本已足够；引用的内容缺少所问的东西，如日期、数字或名称",
+        "the evidence below would be sure; what is quoted lacks what is asked for, such as a date "
+        "or a number",
+        "los indicios de abajo bastarían; a lo citado le falta lo que se pide, como una fecha o un "
+        "número",
+        "các dấu hiệu dưới đây là đủ; phần trích thiếu điều được hỏi, như ngày tháng hay con số",
+        "下列证据本已足够；引用的内容缺少所问的东西，如日期或数字",
     ),
     "by_never_refuses": (
         "the evidence below would refuse; the settings do not allow it",
