@@ -25,6 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+BENCH = Path(__file__).resolve().parent
 SEPARATE = ("kvasir", "kvasir bf16", "rwkv", "llama f32", "llama q8_0")
 QUESTION = "\n\nUser: Which of them is the heaviest, and why?\n\nAssistant:"
 
@@ -142,6 +143,9 @@ def kvasir_part(given: argparse.Namespace) -> dict[str, Any]:
 def rwkv_part(given: argparse.Namespace) -> dict[str, Any]:
     """Read and write with the package ``rwkv``."""
     import torch
+
+    # This file has the name of the package.
+    sys.path[:] = [each for each in sys.path if Path(each).resolve() != BENCH]
     from rwkv.model import RWKV
 
     torch.set_num_threads(given.threads)
