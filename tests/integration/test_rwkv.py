@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,6 +133,31 @@ def test_a_kept_state_gives_the_answer_that_reading_gives(make):
         answer(generator, prompt_of(texts=TEXTS[:2]))
         assert generator.cache.hits == 3
         assert generator.cache.kept_tokens > generator.cache.read_tokens
+
+
+def test_passages_are_read_each_alone_and_the_best_supported_answer_is_kept(make):
+    """Exact for each passage, whichever others come with it: their states are kept apart."""
+    prompt = prompt_of()
+    plain = make(cache_mb=0)
+    alone = [answer(plain, replace(prompt, hits=(hit,))) for hit in prompt.hits]
+    generator = make(reading="rows")
+    generator.cache.clear()
+    assert answer(generator) in alone
+    assert generator.cache.hits == 0
+    other = replace(prompt, hits=prompt.hits[2:0:-1])
+    assert answer(generator, other) in alone[1:]
+    assert generator.cache.hits == 2
+    with pytest.raises(SettingsError, match="reading must be"):
+        make(reading="sums")
+
+
+def test_the_answer_with_most_support_is_chosen():
+    said = [("It is red [1].", -0.1), ("It is blue [1].", -0.5), ("It is  BLUE [1].", -0.4)]
+    assert prompts.best_supported(said) == 2
+    assert prompts.best_supported(said[:2]) == 0
+    refused = ("I cannot find the answer in the documents.", -0.01)
+    assert prompts.best_supported([refused, refused, said[1]]) == 2
+    assert prompts.best_supported([refused, refused]) == 0
 
 
 def test_the_order_of_hits_does_not_change_the_prefix(make):

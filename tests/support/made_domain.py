@@ -103,27 +103,26 @@ def conversation(rng, notes=1, turns=3, answer=None):
     return found
 
 
-def judgements(rng, turns=6):
-    """Returns a passage and some questions, of which it answers about half, as a reranker has them.
+def judgements(rng, turns=4):
+    """Returns a passage with one fact and some questions, of which it answers about half.
 
-    The form is that of ``conversation``.
+    The form is that of ``conversation``, with the words of a reranker.
     """
-    name, facts = rng.choice(TRAINED), facts_of(rng)
+    name, held = rng.choice(TRAINED), rng.choice(list(FACTS))
+    text = passage(name, held, rng.choice(FACTS[held]))
     found = []
     for turn in range(turns):
-        asked = name if rng.random() < 0.5 else rng.choice(TRAINED)
-        text = relevance.training_text(
-            question(asked, rng.choice(list(FACTS))), passage(name, facts), asked == name
-        )
-        prompt, _, said = text.rpartition(relevance.ASKED)
+        asked = held if rng.random() < 0.5 else rng.choice(list(FACTS))
+        line = relevance.training_text(question(name, asked), text, asked == held)
+        prompt, _, said = line.rpartition(relevance.ASKED)
         start = prompt.index("\n\nUser:") if turn else 0
         found.append(([prompt[start:] + relevance.ASKED], said))
     return found
 
 
-def passage(name, facts):
-    """Returns a note as a reranker reads it."""
-    return f"{name}\n{note(name, facts)}"
+def passage(name, attribute, value):
+    """Returns a note of one fact as a reranker reads it."""
+    return f"{name} {attribute}\n{sentence(name, attribute, value)}"
 
 
 def answer_of(name, attribute, value, number=1):
@@ -150,7 +149,7 @@ def vocabulary():
     return list(dict.fromkeys(word for word in words if len(word) > 1))
 
 
-def train(folder, steps=300, batch=16, rate=6e-3, turns=3, judged=0):
+def train(folder, steps=300, batch=14, rate=6e-3, turns=3, judged=4):
     """Trains a model from scratch and writes it; returns its path."""
     write_vocabulary(folder, vocabulary())
     coder = tokenizer.tokenizer_of(folder / "model.pth")

@@ -105,7 +105,8 @@ folder, options = Path(sys.argv[1]), json.loads(sys.argv[2])
 tuning.tune("lora", str(folder / "small.pth"), folder / "few.jsonl", folder / "warm",
             data_dir=folder, options={"steps": 1, "rank": 2, "batch": 2, "micro_batch": 2})
 before = peak()
-tuning.tune(options.pop("kind"), str(folder / "base.pth"), folder / "data.jsonl", folder / "run",
+base = options.pop("base", "base")
+tuning.tune(options.pop("kind"), str(folder / f"{base}.pth"), folder / "data.jsonl", folder / "run",
             data_dir=folder, options=options)
 print(json.dumps([found[-1].total, peak() - before]))
 """
@@ -115,8 +116,9 @@ print(json.dumps([found[-1].total, peak() - before]))
 def base_and_data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("memory")
     write_vocabulary(folder)
-    for name, width in (("small", 64), ("base", 256)):
-        model = random_model(7, vocabulary=257, layers=4, width=width, head_size=64)
+    shapes = (("small", 7, 4, 64), ("base", 7, 4, 256), ("wide", 7, 2, 512), ("six", 6, 3, 192))
+    for name, version, layers, width in shapes:
+        model = random_model(version, vocabulary=257, layers=layers, width=width, head_size=64)
         write_model(model, folder / f"{name}.pth")
     for name, count, length in (("few", 4, 8), ("data", 10, 200)):
         lines = [f"User: {n}\n\nAssistant: {chr(97 + n) * length}" for n in range(count)]
@@ -131,8 +133,10 @@ def base_and_data(tmp_path_factory):
         {"kind": "state", "micro_batch": 8},
         {"kind": "lora", "micro_batch": 8, "rank": 32},
         {"kind": "pissa", "micro_batch": 8, "rank": 32, "recompute": True},
+        {"base": "wide", "kind": "lora", "micro_batch": 6, "rank": 16},
+        {"base": "six", "kind": "state", "micro_batch": 4},
     ],
-    ids=lambda options: options["kind"],
+    ids=lambda options: f"{options.get('base', 'base')} {options['kind']}",
 )
 def test_memory_is_estimated_within_a_seventh_of_what_is_measured(options, base_and_data, tmp_path):
     chosen = {"steps": 2, "batch": 8, "evaluate_every": 1, "held_out": 0.1} | options

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from kvasir.rwkv.sampling import Logits, Sampler, Sampling, StopFilter
@@ -39,6 +40,7 @@ class Request:
         stops: The text ends before the first of these.
         marks: Numbers of tokens, ascending, after which ``reached`` gets the state.
         reached: Is called while the prompt is read.
+        is_scored: ``Written.score`` is computed.
     """
 
     tokens: Sequence[int]
@@ -48,6 +50,7 @@ class Request:
     stops: Sequence[str] = ()
     marks: Sequence[int] = ()
     reached: Reached | None = None
+    is_scored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Written:
     text: str
     tokens: int  # So far.
     is_finished: bool
+    score: float = 0.0
+    """Mean logarithm of the probabilities of its tokens so far, without temperature."""
 
 
 @dataclass(slots=True, eq=False)
@@ -77,11 +82,14 @@ class _Row:
     stream: TextStream
     stops: StopFilter
     tokens: list[int] = field(default_factory=list)
+    total: float = 0.0
 
     def write(self) -> Written:
         """Choose the next token and return its text."""
         token = self.sampler.choose(self.logits)
         self.tokens.append(token)
+        if self.request.is_scored:
+            self.total += _log_probability(self.logits, token)
         is_end = token == END_OF_DOCUMENT
         text = "" if is_end else self.stops.feed(self.stream.feed(token))
         is_finished = is_end or self.stops.is_stopped
@@ -90,7 +98,13 @@ class _Row:
         if is_finished and not self.stops.is_stopped:
             text += self.stops.feed(self.stream.finish())
             text += self.stops.finish()
-        return Written(self.number, text, len(self.tokens), is_finished)
+        count = len(self.tokens)
+        return Written(self.number, text, count, is_finished, self.total / count)
+
+
+def _log_probability(logits: Logits, token: int) -> float:
+    shifted = logits.astype(np.float64) - logits.max()
+    return float(shifted[token] - np.log(np.exp(shifted).sum()))
 
 
 class Batch:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from queue import SimpleQueue
 
 from kvasir.core.daemon_threads import start_daemon
@@ -17,6 +19,25 @@ _IDLE_SECONDS = 30.0
 """Seconds without a request after which the thread ends, so that nothing keeps the model."""
 
 _Reply = Written | BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredText:
+    """A text, and the mean logarithm of the probabilities of its tokens."""
+
+    text: str
+    score: float
+
+
+def _replies(queue: SimpleQueue[_Reply]) -> Iterator[Written]:
+    """Yield what is written of a text until it is finished; raise what is put in its place."""
+    while True:
+        reply = queue.get()
+        if isinstance(reply, BaseException):
+            raise reply
+        yield reply
+        if reply.is_finished:
+            return
 
 
 class Engine:
@@ -41,13 +62,30 @@ class Engine:
             ClosedError: The engine was closed.
             StoppedError: The token of the present call was set.
         """
-        if not request.tokens:
+        with self._joined([request]) as (replies,):
+            for reply in _replies(replies):
+                if reply.text:
+                    yield reply.text
+
+    def write_together(self, requests: Sequence[Request]) -> list[ScoredText]:
+        """Return the texts of requests, which are written at the same time; errors as ``write``."""
+        found = []
+        with self._joined(requests) as queues:
+            for queue in queues:
+                pieces = list(_replies(queue))
+                found.append(ScoredText("".join(p.text for p in pieces), pieces[-1].score))
+        return found
+
+    @contextmanager
+    def _joined(self, requests: Sequence[Request]) -> Iterator[list[SimpleQueue[_Reply]]]:
+        """Have requests join the batch; take out at the end what is not finished."""
+        if not all(request.tokens for request in requests):
             raise ValueError("a request needs at least one token")
-        replies: SimpleQueue[_Reply] = SimpleQueue()
+        queues: list[SimpleQueue[_Reply]] = [SimpleQueue() for _ in requests]
         with self._changed:
             if self._is_closed:
                 raise ClosedError("the language model was unloaded")
-            self._joining.append((request, replies))
+            self._joining += zip(requests, queues, strict=True)
             if not self._is_running:
                 self._is_running = True
                 start_daemon(self._work)
@@ -55,13 +93,13 @@ class Engine:
         stop = current_stop()
         try:
             if stop is None:
-                yield from self._texts(replies)
+                yield queues
             else:
-                with stop.calling(lambda: replies.put(StoppedError())):
-                    yield from self._texts(replies)
+                with stop.calling(lambda: [queue.put(StoppedError()) for queue in queues]):
+                    yield queues
         finally:
             with self._changed:
-                self._leaving.append(replies)
+                self._leaving += queues
                 self._changed.notify_all()
 
     def close(self) -> None:
@@ -79,16 +117,6 @@ class Engine:
         with self._changed:
             self._is_retired = True
             self._changed.notify_all()
-
-    def _texts(self, replies: SimpleQueue[_Reply]) -> Generator[str, None, None]:
-        while True:
-            reply = replies.get()
-            if isinstance(reply, BaseException):
-                raise reply
-            if reply.text:
-                yield reply.text
-            if reply.is_finished:
-                return
 
     def _work(self) -> None:
         with applied(self._adapter):

@@ -27,7 +27,10 @@ _OPTIMIZER = 4
 _LOGITS = 3
 """Copies of the logits: themselves, their normalized form, and the gradient."""
 _BESIDE = 64 << 20
-"""Bytes beside: what is computed at the moment, and buffers of libraries."""
+"""Bytes of buffers of libraries."""
+_PASSING = 0.4
+"""Part of what is kept that is needed beside it: gradients on their way back, and gaps between
+blocks of memory. Measured with PyTorch on a processor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,16 @@ class TuningMemory:
         weights: The base in float32.
         trained: Trained numbers, their gradients and the optimizer.
         kept: What is kept of a batch for its gradients.
-        beside: Everything else.
     """
 
     weights: int
     trained: int
     kept: int
-    beside: int = _BESIDE
+
+    @property
+    def beside(self) -> int:
+        """What is computed at the moment, and buffers of libraries."""
+        return _BESIDE + int(_PASSING * self.kept)
 
     @property
     def total(self) -> int:

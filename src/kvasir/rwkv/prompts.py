@@ -7,6 +7,7 @@ Source: the model cards of https://huggingface.co/BlinkDL/rwkv7-g1
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -102,3 +103,28 @@ class Renumbering:
     def _renumbered(self, marker: re.Match[str]) -> str:
         number = int(marker[1])
         return f"[{self._numbers.get(number, number)}]"
+
+
+def best_supported(answers: Sequence[tuple[str, float]]) -> int:
+    """Return the place of the answer that has most support.
+
+    Answers that say the same, markers aside, support each other; each has the weight of its mean
+    probability. Those that cite nothing count only if none cites.
+
+    Args:
+        answers: Text and mean logarithm of the probabilities of its tokens.
+    """
+    cited = [place for place, (text, _) in enumerate(answers) if _MARKER.search(text)]
+    weights: dict[str, float] = {}
+    for place in cited or range(len(answers)):
+        text, score = answers[place]
+        said = _plain(text)
+        weights[said] = weights.get(said, 0.0) + math.exp(score)
+    return max(
+        cited or range(len(answers)),
+        key=lambda place: (weights[_plain(answers[place][0])], answers[place][1]),
+    )
+
+
+def _plain(text: str) -> str:
+    return " ".join(_MARKER.sub("", text).casefold().split())

@@ -30,6 +30,7 @@ from kvasir.rwkv.prompts import (
     SYSTEM,
     TEMPLATE,
     Renumbering,
+    best_supported,
     check_template,
     segments,
     stable_order,
@@ -39,6 +40,8 @@ from kvasir.rwkv.state import State
 from kvasir.rwkv.state_cache import prefix_keys, stored
 from kvasir.rwkv.tuned import TunedBase, cache_of, load_tuned
 
+PREFIX, ROWS = "prefix", "rows"
+READINGS = (PREFIX, ROWS)
 _CONTEXT = 4096
 """Tokens of prompt and answer if the name of the file does not say it."""
 _NAMED_CONTEXT = re.compile(r"ctx(\d{3,7})")
@@ -83,6 +86,7 @@ class RwkvGenerator:
         stop: Sequence[str] = STOPS,
         template: str = TEMPLATE,
         system: str = SYSTEM,
+        reading: str = PREFIX,
         cache_mb: int = 2048,
         cache_precision: str = "f16",
         data_dir: Path | None = None,
@@ -111,6 +115,8 @@ class RwkvGenerator:
             template: The prompt with ``{{system}}``, ``{{context}}``, ``{{history}}`` and
                 ``{{question}}``.
             system: What ``{{system}}`` stands for.
+            reading: ``prefix``: the passages one after the other. ``rows``: each passage alone, and
+                of the answers the one that has most support.
             cache_mb: Most megabytes of the states kept on disk; 0 keeps none.
             cache_precision: ``f32``, ``f16`` or ``int8``.
             data_dir: The folder below which models and kept states are.
@@ -124,6 +130,8 @@ class RwkvGenerator:
             raise SettingsError("max_tokens, context_window and parallel must be at least 1")
         if temperature < 0 or not 0 <= top_p <= 1:
             raise SettingsError("temperature must be at least 0, and top_p 0 to 1")
+        if reading not in READINGS:
+            raise SettingsError(f"reading must be {' or '.join(READINGS)}, not '{reading}'")
         check_template(template)
         self.answer_tokens = max_tokens
         self._reloading = threading.Lock()
@@ -137,7 +145,7 @@ class RwkvGenerator:
         self._window = context_window
         self._parallel = parallel
         self._stops = tuple([stop] if isinstance(stop, str) else stop)
-        self._template, self._system = template, system
+        self._template, self._system, self._reading = template, system, reading
         self._data_dir = data_dir
         self.cache = cache_of(data_dir, cache_mb, cache_precision)
         self._use(self._files)
@@ -194,6 +202,9 @@ class RwkvGenerator:
         check("answering")
         loaded = self._loaded.get()
         order = stable_order(prompt.hits)
+        if self._reading == ROWS and len(order) > 1:
+            yield self._best_of_rows(loaded, prompt)
+            return
         request = self._request(loaded, segments(prompt, self._template, self._system, order))
         numbers, is_first = Renumbering(order), True
         with closing(loaded.engine.write(request)) as pieces:
@@ -204,6 +215,18 @@ class RwkvGenerator:
                     yield text
         if rest := numbers.finish():
             yield rest
+
+    def _best_of_rows(self, loaded: _Loaded, prompt: Prompt) -> str:
+        """Return the answer that has most support, of one for each passage."""
+        requests = []
+        for hit in prompt.hits:
+            own = replace(prompt, hits=(hit,))
+            parts = segments(own, self._template, self._system, [0])
+            requests.append(replace(self._request(loaded, parts), is_scored=True))
+        answers = loaded.engine.write_together(requests)
+        best = best_supported([(each.text, each.score) for each in answers])
+        numbers = Renumbering([best])
+        return (numbers.feed(answers[best].text) + numbers.finish()).lstrip()
 
     def close(self) -> None:
         """Unload the model, unless another component uses it; answers break off."""
