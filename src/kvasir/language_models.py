@@ -210,8 +210,8 @@ def _result(data_folder: Path, job: Job) -> tuple[str, Path]:
     kind = _kind_of_result(job)
     if job.state is not JobState.DONE or not kind:
         raise ConflictError(f"job {job.id} has no result that llm could use")
-    folder = data_folder / FOLDER / "ft" / job.id
-    path = (folder / job.result["file"]).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.exists():
+    file = Path(job.result["file"])
+    path = data_folder / FOLDER / "ft" / job.id / file
+    if file.is_absolute() or ".." in file.parts or not path.exists():
         raise NotFoundError(f"the result of job {job.id} is not on this machine any more")
     return kind, path
