@@ -1,7 +1,7 @@
 """The file system of the image, built without Docker: from the files that the image's file copies.
 
-Dependencies are those of this environment. The result is read-only, and is used without any right to
-write there.
+Dependencies are those of this environment. The result is read-only, and is used without any right
+to write there.
 """
 
 import json
@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import distributions
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -95,15 +96,19 @@ def test_it_works_without_writing_anywhere_but_in_data(layout):
 
 
 def test_the_bill_of_materials_lists_every_package(tmp_path):
-    to = tmp_path / "sbom.json"
+    home, to = tmp_path / "kvasir", tmp_path / "sbom.json"
+    run(sys.executable, "-m", "venv", "--without-pip", home)
+    (library,) = (home / "lib").glob("python3.*/site-packages")
+    # Their metadata is what the program reads; reading that of hundreds takes a minute.
+    known = {each.name.lower(): each for each in reversed(list(distributions()))}
+    chosen = [known[name] for name in islice(sorted(known), 25)]
+    for each in chosen:
+        metadata = Path(str(each._path))
+        shutil.copytree(metadata, library / metadata.name)
+    installed = {(each.name.lower(), each.version) for each in chosen}
     program = Path(sys.executable).parent / "cyclonedx-py"
-    run(program, "environment", "--output-format", "JSON", "--output-file", to, sys.executable)
+    options = ("--output-format", "JSON", "--output-file", to)
+    run(program, "environment", *options, home / "bin" / "python")
     found = json.loads(to.read_text("utf-8"))
     assert found["bomFormat"] == "CycloneDX"
-    listed = {(each["name"].lower(), each["version"]) for each in found["components"]}
-    installed = {
-        (each.name.lower(), each.version) for each in distributions() if each.name != "kvasir"
-    }
-    missing = installed - listed
-    assert {name for name, _ in missing} <= {name for name, _ in listed} | {"kvasir"}
-    assert any(each.get("purl", "").startswith("pkg:pypi/") for each in found["components"])
+    assert {(each["name"].lower(), each["version"]) for each in found["components"]} == installed

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import ColumnElement, Engine, delete, insert, select
 
 from kvasir.core.services.answer_cache import CachedQuestion, KeptAnswer
 from kvasir.core.types import Answer, Matrix
@@ -105,7 +105,7 @@ def _key(exact: str) -> str:
     return hashlib.sha256(exact.encode()).hexdigest()
 
 
-def _same(collection: str, scope: str, exact: str) -> tuple[object, ...]:
+def _same(collection: str, scope: str, exact: str) -> tuple[ColumnElement[bool], ...]:
     return (
         answer_cache.c.collection == collection,
         answer_cache.c.scope == scope,
