@@ -323,7 +323,7 @@ def _answer(
             ]
             with target.open("a", encoding="utf-8") as stream:
                 stream.write("".join(json.dumps(line) + "\n" for line in lines))
-            known |= {line["id"]: line["satisfying"] for line in lines}
+            known |= {case.id: case.satisfying for case in result.cases}
             run.progress(Progress(f"answering, {target.stem}", len(known), len(questions)))
     return [known[question.id] for question in questions]
 

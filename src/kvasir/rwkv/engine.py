@@ -90,12 +90,17 @@ class Engine:
                 self._is_running = True
                 start_daemon(self._work)
             self._changed.notify_all()
+
+        def break_off() -> None:
+            for queue in queues:
+                queue.put(StoppedError())
+
         stop = current_stop()
         try:
             if stop is None:
                 yield queues
             else:
-                with stop.calling(lambda: [queue.put(StoppedError()) for queue in queues]):
+                with stop.calling(break_off):
                     yield queues
         finally:
             with self._changed:

@@ -314,7 +314,8 @@ def _board(folder: Path, step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingExtraError("tensorboard", "tensorboard") from error
-    return SummaryWriter(str(folder), purge_step=step + 1)
+    writer: Any = SummaryWriter  # It has no types.
+    return writer(str(folder), purge_step=step + 1)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
