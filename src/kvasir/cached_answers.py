@@ -121,7 +121,8 @@ class CachedAnswers:
             if cosines[at] < threshold:
                 return None
             if asks_the_same(form, known.forms[at]):
-                return known.questions[at].number
+                number: int = known.questions[at].number
+                return number
         return None
 
     def _read(self, name: str, scope: str) -> _Known:

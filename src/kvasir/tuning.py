@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from kvasir.core.errors import MissingExtraError, SettingsError
-from kvasir.core.machine import available_memory
 from kvasir.core.run import Run
 from kvasir.core.services.tuning import MemoryNeed
 
@@ -93,7 +92,7 @@ def tune(
 
         from kvasir.models.devices import usable_device
         from kvasir.models.rwkv_files import find_rwkv
-        from kvasir.rwkv import memory, tuning, weights
+        from kvasir.rwkv import memory, tune_options, tuning, weights
     except ModuleNotFoundError as error:
         raise MissingExtraError("tuning", "torch") from error
     run = run or Run()
@@ -101,7 +100,7 @@ def tune(
     on = usable_device(device)
     found = weights.read_weights(path)
     examples = _examples(data, path, context)
-    chosen = tuning.TuneOptions(kind, **(options or {}))
+    chosen = tune_options.TuneOptions(kind, **(options or {}))
     memory.check(memory.estimate(found, chosen, examples), on, str(path))
     run.check()
     made = weights.make_model(found, path, device=on)
@@ -132,20 +131,22 @@ def memory_for_tuning(
         MissingExtraError: PyTorch is not installed.
     """
     try:
-        import torch
-
         from kvasir.models.devices import usable_device
         from kvasir.models.rwkv_files import find_rwkv
-        from kvasir.rwkv import tuning, tuning_memory, weights
+        from kvasir.rwkv import memory, tune_options, weights
         from kvasir.rwkv.binidx import longest_document
+        from kvasir.rwkv.tuning_data import Example
     except ModuleNotFoundError as error:
         raise MissingExtraError("tuning", "torch") from error
     on = usable_device(device)
-    found = weights.read_weights(find_rwkv(model, data_dir))
-    chosen = tuning.TuneOptions(kind, **(options or {}))
-    free = torch.cuda.mem_get_info(on)[0] if on.startswith("cuda") else available_memory()
-    longest = min(context, longest_document(data))
-    return MemoryNeed(tuning_memory.tuning_memory(found, chosen, longest), free, on)
+    path = find_rwkv(model, data_dir)
+    chosen = tune_options.TuneOptions(kind, **(options or {}))
+    # As if all examples were as long as the longest, of which every token is learnt.
+    tokens = min(context, longest_document(data))
+    example = Example((0,) * tokens, (True,) * tokens)
+    examples = [example] * chosen.micro_batch
+    needed = memory.estimate(weights.read_weights(path), chosen, examples)
+    return MemoryNeed(needed.total, memory.free_memory(on), on)
 
 
 def _examples(data: Path, model: Path, context: int) -> list[Any]:

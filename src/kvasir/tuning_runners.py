@@ -149,7 +149,7 @@ class _Training(_Runner):
 
     def _options(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            from kvasir.rwkv.tuning import TuneOptions
+            from kvasir.rwkv.tune_options import TuneOptions
         except ModuleNotFoundError as error:
             raise MissingExtraError("tuning", "torch") from error
         known = {each.name: each.type for each in fields(TuneOptions) if each.name != "kind"}

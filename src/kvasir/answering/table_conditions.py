@@ -156,6 +156,7 @@ def comparison_in(question: str, language: str) -> tuple[Comparison | None, str]
 
     None without a comparison, with several, or with a number that can be read in two ways.
     """
+    patterns: tuple[tuple[str, str], ...]
     if language == "zh":
         patterns = _WIDE_COMPARISONS
     else:

@@ -92,10 +92,7 @@ def _learnt(example: Example) -> int:
 
 def check(memory: TuningMemory, device: str, name: str) -> None:
     """Raise ``ComponentError``, with the figures, if a run does not fit into the free memory."""
-    if device.startswith("cuda"):
-        free: int | None = torch.cuda.mem_get_info(device)[0]
-    else:
-        free = available_memory()
+    free = free_memory(device)
     if free is not None and memory.total > free:
         raise ComponentError(
             "rwkv",
@@ -105,6 +102,14 @@ def check(memory: TuningMemory, device: str, name: str) -> None:
             f"trained, {memory.kept >> 20:,} MB for a batch), of which {free >> 20:,} MB are free: "
             "use a smaller micro batch or context, recompute, or a smaller model",
         )
+
+
+def free_memory(device: str) -> int | None:
+    """Return the bytes that are free for a run on a device; None if unknown."""
+    if device.startswith("cuda"):
+        free: int = torch.cuda.mem_get_info(device)[0]
+        return free
+    return available_memory()
 
 
 def _kept(model: Rwkv, trained: Mapping[str, Tensor], length: int, *, recompute: bool) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, File, Form, Header, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from kvasir.core.deadline import stopping
 from kvasir.core.errors import KvasirError, StoppedError
@@ -27,11 +28,14 @@ from kvasir.tuning_files import KeptExamples, TuningFile, keep_answers, keep_exa
 router = APIRouter(prefix="/v1/tuning", tags=["tuning"])
 uploads = APIRouter(prefix="/v1/tuning", tags=["tuning"], route_class=UploadRoute)
 
-_STATE_TUNE = {
+_STATE_TUNE: Final[JsonDict] = {
     "runner": "state",
     "arguments": {"base": "base.pth", "data": "train.jsonl", "steps": 1000},
 }
-_PREPARE = {"runner": "j2b", "arguments": {"files": ["train.jsonl"], "name": "train"}}
+_PREPARE: Final[JsonDict] = {
+    "runner": "j2b",
+    "arguments": {"files": ["train.jsonl"], "name": "train"},
+}
 _WAIT_SECONDS = 5.0
 _MOST_NAME = 128
 
