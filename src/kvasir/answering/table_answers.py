@@ -7,7 +7,7 @@ to the letter; what is computed says so and cites the rows.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -185,14 +185,17 @@ class _Computation(TableQuestion):
                 raise NoAnswerError
             groups.setdefault(row.cells[label], []).append(row)
         figures = {name: Decimal(len(rows)) for name, rows in groups.items()}
-        shown = str
+        shown: Callable[[Decimal], str] = str
         if column is not None:
             self._check_units(column)
             numbers = self._numbers(column)
             if None in numbers.values:
                 raise NoAnswerError
             values = dict(zip(self.rows, numbers.values, strict=True))
-            sums = {n: sum((values[r] or 0 for r in rows), Decimal()) for n, rows in groups.items()}
+            sums = {
+                n: sum((values[r] or Decimal() for r in rows), Decimal())
+                for n, rows in groups.items()
+            }
             is_mean = self.of_group is Operation.AVERAGE
             figures = {n: total / len(groups[n]) if is_mean else total for n, total in sums.items()}
             places = numbers.places + 2 * is_mean
