@@ -185,7 +185,7 @@ class _Computation(TableQuestion):
                 raise NoAnswerError
             groups.setdefault(row.cells[label], []).append(row)
         figures = {name: Decimal(len(rows)) for name, rows in groups.items()}
-        shown: Callable[..., str] = str
+        shown: Callable[[Decimal], str] = str
         if column is not None:
             self._check_units(column)
             numbers = self._numbers(column)
@@ -193,8 +193,8 @@ class _Computation(TableQuestion):
                 raise NoAnswerError
             values = dict(zip(self.rows, numbers.values, strict=True))
             sums = {
-                name: sum((values[row] or Decimal() for row in rows), Decimal())
-                for name, rows in groups.items()
+                n: sum((values[r] or Decimal() for r in rows), Decimal())
+                for n, rows in groups.items()
             }
             is_mean = self.of_group is Operation.AVERAGE
             figures = {n: total / len(groups[n]) if is_mean else total for n, total in sums.items()}

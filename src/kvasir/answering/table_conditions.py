@@ -58,7 +58,7 @@ _COMPARISONS: dict[str, dict[str, str]] = {
         ">": r"plus de|supérieure?s? à|plus (?:longue?|grande?|chère?|haute?)s? que|au-dessus de",
     },
 }
-_WIDE_COMPARISONS = (
+_WIDE_COMPARISONS: tuple[tuple[str, str], ...] = (
     ("≤", rf"(?:不超过|最多|不高于|不大于){_NUMBER}"),
     ("≥", rf"(?:至少|不少于|不低于|不小于){_NUMBER}"),
     ("<", rf"(?:少于|低于|小于|不到|不足){_NUMBER}"),
