@@ -100,6 +100,16 @@ def test_the_check_sees_a_text_of_a_module(tmp_path):
     assert list(literals(module)) == ["page.py:1: Press me", "page.py:2: Sum"]
 
 
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_what_streamlit_draws_alone_has_the_language_of_the_page(module):
+    """Fragments and dialogs are run again without the script that chooses the language."""
+    code = module.read_text("utf-8")
+    assert len(re.findall(r"st\.fragment\(", code)) == len(
+        re.findall(r"st\.fragment\(\s*in_page_language\(", code)
+    )
+    assert len(re.findall(r"st\.dialog\(", code)) == code.count(")(in_page_language(")
+
+
 @pytest.mark.parametrize(
     ("wanted", "language"),
     [

@@ -9,7 +9,7 @@ import streamlit as st
 from kvasir.core.errors import KvasirError
 from kvasir.frontends.ui import elements, faults
 from kvasir.frontends.ui.connection import part
-from kvasir.frontends.ui.session import Session
+from kvasir.frontends.ui.session import Session, in_page_language
 from kvasir.frontends.ui.texts import text
 
 _MOST_PAGES = 100
@@ -104,7 +104,7 @@ def _search(session: Session, place: str) -> None:
         body = {"query": query.strip(), "max_results": most}
         st.session_state["web_search"] = session.api.post(f"{place}/from-web", body)["id"]
     if job_id := st.session_state.get("web_search", ""):
-        st.fragment(_show_search, run_every=_LOOK_SECONDS)(session, job_id)
+        st.fragment(in_page_language(_show_search), run_every=_LOOK_SECONDS)(session, job_id)
 
 
 def _show_search(session: Session, job_id: str) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 from kvasir.core.errors import CollectionNotFoundError, KvasirError
 from kvasir.frontends.ui import elements, faults
 from kvasir.frontends.ui.connection import part
-from kvasir.frontends.ui.session import Session
+from kvasir.frontends.ui.session import Session, in_page_language
 from kvasir.frontends.ui.texts import text
 
 _PAGE = 25
@@ -23,7 +23,10 @@ def show(session: Session, name: str) -> None:
     jobs = _jobs(session, name)
     is_busy = any(job["state"] in ("waiting", "running") for job in jobs)
     if jobs:
-        st.fragment(_show_jobs, run_every=_LOOK_SECONDS if is_busy else None)(session, name)
+        draw = st.fragment(
+            in_page_language(_show_jobs), run_every=_LOOK_SECONDS if is_busy else None
+        )
+        draw(session, name)
     said = st.session_state.pop("file_said", "")
     if said:
         st.success(said, icon=":material/check:")

@@ -9,7 +9,7 @@ import streamlit as st
 from kvasir.core.errors import CollectionNotFoundError, ForbiddenError, KvasirError
 from kvasir.frontends.ui import adding, elements, faults, files
 from kvasir.frontends.ui.connection import part
-from kvasir.frontends.ui.session import Session, open_session
+from kvasir.frontends.ui.session import Session, in_page_language, open_session
 from kvasir.frontends.ui.texts import text
 
 VISIBILITIES = ("private", "shared", "public")
@@ -32,7 +32,7 @@ def _show_list(session: Session) -> None:
     if said:
         st.success(said, icon=":material/check:")
     if st.button(text("knowledge.new"), icon=":material/add:", type="primary"):
-        st.dialog(text("knowledge.new"))(_make)(session)
+        st.dialog(text("knowledge.new"))(in_page_language(_make))(session)
     rights = {each["collection"]: each for each in session.api.get("/v1/access")}
     indexed = {each["name"] for each in session.api.get("/v1/collections", limit=_MOST)}
     if not rights and not indexed:

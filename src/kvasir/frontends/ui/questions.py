@@ -8,7 +8,7 @@ import streamlit as st
 
 from kvasir.core.errors import KvasirError
 from kvasir.frontends.ui import elements, faults
-from kvasir.frontends.ui.session import Session, open_session
+from kvasir.frontends.ui.session import Session, in_page_language, open_session
 from kvasir.frontends.ui.sources import show_sources
 from kvasir.frontends.ui.texts import text
 from kvasir.frontends.ui.turns import Source, titles_of
@@ -34,7 +34,7 @@ def show() -> None:
     _ask(session)
     before = st.session_state.get("before", "")
     is_busy = any(each["state"] in _OPEN for each in _questions(session, before))
-    draw = st.fragment(_show_list, run_every=_LOOK_SECONDS if is_busy else None)
+    draw = st.fragment(in_page_language(_show_list), run_every=_LOOK_SECONDS if is_busy else None)
     draw(session, before)
 
 

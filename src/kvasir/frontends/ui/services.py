@@ -11,7 +11,7 @@ import streamlit as st
 from kvasir.core.errors import KvasirError
 from kvasir.frontends.ui import elements, faults
 from kvasir.frontends.ui.connection import part
-from kvasir.frontends.ui.session import Session, open_session
+from kvasir.frontends.ui.session import Session, in_page_language, open_session
 from kvasir.frontends.ui.texts import text
 
 _LOOK_SECONDS = 2.0
@@ -35,7 +35,7 @@ def show() -> None:
         st.info(text("app.admins"), icon=":material/lock:")
         return
     st.markdown(text("services.intro"))
-    st.fragment(_show_all, run_every=_LOOK_SECONDS)(session)
+    st.fragment(in_page_language(_show_all), run_every=_LOOK_SECONDS)(session)
 
 
 def _show_all(session: Session) -> None:

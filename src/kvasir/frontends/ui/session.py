@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import streamlit as st
 
 from kvasir.core.errors import NotAuthenticatedError
 from kvasir.frontends.ui.connection import Api, current
 from kvasir.frontends.ui.texts import LANGUAGES, chosen, preferred
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 SESSION_COOKIE = "kvasir_ui_session"
 """The token of a login, which scripts cannot read."""
@@ -76,6 +81,20 @@ def _ask(api: Api) -> Session:
         has_language_model=server["language_model"],
         max_file_mb=server["max_file_mb"],
     )
+
+
+def in_page_language(draw: Callable[P, R]) -> Callable[P, R]:
+    """Return a function for ``st.fragment`` or ``st.dialog``, which Streamlit also runs alone.
+
+    The script that chooses the page's language has then not run before it.
+    """
+
+    @wraps(draw)
+    def drawn(*arguments: P.args, **options: P.kwargs) -> R:
+        choose_language()
+        return draw(*arguments, **options)
+
+    return drawn
 
 
 def choose_language() -> str:

@@ -11,7 +11,7 @@ from kvasir.core.errors import KvasirError, NotFoundError
 from kvasir.core.text import one_line
 from kvasir.frontends.ui import elements, faults
 from kvasir.frontends.ui.connection import part
-from kvasir.frontends.ui.session import Session
+from kvasir.frontends.ui.session import Session, in_page_language
 from kvasir.frontends.ui.texts import text
 from kvasir.frontends.ui.turns import Source
 
@@ -72,7 +72,9 @@ def open_document(session: Session, collection: str, source: Source) -> None:
     st.session_state.pop("page", None)
     st.session_state.pop("wider", None)
     title = one_line(source.title, 80) or text("document.title")
-    st.dialog(elements.plain(title), width="large")(_show_document)(session, collection, source)
+    st.dialog(elements.plain(title), width="large")(in_page_language(_show_document))(
+        session, collection, source
+    )
 
 
 def _show_document(session: Session, collection: str, source: Source) -> None:

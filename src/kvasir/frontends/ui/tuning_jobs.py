@@ -11,7 +11,7 @@ import streamlit as st
 from kvasir.core.errors import KvasirError
 from kvasir.frontends.ui import elements, faults
 from kvasir.frontends.ui.connection import part
-from kvasir.frontends.ui.session import Session
+from kvasir.frontends.ui.session import Session, in_page_language
 from kvasir.frontends.ui.texts import text
 
 _LOOK_SECONDS = 1.0
@@ -43,7 +43,7 @@ def show(session: Session) -> None:
     """Draw the jobs, newest first; while one waits or runs, again and again."""
     st.subheader(text("tuning.jobs"), anchor=False)
     is_busy = any(job["state"] in _ACTIVE for _, job in _jobs(session))
-    st.fragment(_show_jobs, run_every=_LOOK_SECONDS if is_busy else None)(session)
+    st.fragment(in_page_language(_show_jobs), run_every=_LOOK_SECONDS if is_busy else None)(session)
 
 
 def _jobs(session: Session) -> list[tuple[str, dict[str, Any]]]:
