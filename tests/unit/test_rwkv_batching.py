@@ -202,7 +202,7 @@ def test_states_are_given_at_the_marks_of_a_prompt(model, make):
     assert sorted(seen) == [10, 40, 90]
     for at, state in seen.items():
         expected = model.read(torch.tensor([tokens[:at]]))[1]
-        torch.testing.assert_close(state.wkv, expected.wkv, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(state.wkv, expected.wkv, atol=1e-4, rtol=1e-4)
     rest = batching.Request(tokens[40:], 3, state=seen[40])
     assert write(make(), rest) == text
 

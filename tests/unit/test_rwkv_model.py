@@ -89,7 +89,7 @@ def test_shorter_rows_are_read_as_they_are_alone(model):
             torch.testing.assert_close(logits[number, : len(row)], found[0], atol=1e-4, rtol=0)
         mine = states.take([number])
         torch.testing.assert_close(mine.wkv, alone.wkv, atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(mine.shift, alone.shift, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(mine.shift, alone.shift, atol=1e-4, rtol=1e-4)
 
 
 def test_a_decay_to_nothing_and_back_loses_nothing_in_a_chunk():
