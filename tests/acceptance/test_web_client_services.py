@@ -176,7 +176,7 @@ def test_a_model_is_tuned_with_defaults_and_its_losses_are_seen_as_they_come(per
     person.press("Start State-Tune")
     person.read("State-Tune is in the queue.")
     first = caption(person, r"Step (\d+) · training loss \d")
-    person.see("//*[@data-testid='stVegaLiteChart']//canvas")
+    person.see("//*[@data-testid='stVegaLiteChart']//*[name()='canvas' or name()='svg']")
     caption(person, rf"Step (?!{first[1]}\b)\d+ · training loss \d")
     caption(person, r"Step \d+ of 1000")
     person.press("Cancel State-Tune")
