@@ -15,7 +15,7 @@ from web_client import Person, WebClientProcess
 from kvasir.accounts import passwords
 from kvasir.core.services.accounts import Role
 from kvasir.core.types import Source
-from kvasir.frontends.ui.texts import table
+from kvasir.frontends.ui.texts import LANGUAGES, table
 
 pytestmark = pytest.mark.xdist_group("web client")
 
@@ -259,6 +259,9 @@ def speak(person, name):
     """Choose a language, whichever the page has."""
     shown = next(each for each in table()["app.language"].values() if each in person.page())
     person.pick(shown, name)
+    # The browser keeps the choice once the page is drawn in it.
+    person.read(table()["nav.knowledge"][next(k for k, v in LANGUAGES.items() if v == name)])
+    person.settle()
 
 
 @pytest.mark.parametrize(("language", "name"), [("es", "Español"), ("zh", "中文")])
