@@ -11,6 +11,7 @@ FORMS = {"to_dict", "from_dict", "to_json", "from_json", "as_dict", "_as_dict", 
 
 OWN_JSON = {
     "app.py": "a key of settings, of which only the hash is kept",
+    "cached_answers.py": "a key of settings and request, of which only the hash is kept",
     "components/embedders/sentence_model.py": "a key of which only the hash is kept",
     "components/extractors/json_data.py": "what is nested too deeply in a file of data",
     "components/generators/openai.py": "an error of the server, shown as it came",
@@ -23,6 +24,7 @@ OWN_JSON = {
     "frontends/api/openai_replies.py": "the protocol of OpenAI",
     "frontends/api/operations.py": "plain data of the JSON form, in lines of a stream",
     "frontends/api/routes/answers.py": "plain data of the JSON form, in lines of a stream",
+    "frontends/api/routes/tuning.py": "plain data of the JSON form, in events of a stream",
     "frontends/cli/logins.py": "the tokens that a user got from servers",
     "frontends/cli/main.py": "an error; importing numpy would delay every --help",
     "frontends/ui/evaluation.py": "the result of a run, as it came",
@@ -31,15 +33,21 @@ OWN_JSON = {
     "frontends/process.py": "lines of the log",
     "ingesting/page_picture.py": "the request of a picture, to a process of its own",
     "integrations/haystack.py": "keys by which equal settings and metadata are found",
+    "jobs/chunk_embedding.py": "texts that wait in the spool for another process",
     "maintenance/backup.py": "the manifest of a backup",
+    "questions/answer_cache.py": "the sources of a kept answer, in a column of a table",
     "remote/client.py": "settings in a header of a request",
     "remote/uploading.py": "fields of a form, beside the files",
     "rwkv/adapter_files.py": "the configuration of an adapter of peft",
     "rwkv/state_files.py": "the name of the model that a tuned state belongs to",
     "rwkv/tuning.py": "lines of metrics, as trainers write them",
     "rwkv/weights.py": "the configuration of a model of Transformers",
+    "settings/changing.py": "a quoted text of YAML",
     "sharing.py": "a key of settings, of which only the hash is kept",
     "testing/model_server.py": "the protocol of the language model servers that it stands for",
+    "tuning_dataset.py": "lines of a training set",
+    "tuning_files.py": "lines of examples",
+    "tuning_loop.py": "the record of a loop, and the cases that it has asked",
 }
 """Modules that write JSON of other things than public types, and what."""
 
