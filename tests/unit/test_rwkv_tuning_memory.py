@@ -154,7 +154,7 @@ def test_memory_is_estimated_near_what_is_measured(options, base_and_data, tmp_p
     )
     assert done.returncode == 0, done.stderr
     estimated, measured = json.loads(done.stdout.splitlines()[-1])
-    # Within 15 % where nothing else runs; the peak varies with the moments at which memory is freed.
+    # Within 15 % where nothing else runs; the peak varies with the moments of freeing memory.
     assert estimated == pytest.approx(measured, rel=0.25)
 
 
