@@ -134,7 +134,6 @@ def base_and_data(tmp_path_factory):
     [
         {"kind": "state", "micro_batch": 8},
         {"kind": "lora", "micro_batch": 8, "rank": 32},
-        {"kind": "pissa", "micro_batch": 8, "rank": 32, "recompute": True},
         {"base": "wide", "kind": "lora", "micro_batch": 6, "rank": 16},
         {"base": "six", "kind": "state", "micro_batch": 4},
     ],
