@@ -61,6 +61,6 @@ def run_as_reader(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
