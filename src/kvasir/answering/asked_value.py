@@ -47,7 +47,7 @@ _VALUE_WORDS = """
     année mois heure percentage percent porcentaje prozentsatz pourcentage
 """
 _TOLD_BY_FORM = frozenset(_VALUE_WORDS.split())
-"""Things of which a value is told by its form."""
+"""Things whose values have a form of their own."""
 
 
 def lacks_what_is_asked(

@@ -101,5 +101,5 @@ def passage(headings: Sequence[str], text: str) -> str:
 
 @cache
 def _wide() -> re.Pattern[str]:
-    """Compiled when it is first needed: with so many characters that takes milliseconds."""
+    """Compiled when it is first needed: a class of thousands of characters takes milliseconds."""
     return re.compile(f"[{CJK}]")

@@ -19,6 +19,7 @@ from kvasir.settings.component_schema import (
     VectorDbSettings,
 )
 from kvasir.settings.data_folder import absolute_path
+from kvasir.settings.reached_hosts import reached_host
 from kvasir.settings.running_services import FOLDER
 from kvasir.settings.section import Seconds, Section
 
@@ -29,7 +30,6 @@ IGNORED = ("service_module", "spawn_method")
 KEYS_FOLDER = FOLDER / "keys"
 """In the data folder."""
 
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _MOST_WORKERS = 256
 
 
@@ -49,7 +49,7 @@ class EndSettings(Section):
 
         0.0.0.0 stands for this machine.
         """
-        return self._address(_ANY.get(self.host, self.host), base)
+        return self._address(reached_host(self.host), base)
 
     def _address(self, host: str, base: Path) -> str:
         if self.protocol == "ipc":
@@ -264,8 +264,7 @@ class IndexSettings(BrokeredSection):
         """The address of the server of Chroma; None if its folder is opened."""
         if self.chroma_host is None and self.chroma_port is None:
             return None
-        host = self.chroma_host or "127.0.0.1"
-        host = _ANY.get(host, host)
+        host = reached_host(self.chroma_host or "127.0.0.1")
         return f"http://{f'[{host}]' if ':' in host else host}:{self.chroma_port or 8000}"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kvasir.core.errors import ComponentError, MissingExtraError
 from kvasir.settings.loading import load_settings
+from kvasir.settings.reached_hosts import reached_host
 from kvasir.settings.running_services import FOLDER, read_record
 from kvasir.settings.schema import Settings
 from kvasir.settings.zeromq_schema import TuningSettings
@@ -73,7 +74,7 @@ def tuning_jobs(settings: Settings, part: TuningPart) -> Iterator[RemoteTuningJo
 
 def _check_listening(name: str, host: str, port: int) -> None:
     """Raise ComponentError if nothing listens; a call would wait for a broker that is restarted."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    host = reached_host(host)
     try:
         socket.create_connection((host, port), _CONNECT_SECONDS).close()
     except OSError as error:

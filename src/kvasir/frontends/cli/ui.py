@@ -22,6 +22,7 @@ from kvasir.frontends.cli.terminal import echo
 from kvasir.frontends.locality import is_loopback
 from kvasir.frontends.process import listen, stop_on_signals
 from kvasir.frontends.supervising import Program, run_together
+from kvasir.settings.reached_hosts import reached_host
 from kvasir.sharing import owner_of
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _address_of_server(settings: Settings) -> str:
 
 
 def _url(host: str, port: int) -> str:
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    reachable = reached_host(host)
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 

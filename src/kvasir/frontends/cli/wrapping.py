@@ -64,7 +64,7 @@ def wrapped(text: Text, width: int | None, *, first: int | None = None) -> list[
 def _piece() -> re.Pattern[str]:
     """What stays together: a word, or one character of a script without spaces, with its marks.
 
-    Compiled when it is first needed: with so many characters that takes milliseconds.
+    Compiled when it is first needed: a class of thousands of characters takes milliseconds.
     """
     return re.compile(
         rf"[{re.escape(_NOT_LAST)}]*{_WIDE}[{re.escape(_NOT_FIRST)}\u0300-\u036f]*"
