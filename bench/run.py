@@ -6,7 +6,7 @@
     python bench/run.py --quick                     a minute or two: does it all work?
 
 Parts: embedding, reranking, store, retrieval, answers, stores, ingest, cold_start, generation,
-wire, remote_embedding. Each runs alone in a process group of its own, which is ended with it.
+wire, remote_embedding, rwkv. Each runs alone in a process group of its own, which is ended with it.
 Figures are kept in ``bench/work/results``; those of a quick run never reach ``RESULTS.md``.
 """
 
@@ -31,6 +31,7 @@ import cold_start
 import generation
 import ingest
 import remote_embedding
+import rwkv
 import stores
 import wire
 from tables import milliseconds, reranking_table, table
@@ -41,7 +42,7 @@ KEPT = BENCH / "work" / "results"
 QUICK = BENCH / "work" / "quick"
 PACKAGES = (
     "kvasir", "numpy", "openvino", "qdrant-edge-py", "pymilvus", "milvus-lite", "chromadb",
-    "sentence-transformers", "torch", "xllamacpp", "pyzmq",
+    "sentence-transformers", "torch", "xllamacpp", "pyzmq", "rwkv", "gguf",
 )  # fmt: skip
 
 
@@ -164,6 +165,13 @@ PARTS = {
     "wire": Part("Services over ZeroMQ", ("--json",), ("--quick", "--json"), wire.render),
     "remote_embedding": Part(
         "Embedding by a service", ("--json",), ("--quick", "--json"), remote_embedding.render
+    ),
+    "rwkv": Part(
+        "RWKV",
+        (),
+        ("--layers", "2", "--width", "128", "--tokens", "60", "--write", "16"),
+        rwkv.table,
+        to_file=True,
     ),
 }
 

@@ -2,17 +2,21 @@
 
     python bench/rwkv.py [--layers 12] [--width 768] [--tokens 300] [--write 32] [--json FILE]
 
+Takes two minutes on two free cores; ``bench/run.py rwkv`` puts the figures into ``RESULTS.md``.
+
 The model has random weights, the shapes of the 0.1B model by default, and the World vocabulary.
 Each program reads the same prompt and writes greedily, in a process of its own whose peak memory is
 measured. Then: a batch of several texts; the first token of a prompt that begins with three
-passages of 300 tokens, with their states on disk and without; and llama.cpp's reuse of a prompt's
-beginning with a recurrent model, and whether two texts at a time are those that each is alone.
+passages of 300 tokens, with their states on disk and without, and with llama.cpp; and its reuse of
+a prompt's beginning with a recurrent model, and whether two texts at a time are those that each is
+alone.
 Needs the extras ``torch`` and ``llama``, and the packages ``rwkv`` and ``gguf``.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -42,14 +46,21 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.part:
+        with contextlib.suppress(PermissionError):  # Other programs disturb less then.
+            os.nice(-15)
         figures = PARTS[given.part.split()[0]](given)
         figures["peak_mb"] = peak_memory() >> 20
         print(json.dumps(figures))
         return 0
     with tempfile.TemporaryDirectory() as folder:
         given.folder = Path(folder)
-        found = {"processor": processor(), "threads": given.threads, **make_files(given)}
-        for part in (*SEPARATE, "batch", "cached", "reuse"):
+        found = {
+            "processor": processor(),
+            "threads": given.threads,
+            "load": round(os.getloadavg()[0], 1),
+            **make_files(given),
+        }
+        for part in (*SEPARATE, "batch", "cached", "llama_cached", "reuse"):
             found[part] = in_process(given, part)
             print(part, json.dumps(found[part]), flush=True)
     if given.json:
@@ -290,6 +301,29 @@ def cached_part(given: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def llama_cached_part(given: argparse.Namespace) -> dict[str, Any]:
+    """Measure llama.cpp's first token of the same prompt, read before or not."""
+    from kvasir.rwkv.tokenizer import WorldTokenizer
+
+    encode = WorldTokenizer().encode
+    server = llama_server(given, "f32")
+    passages = [token for number in range(3) for token in prompt_of(given.tokens, number)]
+
+    def first(question: str, *, is_kept: bool) -> tuple[float, int]:
+        prompt = passages + encode(f"\n\nUser: {question}\n\nAssistant:")
+        start = time.perf_counter()
+        timings = complete(server, prompt, 1, cache_prompt=is_kept)["timings"]
+        return time.perf_counter() - start, timings["prompt_n"]
+
+    found: dict[str, Any] = {"without_s": first("What of them?", is_kept=False)[0]}
+    first("What of it?", is_kept=True)
+    found["again_s"], found["again_read"] = first("What of it?", is_kept=True)
+    others = [first(f"What of {word}?", is_kept=True) for word in ("him", "her")]
+    found["other_s"], found["other_read"] = min(others)
+    found["prompt"] = len(passages) + len(encode("\n\nUser: What of it?\n\nAssistant:"))
+    return found
+
+
 def drop_cached_files(folder: Path) -> None:
     """Have the system forget the content of files that it keeps in memory."""
     for file in folder.rglob("*.state"):
@@ -357,6 +391,7 @@ PARTS = {
     "llama": llama_part,
     "batch": batch_part,
     "cached": cached_part,
+    "llama_cached": llama_cached_part,
     "reuse": reuse_part,
 }
 
@@ -372,7 +407,7 @@ def table(found: dict[str, Any]) -> str:
     }
     lines = [
         f"{found['parameters'] / 1e6:.0f} million parameters, {found['threads']} threads of "
-        f"{found['processor']}:",
+        f"{found['processor']}, load of the machine before: {found['load']}",
         "",
         "| | prompt, tokens/s | answer, tokens/s | memory, MB |",
         "|---|---:|---:|---:|",
@@ -388,6 +423,7 @@ def table(found: dict[str, Any]) -> str:
         if key.startswith("rows_")
     )
     cached, reuse = found["cached"], found["reuse"]
+    llama = found["llama_cached"]
     lines += [
         "",
         f"Tokens a second of a batch, by its texts: {batch}.",
@@ -397,13 +433,18 @@ def table(found: dict[str, Any]) -> str:
         f"({cached['with_f16_from_disk_s'] * 1000:.0f} ms the first time, from the disk): "
         f"{cached['times_shorter']:.1f} times shorter; a state is {cached['state_f16_mb']:.1f} MB.",
         "",
+        f"llama.cpp's first token of such a prompt ({llama['prompt']} tokens): "
+        f"{llama['without_s'] * 1000:.0f} ms; {llama['again_s'] * 1000:.0f} ms when the same is "
+        f"asked again ({llama['again_read']} tokens read), {llama['other_s'] * 1000:.0f} ms with "
+        f"another question ({llama['other_read']} read).",
+        "",
         f"llama.cpp reads {reuse['read_first']} tokens of a prompt of {reuse['prompt']} the first "
         f"time, {reuse['read_same_again']} of the same one again, {reuse['read_other_question']} "
         f"with another question after the same passage, and {reuse['read_going_on']} when the "
         f"conversation goes on. {reuse['texts_of_two_slots_as_alone']} of {reuse['texts']} texts "
         f"of two slots are those that each is alone; {reuse['texts_as_kvasir']} are Kvasir's.",
     ]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

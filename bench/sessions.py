@@ -36,6 +36,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
+import kvasir
 from kvasir.app import App
 from kvasir.core.services.accounts import CollectionAccess, Role, Scope, Visibility
 from kvasir.settings.loading import load_settings
@@ -64,55 +65,64 @@ class Session:
 
     def __init__(self, url: str, cookie: str) -> None:
         address = url.replace("http://", "ws://") + "/_stcore/stream"
-        self._socket = connect(
-            address,
-            origin=url,
-            subprotocols=["streamlit"],
-            additional_headers={"Cookie": f"kvasir_ui_session={cookie}"},
-            max_size=None,
+        self._opened = ExitStack()
+        self._socket = self._opened.enter_context(
+            connect(
+                address,
+                origin=url,
+                subprotocols=["streamlit"],
+                additional_headers={"Cookie": f"kvasir_ui_session={cookie}"},
+                max_size=None,
+                ping_interval=None,  # As in a browser.
+            )
         )
         self._input = ""
         self._query, self._page = "", ""
+        self._asked = 0
         self._run({})
         if not self._input:
             raise AssertionError("the page has no field for a question")
 
     def close(self) -> None:
         """Leave the page."""
-        self._socket.close()
+        self._opened.close()
 
     def ask(self, question: str) -> float:
         """Ask, and return the seconds until the answer is there with its sources."""
         begin = time.monotonic()
-        self._run({self._input: question}, until="Good answer")
+        self._asked += 1
+        self._run({self._input: question})
         return time.monotonic() - begin
 
-    def _run(self, typed: dict[str, str], until: str = "") -> None:
+    def _run(self, typed: dict[str, str]) -> None:
+        """Send what was typed; read until every answer of the page is drawn with its end."""
         message = BackMsg()
         state = message.rerun_script
         state.query_string, state.page_script_hash = self._query, self._page
         for widget, words in typed.items():
             state.widget_states.widgets.add(id=widget).chat_input_value.data = words
         self._socket.send(message.SerializeToString())
-        end, is_found = time.monotonic() + ANSWER_SECONDS, not until
+        end, complete = time.monotonic() + ANSWER_SECONDS, set[str]()
         while True:
             received = ForwardMsg()
             received.ParseFromString(self._socket.recv(timeout=end - time.monotonic()))
             kind = received.WhichOneof("type")
             if kind == "new_session":
                 self._page = received.new_session.page_script_hash
+                complete.clear()
             elif kind == "page_info_changed":
                 self._query = received.page_info_changed.query_string
             elif kind == "delta":
-                is_found = self._look(received.delta.new_element, until) or is_found
-            elif kind == "script_finished" and is_found:
+                self._look(received.delta.new_element, complete)
+            elif kind == "script_finished" and len(complete) == self._asked:
                 return
 
-    def _look(self, element: Any, until: str) -> bool:
+    def _look(self, element: Any, complete: set[str]) -> None:
         kind = element.WhichOneof("type")
         if kind == "chat_input":
             self._input = element.chat_input.id
-        return bool(until) and kind == "button" and until in element.button.label
+        elif kind == "button" and "Good answer" in element.button.label:
+            complete.add(element.button.id)
 
 
 class Chat(threading.Thread):
@@ -129,6 +139,8 @@ class Chat(threading.Thread):
         """Go on until the end."""
         try:
             with closing(Session(self._url, self._cookie)) as session:
+                # People do not all come in the same second.
+                self._ending.wait(self._random.uniform(0, THINK_SECONDS))
                 while not self._ending.is_set():
                     self.seconds.append(session.ask(self._random.choice(QUESTIONS)))
                     pause = max(0.1, self._random.expovariate(1)) * THINK_SECONDS
@@ -146,16 +158,22 @@ class Searches(threading.Thread):
         self._http = httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False)
         self._ending = stop
         self.milliseconds: list[float] = []
+        self.error = ""
 
     def run(self) -> None:
         """Go on until the end."""
         due = time.monotonic()
-        while not self._ending.wait(max(0.0, due - time.monotonic())):
-            body = {"query": random.choice(QUESTIONS)}
-            self._http.post("/v1/collections/manual/search", json=body).raise_for_status()
-            # From when it was due: a server that stops would be hidden otherwise.
-            self.milliseconds.append((time.monotonic() - due) * 1000)
-            due += SEARCH_SECONDS
+        try:
+            while not self._ending.wait(max(0.0, due - time.monotonic())):
+                body = {"query": random.choice(QUESTIONS)}
+                self._http.post("/v1/collections/manual/search", json=body).raise_for_status()
+                # From when it was due: a server that stops would be hidden otherwise.
+                self.milliseconds.append((time.monotonic() - due) * 1000)
+                due += SEARCH_SECONDS
+        except httpx.HTTPError as error:
+            self.error = f"a search: {type(error).__name__}: {error}"
+        finally:
+            self._http.close()
 
 
 @contextmanager
@@ -196,7 +214,7 @@ def prepare(folder: Path) -> tuple[Path, str]:
         accounts = app.services.accounts
         user = accounts.register("a@example.org", "ana", PASSWORD, role=Role.ADMIN)
         with app.collection("manual") as collection:
-            collection.ingest(str(ROOT / "docs"))
+            collection.ingest(*kvasir.files(ROOT / "docs"))
         access = CollectionAccess("manual", user.id, Visibility.PRIVATE)
         accounts.set_access(access)
         _, key = accounts.create_api_key(user.id, "the benchmark", {Scope.READ})
@@ -237,13 +255,14 @@ def measure(
         each.join()
     time.sleep(2 * LEFT_SECONDS + 1)
     answers = [each for chat in chats for each in chat.seconds]
-    errors = [chat.error for chat in chats if chat.error]
+    errors = [each.error for each in (*chats, searches) if each.error]
     return {
         "sessions": count,
         "answers": len(answers),
         "errors": errors[:3],
         "answer_p50_s": round(percentile(answers, 0.5), 2),
         "answer_p95_s": round(percentile(answers, 0.95), 2),
+        "searches": len(searches.milliseconds),
         "search_p50_ms": round(percentile(searches.milliseconds, 0.5), 1),
         "search_p99_ms": round(percentile(searches.milliseconds, 0.99), 1),
         "memory_before_mb": round(before),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,3 +57,10 @@ def reranking_table(figures: list[dict[str, Any]]) -> str:
     return "Pairs of a question and a passage of about 250 tokens, in turns.\n\n" + table(
         heads, rows
     )
+
+
+def keep(file: Path, name: str, figures: Any) -> None:
+    """Put figures under a name into a JSON file, beside those of other names."""
+    known = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    known[name] = figures
+    file.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")

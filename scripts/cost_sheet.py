@@ -3,16 +3,23 @@
     python scripts/cost_sheet.py [--requests-per-day 1e6] [--help]
 
 Every price is an option: put your own. Prices are dollars, list prices of one region when this was
-written; times are those of our benchmarks. A month has 30.4 days.
+written; times are those of our benchmarks (``bench/results/lambda.json``, which
+``bench/load_lambda.py --keep`` and ``bench/lambda_cold_start.py --keep`` write). A month has 30.4
+days.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+FIGURES = json.loads(
+    (Path(__file__).parent.parent / "bench" / "results" / "lambda.json").read_text("utf-8")
+)
 DAYS = 30.4
 HOURS = 730.0
 FREE_GB_SECONDS, FREE_REQUESTS = 400_000, 1_000_000
@@ -46,7 +53,8 @@ def lambda_row(options: argparse.Namespace, wait_ms: float, name: str) -> Row:
 def servers(options: argparse.Namespace) -> int:
     """Return the machines that take the peak."""
     rate = options.requests_per_day / 86_400 * options.peak
-    busy = rate * options.cpu_ms / 1000 / (options.vcpus * options.busy)
+    work = options.cpu_ms + options.store_ms
+    busy = rate * work / 1000 / (options.vcpus * options.busy)
     return max(1, math.ceil(busy))
 
 
@@ -79,11 +87,19 @@ def parser() -> argparse.ArgumentParser:
     for name, default, text in (
         ("requests-per-day", 1e6, "requests"),
         ("peak", 5.0, "peak rate by the daily mean"),
-        ("cpu-ms", 57.0, "processor time of an answer by quotation, one core"),
-        ("store-ms", 10.0, "wait for the store"),
+        (
+            "cpu-ms",
+            FIGURES["answers"]["instance_ms_a_request"],
+            "processor time of an answer by quotation, one core",
+        ),
+        (
+            "store-ms",
+            FIGURES["answers"]["store_ms_a_request"],
+            "processor time of the store, for which the function waits",
+        ),
         ("llm-ms", 3000.0, "wait for a language model"),
         ("cold-share", 0.005, "share of requests that start an instance"),
-        ("init-s", 5.1, "seconds of an initialization, billed"),
+        ("init-s", FIGURES["cold_start"]["processor"], "seconds of an initialization, billed"),
         ("gb-second", 0.0000166667, "Lambda, a gigabyte for a second"),
         ("lambda-million", 0.20, "Lambda, a million requests"),
         ("gateway-million", 0.0, "API Gateway, a million requests; a function URL costs none"),

@@ -50,7 +50,13 @@ IndexSharing.after_seconds = 3600.0
 
 _NUMBERS = itertools.count()
 
-_ALLOWED = ("root may", "cannot drop", "computes at once", "KVASIR_TEST_MONGO_URL")
+_ALLOWED = (
+    "root may",
+    "cannot drop",
+    "computes at once",
+    "KVASIR_TEST_MONGO_URL",
+    "KVASIR_TEST_OLLAMA_URL",
+)
 """Skips that say something about the machine's user or the component, not of what is missing."""
 
 

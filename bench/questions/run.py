@@ -3,10 +3,13 @@
     python bench/questions/run.py                       both halves
     python bench/questions/run.py --half fit --details fit.jsonl
     python bench/questions/run.py --set rag.embedding_model.name=intfloat/multilingual-e5-small
+    python bench/questions/run.py --second              another set, for work on the answers
 
 The library is built once (see build.py) and ingested once for each choice of settings, into
 ``bench/work/questions``. Settings may be fitted to the half ``fit`` alone: look at no question of
-the other half, whose figures are the ones to report.
+the other half, whose figures are the ones to report. The second set asks about sheets, pages and
+mails of ``bench/questions/second`` and about pages that the half ``fit`` does not ask about; its
+questions may be read, so its figures are no measure of quality.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import logging
 import sys
 from collections.abc import Callable
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
 from build import HERE, LIBRARY, WORK, build
@@ -41,22 +45,26 @@ HEADS = (
 )
 
 
-def measure(assignments: list[str], half: str | None) -> tuple[AskedQuestion, ...]:
+def measure(
+    assignments: list[str], half: str | None, *, second: bool = False
+) -> tuple[AskedQuestion, ...]:
     """Ask the questions; build and ingest first what is not there."""
     if not LIBRARY.is_dir():
         build()
     settings = dict(parse_assignment(text) for text in assignments)
     name = sha256(dumps(sorted(assignments)).encode()).hexdigest()[:8]
     overrides = {key.replace(".", "__"): value for key, value in settings.items()}
-    overrides["data_dir"] = str(WORK / "indexes" / name)
+    overrides["data_dir"] = str(WORK / "indexes" / (f"{name}-second" if second else name))
+    folders = (LIBRARY, HERE / "second") if second else (LIBRARY,)
     with kvasir.open(**overrides) as collection:
-        report = collection.ingest(*kvasir.files(LIBRARY), prune=True, run=Run(progress=_show()))
+        files = chain.from_iterable(map(kvasir.files, folders))
+        report = collection.ingest(*files, prune=True, run=Run(progress=_show()))
         if report.failed:
             sys.exit("\n".join(failure.line for failure in report.failed))
         collection.optimize(wait=True)
         documents = len(collection.documents())
         print(f"\n{documents} documents, {collection.chunk_count()} passages", file=sys.stderr)
-        asked = load_question_set(HERE / "questions.jsonl")
+        asked = load_question_set(HERE / ("second.jsonl" if second else "questions.jsonl"))
         return collection.evaluate(asked, half=half, run=Run(progress=_show())).cases
 
 
@@ -101,11 +109,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--half", choices=HALVES, help="ask one half alone")
+    parser.add_argument("--second", action="store_true", help="ask the second set")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--details", type=Path, metavar="FILE", help="answers, as JSON lines")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
-    cases = measure(options.set, options.half)
+    cases = measure(options.set, options.half, second=options.second)
     if options.details:
         lines = (dumps(case) + "\n" for case in cases)
         options.details.write_text("".join(lines), "utf-8")

@@ -6,7 +6,7 @@ the front doors. Methods import what only some callers need: a search must start
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from importlib import import_module
@@ -289,6 +289,12 @@ class Collection(CollectionMaintenance, WebIngesting):
             ids = dict.fromkeys(index.document(source).id for source in sources)
             return index.publisher.remove(list(ids))
 
+    def split_check(self) -> Callable[[DocumentRecord], bool]:
+        """Return what tells whether an ingest of now would split a document as it is."""
+        with self._call() as index:
+            settings_hash = index.make_pipeline().settings_hash
+        return lambda record: record.state.settings_hash == settings_hash(record.state.media_type)
+
     def set_metadata(self, source: str, metadata: Metadata) -> None:
         """Replace the metadata given for a document; nothing is embedded again."""
         with self._call() as index:
@@ -347,7 +353,7 @@ class Collection(CollectionMaintenance, WebIngesting):
             embedder = run.call(lambda: opened.embedder)
             fitted = calibrate(
                 opened.store,
-                opened.retriever,
+                index.searches(opened.retriever),
                 EvidenceReader(index.components.analyzer, embedder),
                 answered,
                 unanswered,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from kvasir.answering.citations import FindVersion
     from kvasir.answering.refusal import Calibration
     from kvasir.answering.retrieval import Languages, Retriever, Searches
+    from kvasir.core.ledger import DocumentVersion
     from kvasir.ingesting.pipeline import IngestPipeline
     from kvasir.ingesting.preparing import OnConflict
     from kvasir.ingesting.publishing import CurrentIndex, Publisher
@@ -214,13 +215,13 @@ class Index:
         """
         with self.leases.call():
             resolved = self._resolved(request)
-            return self._with_boxes(self._search(lambda retriever: retriever.retrieve(resolved)))
+            return self._with_boxes(self._search(lambda each: each.retrieve(resolved)))
 
     def explain(self, request: SearchRequest) -> ExplainedSearch:
         """Return the hits as ``retrieve`` does, and how they were found."""
         with self.leases.call():
             resolved = self._resolved(request)
-            found = self._search(lambda retriever: retriever.explain(resolved))
+            found = self._search(lambda each: each.explain(resolved))
             hits = tuple(self._with_boxes(list(found.hits)))
         # The resolved filter lists every source that a pattern fits.
         given, own = self.options.given_filters(request.filters), self.options.filters
@@ -231,6 +232,19 @@ class Index:
         )
         return ExplainedSearch(hits, explanation)
 
+    def searches(self, retriever: Retriever) -> Searches:
+        """Return a retriever of this index whose hits take in their neighbours."""
+        from kvasir.answering.joining import JoinedSearches, Joining
+
+        splitting = self.record().splitting
+        # The window splitter gives passages of the length that is asked for.
+        if splitting is None or splitting.splitter == "window":
+            return retriever
+        return JoinedSearches(retriever, Joining(self._live_version, self.options.candidates))
+
+    def _live_version(self, document: str) -> DocumentVersion | None:
+        return self.components.catalog.live_version(self.name, document)
+
     def _resolved(self, request: SearchRequest) -> SearchRequest:
         from kvasir.answering.search_filters import resolve_filter
 
@@ -240,16 +254,16 @@ class Index:
         filters = resolve_filter(request.filters, catalog, self.name, self._fields)
         return replace(request, filters=filters)
 
-    def _search(self, search: Callable[[Retriever], T]) -> T:
+    def _search(self, search: Callable[[Searches], T]) -> T:
         retriever = self.retriever
         try:
-            return search(retriever)
+            return search(self.searches(retriever))
         except ComponentError:
             # Another process may have replaced the index, and deleted the old one.
             self.forget_record()
             if self.retriever is retriever:
                 raise
-            return search(self.retriever)
+            return search(self.searches(self.retriever))
 
     def _with_boxes(self, hits: list[Hit]) -> list[Hit]:
         """Return hits with the boxes of recognized text, as citations have them."""
@@ -277,7 +291,7 @@ class Index:
             self.components,
             self.options,
             self,
-            lambda document: self.components.catalog.live_version(self.name, document),
+            self._live_version,
             embedder,
             Calibration.from_stored(stored) if stored else None,
             generator=generator,

@@ -13,7 +13,7 @@ from kvasir.settings.schema import Settings
 if TYPE_CHECKING:
     from kvasir.ingesting.extraction import ExtractionPool
     from kvasir.ingesting.sources import Fetch
-    from kvasir.ingesting.web_pages import WebPages
+    from kvasir.ingesting.web_pages import PageFetcher, WebPages
 
 
 def options_of(settings: Settings) -> CollectionOptions:
@@ -61,6 +61,12 @@ def make_web_pages(settings: Settings) -> WebPages:
     """Make what searches the web and fetches pages."""
     from kvasir.ingesting.web_pages import WebPages
 
-    limits, engine = settings.rag.ingest, components.make_web_search(settings)
-    most, seconds = limits.max_file_mb << 20, settings.rag.web_search.page_timeout
-    return WebPages(engine, limits.allow_private_urls, most, seconds)
+    return WebPages(components.make_web_search(settings), make_page_fetcher(settings))
+
+
+def make_page_fetcher(settings: Settings) -> PageFetcher:
+    """Make what fetches pages."""
+    from kvasir.ingesting.web_pages import PageFetcher
+
+    limits, seconds = settings.rag.ingest, settings.rag.web_search.page_timeout
+    return PageFetcher(limits.allow_private_urls, limits.max_file_mb << 20, seconds)

@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from kvasir.collection_index import Index
-from kvasir.core.reports import IngestReport, WebIngestReport
 from kvasir.core.run import Run
 from kvasir.core.types import Metadata, document_id
 
 if TYPE_CHECKING:
+    from kvasir.core.reports import IngestReport, WebIngestReport
     from kvasir.ingesting.preparing import OnConflict
     from kvasir.ingesting.sources import Input
 
@@ -90,8 +90,10 @@ class WebIngesting:
             return conditions_of(record) if is_current(record, shape, metadata) else {}
 
         # Not within one call, so that the network does not hold up the deletion of the collection.
-        with web.fetch(found, conditions, run) as fetched:
+        with web.fetcher.fetch(found, conditions, run) as fetched:
             if run.stop.is_set():
+                from kvasir.core.reports import IngestReport
+
                 report = IngestReport(interrupted=True)
             else:
                 report = self.ingest(

@@ -199,7 +199,7 @@ def _input(
         with spool.open(digest) as stream:
             return stream.read()
 
-    given = {name: source[name] for name in ("in_folder", "modified") if name in source}
+    given = {name: source[name] for name in ("in_folder", "modified", "known") if name in source}
     return Source(uri, source["media_type"], **given), KeptBytes(size, read)
 
 

@@ -7,7 +7,6 @@ that are nearly the same, are left out, because a measurement would be worth not
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +16,8 @@ from typing import Any
 from kvasir.core.errors import MissingExtraError, RequestError
 from kvasir.core.run import Run
 from kvasir.core.services.answer_log import LoggedAnswer
-from kvasir.core.text import replace_surrogates
 from kvasir.core.types import Hit, Message, Prompt
+from kvasir.tuning_files import example_line, is_good
 
 _WORD = re.compile(r"\w+")
 _MARKER = re.compile(r"\[(\d{1,4})\]")
@@ -118,7 +117,7 @@ def make_dataset(
             report.of_other_collections += 1
         elif answer.rating != 1:
             report.not_rated_good += 1
-        elif answer.refused:
+        elif not is_good(answer):
             report.refused += 1
         elif check.leaks(answer.question):
             report.leaking += 1
@@ -134,7 +133,7 @@ def make_dataset(
         if text is None:
             report.without_source += 1
         else:
-            lines.append(json.dumps({"text": text, "answer": answer.id}, ensure_ascii=False))
+            lines.append(example_line(*text, answer=answer.id))
         run.report("collecting", number, len(chosen), "answers")
     report.written = len(lines)
     if not lines:
@@ -146,14 +145,14 @@ def make_dataset(
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
-    partial.write_text("".join(f"{replace_surrogates(line)}\n" for line in lines), "utf-8")
+    partial.write_text("".join(f"{line}\n" for line in lines), "utf-8")
     partial.replace(target)
     return report
 
 
-def _text(answer: LoggedAnswer, hits: Sequence[Hit], form: PromptForm) -> str | None:
+def _text(answer: LoggedAnswer, hits: Sequence[Hit], form: PromptForm) -> tuple[str, str] | None:
     """Return prompt and answer; None if a source of the answer is not among the hits."""
-    from kvasir.rwkv.prompts import one_paragraph, segments, stable_order
+    from kvasir.rwkv.prompts import segments, stable_order
 
     order = stable_order(hits)
     numbers = {place: number for number, place in enumerate(order, 1)}
@@ -175,7 +174,7 @@ def _text(answer: LoggedAnswer, hits: Sequence[Hit], form: PromptForm) -> str | 
     question = answer.question
     prompt = Prompt(question, tuple(hits), (Message("user", question),))
     asked = "".join(segments(prompt, form.template, form.system, order))
-    return f"{asked} {one_paragraph(_MARKER.sub(renumbered, answer.answer))}"
+    return asked, _MARKER.sub(renumbered, answer.answer)
 
 
 def _words(text: str) -> list[str]:

@@ -16,6 +16,7 @@ from uuid import uuid4
 from kvasir.core.errors import ConflictError, RequestError, StorageError, TooLargeError
 from kvasir.core.private_files import make_private_folder
 from kvasir.core.services.answer_log import LoggedAnswer
+from kvasir.core.text import one_paragraph, replace_surrogates
 from kvasir.models.rwkv_files import PTH_KINDS, pth_kind
 
 FOLDER = "tuning"
@@ -109,18 +110,29 @@ def keep_answers(data_folder: Path, name: str, answers: Iterable[LoggedAnswer]) 
         ConflictError: There is a file of that name.
     """
     lines = (
-        json.dumps(
-            {"text": f"User: {_one_turn(each.question)}\n\nAssistant: {_one_turn(each.answer)}"},
-            ensure_ascii=False,
-        )
+        example_line(f"User: {one_paragraph(each.question)}\n\nAssistant:", each.answer)
         for each in answers
     )
     return _write(data_folder, name, lines)
 
 
-def _one_turn(text: str) -> str:
-    """Return a text without empty lines, which end a turn."""
-    return re.sub(r"\n\s*\n", "\n", text.strip())
+def is_good(answer: LoggedAnswer) -> bool:
+    """True if an answer may be learnt: it was rated as good, and is no refusal."""
+    return answer.rating == 1 and is_answer(answer)
+
+
+def is_answer(answer: LoggedAnswer) -> bool:
+    """True if an answer says something, however it was rated."""
+    return not answer.refused and bool(answer.answer.strip())
+
+
+def example_line(prompt: str, answer: str, /, **more: str) -> str:
+    """Return a line of JSON to tune with: a prompt that ends a turn, and what is to be learnt.
+
+    Blank lines in the answer are taken out, because they end a turn.
+    """
+    text = replace_surrogates(f"{prompt} {one_paragraph(answer)}")
+    return json.dumps({"text": text, **more}, ensure_ascii=False)
 
 
 def _checked(content: BinaryIO, most_bytes: int) -> Iterator[str]:

@@ -16,9 +16,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from kvasir.core.run import StopToken
-from kvasir.frontends.cli import long_work
-
 LIMIT = 20.0
 """Seconds: ten times what a quiet machine is allowed."""
 
@@ -238,19 +235,32 @@ def test_it_ends_a_command_that_still_imports_its_modules(tmp_path, module):
     assert (code, out, err) == (130, "", "interrupted\n")
 
 
-def test_a_ctrl_c_at_the_end_of_an_inner_piece_of_work_stops_the_outer_one(monkeypatch):
-    outer, inner = StopToken(), StopToken()
-    set_wakeup_fd = signal.set_wakeup_fd
+AT_THE_END = """
+import signal
+from kvasir.core.run import StopToken
+from kvasir.frontends.cli import long_work
 
-    def press_before(descriptor, **options):
-        if pressing:
-            signal.raise_signal(pressing.pop())
-        return set_wakeup_fd(descriptor, **options)
+outer, inner, pressing = StopToken(), StopToken(), []
+set_wakeup_fd = signal.set_wakeup_fd
 
-    pressing = []
-    monkeypatch.setattr(signal, "set_wakeup_fd", press_before)
-    with long_work.set_by_interrupt(outer):
-        with long_work.set_by_interrupt(inner):
-            pressing.append(signal.SIGINT)  # When the inner one takes no signals any more.
-        assert outer.wait(60)
-    assert not inner.is_set()
+def press_before(descriptor, **options):
+    if pressing:
+        signal.raise_signal(pressing.pop())
+    return set_wakeup_fd(descriptor, **options)
+
+signal.set_wakeup_fd = press_before
+with long_work.set_by_interrupt(outer):
+    with long_work.set_by_interrupt(inner):
+        pressing.append(signal.SIGINT)  # When the inner one takes no signals any more.
+    assert outer.wait(60)
+assert not inner.is_set()
+print("done")
+"""
+
+
+def test_a_ctrl_c_at_the_end_of_an_inner_piece_of_work_stops_the_outer_one():
+    """In a process of its own: it presses Ctrl-C on itself."""
+    done = subprocess.run(
+        [sys.executable, "-c", AT_THE_END], capture_output=True, text=True, check=False, timeout=100
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")

@@ -125,3 +125,11 @@ def test_a_backup_is_restored_into_a_project_and_found_from_below(
     found = kvasir_at(other / "sub", "search", "--json", "craters")
     assert first_source(found) == str(project / "notes" / "moon.md")
     assert (other / "kvasir-data" / "catalog.db").is_file()
+
+
+def test_the_first_ingest_says_in_which_library_the_collection_was_made(kvasir, tmp_path):
+    (tmp_path / "tea.txt").write_text("Green tea is brewed at 80 degrees.\n")
+    first, *_ = kvasir("ingest", "tea.txt").out.splitlines()
+    assert first == f"new collection 'default' in {tmp_path / 'kvasir-data'}"
+    assert "new collection" not in kvasir("ingest", "tea.txt").out
+    assert f"collection 'default' in {tmp_path}" in kvasir("ingest", "-v", "tea.txt").out

@@ -15,6 +15,7 @@ import yaml
 
 from kvasir.app import App
 from kvasir.core.services.jobs import NewJob
+from kvasir.frontends.aws_lambda.objects import changes_of
 from kvasir.settings.document_names import CELERY_NAMES, LAMBDA_NAMES, NAMES
 from kvasir.settings.loading import load_settings
 
@@ -398,6 +399,34 @@ def test_the_image_has_a_bill_of_materials_and_only_the_sources_it_needs():
 
 def test_the_template_of_lambda_passes_its_linter():
     run(PROGRAMS / "cfn-lint", "--region", "eu-west-1", "--", DEPLOY / "aws" / "template.yaml")
+
+
+class Template(yaml.SafeLoader):
+    """Reads CloudFormation's short forms such as ``!Ref NAME`` as ``{"Ref": NAME}``."""
+
+
+def read_short_form(loader, name, node):
+    if isinstance(node, yaml.ScalarNode):
+        return {name: loader.construct_scalar(node)}
+    return {name: loader.construct_sequence(node, deep=True)}
+
+
+Template.add_multi_constructor("!", read_short_form)
+
+
+@pytest.mark.parametrize("function", ["ImageIngest", "ZipIngest"])
+def test_the_template_has_a_schedule_that_keeps_a_collection_equal_to_a_list(function):
+    text = (DEPLOY / "aws" / "template.yaml").read_text("utf-8")
+    template = yaml.load(text, Template)
+    assert template["Parameters"]["SyncAddress"]["Default"] == ""
+    schedule = template["Resources"][function]["Properties"]["Events"]["Sync"]
+    assert schedule["Type"] == "Schedule"
+    assert schedule["Properties"]["State"] == {"If": ["Syncs", "ENABLED", "DISABLED"]}
+    event = schedule["Properties"]["Input"]["Sub"]
+    for name, value in (("SyncAddress", "s3://docs/manuals"), ("SyncCollection", "manuals")):
+        event = event.replace(f"${{{name}}}", value)
+    (change,) = changes_of(json.loads(event))
+    assert (change.listing, change.collection) == ("s3://docs/manuals", "manuals")
 
 
 def test_the_template_gives_the_variables_of_document_003():

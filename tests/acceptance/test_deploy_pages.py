@@ -14,7 +14,10 @@ from kvasir.frontends.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = ["docker", "kubernetes", "aws", "cost", "hardware", "concepts", "conceptos", "khai-niem"]
+PAGES = [
+    *("docker", "kubernetes", "aws", "cost", "hardware", "benchmark"),
+    *("concepts", "conceptos", "khai-niem"),
+]
 
 
 def commands(page):
@@ -37,7 +40,7 @@ def test_a_page_is_linked_from_the_index_and_its_links_lead_somewhere(page):
         assert heading in slugs, heading
 
 
-@pytest.mark.parametrize("page", ["docker", "kubernetes", "aws", "cost", "hardware"])
+@pytest.mark.parametrize("page", ["docker", "kubernetes", "aws", "cost", "hardware", "benchmark"])
 def test_the_commands_of_a_page_are_sound(page):
     found = commands(page)
     assert found
@@ -48,7 +51,8 @@ def test_the_commands_of_a_page_are_sound(page):
         words = shlex.split(command.split(" && ")[0].replace("$(", "(").replace(")", ")"))
         for word in words:
             # Sources of ours; what a command writes need not be there.
-            if re.match(r"(deploy|scripts|presets)/", word) and not word.endswith(".env"):
+            is_written = word.endswith(".env") or word.startswith("bench/results/")
+            if re.match(r"(deploy|scripts|presets|bench)/", word) and not is_written:
                 assert (ROOT / word).exists(), word
         if words[0] == "kvasir":
             check_arguments(words[1:])
@@ -104,3 +108,44 @@ def test_kvasir_plan_prints_what_a_load_needs(tmp_path):
         [sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert "57.9 requests a second" in done.stdout
+
+
+# Suites for servers
+
+_VARIABLE = re.compile(r"KVASIR_TEST_\w+")
+_NO_SERVERS = {
+    *("KVASIR_TEST_EVERYTHING", "KVASIR_TEST_WAYS", "KVASIR_TEST_KILLS", "KVASIR_TEST_HOLD"),
+    *("KVASIR_TEST_CHUNKS", "KVASIR_TEST_THREADS_SECONDS"),
+}
+"""What the tests read that is not the address, the key or the model of a server."""
+
+
+def server_variables():
+    """Return the variables of servers by the file of the tests that reads them."""
+    found = {}
+    for file in sorted((ROOT / "tests").rglob("*.py")):
+        if file != Path(__file__):
+            for name in _VARIABLE.findall(file.read_text("utf-8")):
+                found.setdefault(name, set()).add(str(file.relative_to(ROOT)))
+    return {name: files for name, files in found.items() if name not in _NO_SERVERS}
+
+
+def test_the_manual_says_of_every_server_of_the_tests_when_its_suite_was_run_on_which_version():
+    rows = [
+        line.strip("|").split("|")
+        for line in (DOCS / "stores.md").read_text("utf-8").splitlines()
+        if line.startswith("| `KVASIR_TEST_")
+    ]
+    named = [name for row in rows for name in _VARIABLE.findall(row[0])]
+    assert sorted(named) == sorted(server_variables())
+    for *_, run in rows:
+        dated = r"(\d{4}-\d\d-\d\d|every run): .+"
+        assert re.search(rf"not yet run on a (server|cluster)|{dated}", run), run
+
+
+def test_one_command_runs_every_suite_that_asks_a_server_of_ones_own():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    recipe = makefile.partition("\ntest-servers:")[2].partition("\n\n")[0]
+    for name, files in server_variables().items():
+        if name.endswith("_URL"):
+            assert files - {"tests/conftest.py"} <= set(re.findall(r"tests/\S+\.py", recipe)), name

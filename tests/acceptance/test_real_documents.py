@@ -60,7 +60,7 @@ def test_answers_reach_their_figures(kvasir: Kvasir, shared_data: Path) -> None:
     assert figures["refused_off_topic"] + figures["unsure_off_topic"] >= 0.95
     assert figures["refused_on_topic"] <= 0.01
     # One answer of ten is wrong, and may well be not sure.
-    assert figures["refused_on_topic"] + figures["unsure_on_topic"] <= 0.065
+    assert figures["refused_on_topic"] + figures["unsure_on_topic"] <= 0.055
     assert figures["citation_validity"] == 1.0
 
 

@@ -1,6 +1,10 @@
 """An RWKV model in the product: asked, its states kept, tuned and exported on the command line."""
 
 import json
+import re
+import shutil
+import subprocess
+import sys
 
 import pytest
 from libraries import library
@@ -12,6 +16,7 @@ from kvasir.settings.loading import load_settings
 torch = library("torch", extra="torch")
 prompts = library("kvasir.rwkv.prompts", "torch", extra="torch")
 weights = library("kvasir.rwkv.weights", "torch", extra="torch")
+metrics = library("kvasir.frontends.api.metrics", "prometheus_client", extra="server")
 
 pytestmark = pytest.mark.xdist_group("rwkv")
 
@@ -94,6 +99,38 @@ def test_a_question_is_answered_with_a_checked_citation_and_its_states_are_kept(
     assert len(kept) == 3  # After the system message and after each of two passages.
 
 
+def tokens_of_prompt(said):
+    """Return the tokens of a prompt that were in kept states, and those that were read."""
+    found = re.search(r"prompt: ([\d,]+) tokens from kept states, ([\d,]+) read", said)
+    return [int(each.replace(",", "")) for each in found.groups()]
+
+
+def test_another_process_reads_no_beginning_of_a_prompt_again(run, notes, talker, tmp_path):
+    states = notes / "data" / "rwkv-states"
+    shutil.rmtree(states, ignore_errors=True)
+    given = ["ask", "--json", "--why", *options(settings_of(notes, talker))]
+    command = [sys.executable, "-m", "kvasir", *given, QUESTION]
+    first, again = (
+        subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300
+        )
+        for _ in range(2)
+    )
+    assert json.loads(again.stdout)["text"] == json.loads(first.stdout)["text"]
+    none, whole = tokens_of_prompt(first.stderr)
+    kept, read = tokens_of_prompt(again.stderr)
+    assert none == 0
+    # Only the question is read, which follows the passages.
+    assert kept + read == whole
+    assert 0 < read < 0.4 * whole
+    files = {file: file.read_bytes() for file in states.rglob("*.state")}
+    assert len(files) == 3
+    # Another question about the same passages, in this process.
+    asked = run(*given, "For how many minutes is green tea brewed?")
+    assert tokens_of_prompt(asked.err)[0] == kept
+    assert {file: file.read_bytes() for file in states.rglob("*.state")} == files
+
+
 def test_the_settings_are_checked(run, tmp_path):
     file = tmp_path / "settings.yaml"
     generator = {"type": "rwkv", "model": "base.pth", "options": {"top_p": 0.5}}
@@ -131,12 +168,16 @@ def test_answers_are_the_same_with_kept_states(notes, tmp_path):
         with kvasir.App(load_settings({}, values)) as app, app.collection() as collection:
             collection.ingest(*kvasir.files(folder))
             found = [collection.ask(question).text for question in questions]
-            return found, app.generator.cache
+            shown = metrics.Metrics(app, dict).rendered().decode()
+            return found, app.generator.cache, shown
 
-    plain, none = answers(0)
+    plain, none, shown = answers(0)
     assert none is None
-    first, _ = answers(200)
-    second, cache = answers(200)
+    assert "kvasir_prompt_tokens{" not in shown
+    first, *_ = answers(200)
+    second, cache, shown = answers(200)
+    assert f'kvasir_prompt_tokens{{state="kept"}} {cache.kept_tokens}.0\n' in shown
+    assert f'kvasir_prompt_tokens{{state="read"}} {cache.read_tokens}.0\n' in shown
     assert plain == first == second
     assert cache.kept_tokens > 0.8 * (cache.kept_tokens + cache.read_tokens)
     assert 0 < cache.used < 200 << 20

@@ -1,7 +1,9 @@
 """``kvasir up``: everything by one command, and ended by one Ctrl-C."""
 
 import os
+import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from kvasir.frontends.process import listen
 
 pytestmark = pytest.mark.xdist_group("web client")
 
+ROOT = Path(__file__).parents[2]
 FAKE = "rag.embedding_model.type=kvasir.testing.fakes:FakeEmbedder"
 
 
@@ -66,6 +69,12 @@ def test_it_starts_everything_starts_again_what_dies_and_ends_all_at_ctrl_c(tmp_
         up.signal(signal.SIGINT)
         code = up.end()
     assert code == 0, "".join(up.lines)
+    printed = [line.strip() for line in up.lines if line.strip()]
+    opened = next(index for index, line in enumerate(printed) if line.startswith("Open http"))
+    assert [line for line in printed[:opened] if shown in line] == []
+    assert "the server has ended" in printed[opened + 1]
+    assert not any("kvasir.access" in line for line in printed), "".join(up.lines)
+    assert "Stopping the server and the web client." in printed
     assert not any(is_there(pid) for pid in after.values())
     assert not any("Traceback" in line for line in up.lines), "".join(up.lines)
 
@@ -75,5 +84,34 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path):
         port = taken.getsockname()[1]
         up = Up(tmp_path, "server.port=0", f"ui.port={port}")
         assert up.end() == 3
-    expected = f"error: port {port} of 127.0.0.1 is taken by another program: set ui.port"
+    taken_port = f"error: port {port} of 127.0.0.1 is taken by another program"
+    expected = f"{taken_port}: choose another with --set ui.port=N"
     assert "".join(up.lines).split() == expected.split()
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """Return a function that says what ``make`` would run in a fresh clone."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).touch()
+
+    def plan(target):
+        command = ("make", "--dry-run", "--no-print-directory", target)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()
+
+    return plan
+
+
+def test_make_up_serves_the_library_of_the_command_line_which_make_clean_keeps(planned):
+    assert planned("up")[-1] == ".venv/bin/kvasir up"
+    deleted = next(line for line in planned("clean") if line.startswith("rm -rf"))
+    assert not any("share" in each or "data" in each for each in deleted.split())
+
+
+def test_make_up_says_that_it_installs_before_it_does(planned):
+    lines = planned("up")
+    first = next(index for index, line in enumerate(lines) if "pip install" in line)
+    assert any("some minutes" in line for line in lines[:first])
+    assert not any("--quiet" in line for line in lines)

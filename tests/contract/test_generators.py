@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -88,6 +89,22 @@ class TestServers(GeneratorContract):
     @pytest.fixture
     def generator(self, make):
         return make()
+
+
+@pytest.mark.skipif(
+    "KVASIR_TEST_OLLAMA_URL" not in os.environ,
+    reason="KVASIR_TEST_OLLAMA_URL names no Ollama server",
+)
+class TestOllamaServer(GeneratorContract):
+    """A real server; KVASIR_TEST_OLLAMA_MODEL is a model that it has."""
+
+    @pytest.fixture(scope="class")
+    def generator(self):
+        model = os.environ.get("KVASIR_TEST_OLLAMA_MODEL", "qwen3:0.6b")
+        options = {"model": model, "base_url": os.environ["KVASIR_TEST_OLLAMA_URL"]}
+        made = registry.build("generators", "ollama", options)
+        yield made
+        made.close()
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ from kvasir.core.errors import (
     WrongEmbedderError,
 )
 from kvasir.core.protocols import (
+    Approximate,
     BackgroundEmbedder,
     BoundedContext,
     LexicalSearch,
@@ -145,7 +146,7 @@ class TestRemoteGenerator(GeneratorContract):
     def test_it_has_the_capabilities_of_its_service_alone(self, generator):
         assert isinstance(generator, QuotesOnly)
         assert generator.quotes_only
-        for other in (BoundedContext, PromptCounter, Preparable):
+        for other in (BoundedContext, PromptCounter, Preparable, Approximate):
             assert not isinstance(generator, other)
 
 
@@ -191,6 +192,7 @@ class ModelGenerator:
     """Has every capability of a generator that runs a language model."""
 
     answer_tokens = 77
+    approximation = "read apart"
 
     def __init__(self):
         self.stopped = 0
@@ -227,6 +229,8 @@ def test_capabilities_of_a_generator_come_through(one_reach, opened):
     assert isinstance(generator, BoundedContext)
     assert isinstance(generator, PromptCounter)
     assert isinstance(generator, Preparable)
+    assert isinstance(generator, Approximate)
+    assert generator.approximation == "read apart"
     assert not isinstance(generator, QuotesOnly)
     assert (generator.answer_tokens, generator.context_tokens()) == (77, None)
     assert generator.count_prompt_tokens([Message("user", "one two three")]) == 3

@@ -1,6 +1,6 @@
 """Milvus keeps the contract of stores: in the process, and behind an address.
 
-The server is Milvus Lite's own, which speaks Milvus's protocol.
+The server is Milvus Lite's own, which speaks Milvus's protocol, or that of KVASIR_TEST_MILVUS_URL.
 """
 
 import math
@@ -44,7 +44,10 @@ class TestMilvusLiteStore(StoreContract):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The address of a server on the loopback interface."""
+    """The address of a server: that of KVASIR_TEST_MILVUS_URL, or one on the loopback interface."""
+    if address := os.environ.get("KVASIR_TEST_MILVUS_URL"):
+        yield address
+        return
     port = free_port()
     folder = tmp_path_factory.mktemp("milvus-server")
     arguments = ["server", "--data-dir", str(folder / "data"), "--host", "127.0.0.1"]

@@ -1,11 +1,14 @@
 """The store for Qdrant servers keeps the contract, with the client's local mode as oracle."""
 
+import os
 import threading
+import uuid
 import warnings
 from typing import Any, ClassVar
 
 import pytest
 from qdrant_client import QdrantClient
+from qdrant_server import qdrant_server
 
 from kvasir.components.stores.qdrant_server import QdrantServerStore
 from kvasir.core.errors import ComponentError, SettingsError
@@ -39,6 +42,15 @@ class LocalModeStore(QdrantServerStore):
         pass
 
 
+@pytest.fixture(scope="module")
+def qdrant(tmp_path_factory):
+    if address := os.environ.get("KVASIR_TEST_QDRANT_URL"):
+        yield address, os.environ.get("KVASIR_TEST_QDRANT_KEY")
+    else:
+        with qdrant_server(tmp_path_factory.mktemp("qdrant")) as (address, _):
+            yield address, None
+
+
 class TestQdrantServerStore(StoreContract):
     @pytest.fixture
     def open_store(self, tmp_path, analyzer):
@@ -49,6 +61,30 @@ class TestQdrantServerStore(StoreContract):
         server = LocalModeStore.servers.pop(str(tmp_path), None)
         if server is not None:
             server.close()
+
+
+class TestOfficialClientOverRest(StoreContract):
+    """The official client, over HTTP, against a server that has the engine of the embedded store.
+
+    With KVASIR_TEST_QDRANT_URL, and KVASIR_TEST_QDRANT_KEY for its key, a real server is asked.
+    """
+
+    @pytest.fixture
+    def open_store(self, analyzer, qdrant):
+        prefix = uuid.uuid4().hex
+        address, key = qdrant
+        names = set()
+
+        def open_store(dimension=8, fingerprint="", collection="contract"):
+            names.add(collection)
+            name = f"{prefix}-{collection}"
+            return QdrantServerStore(address, name, dimension, analyzer, fingerprint, token=key)
+
+        yield open_store
+        client = QdrantClient(url=address, api_key=key, check_compatibility=False)
+        for name in names:
+            client.delete_collection(f"{prefix}-{name}")
+        client.close()
 
 
 def test_only_fields_that_some_chunk_has_are_indexed_and_not_without_limit(tmp_path, monkeypatch):

@@ -95,7 +95,8 @@ def test_a_port_that_is_taken_is_one_sentence(started, tmp_path):
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 3
     (line,) = ended.stderr.splitlines()
-    assert f"port {client.base_url.port} of 127.0.0.1 is taken" in line and "server.port" in line
+    assert f"port {client.base_url.port} of 127.0.0.1 is taken" in line
+    assert line.endswith("choose another with --port N or the setting server.port")
 
 
 def test_a_published_signing_key_is_refused_in_one_sentence(tmp_path):
@@ -205,6 +206,52 @@ def test_a_signal_under_load_loses_no_request(tmp_path, number):
         counts = app.services.jobs.counts()
         assert counts[JobState.RUNNING] == 0 and counts[JobState.FAILED] == 0
         assert sum(counts.values()) == 9
+
+
+def test_requests_that_still_wait_when_the_server_stops_get_an_answer_and_no_traceback(tmp_path):
+    rag = {
+        "embedding_model": {"type": "sleeping_embedder:SleepingEmbedder"},
+        "ingest": {"workers": 1},
+    }
+    slow = {"type": "slow_generator:SlowGenerator"}
+    service = ServiceProcess(tmp_path, rag=rag, generator=slow, server={"shutdown_seconds": 1})
+    with service:
+        address = service.start()
+        with httpx.Client(base_url=address, timeout=30) as client:
+            ana = sign_up(client, "ana")
+            place = make_collection(client, ana, "course")
+            upload(client, ana, place, "tea.md", TEA)
+        answers = {}
+
+        def ask(name, path, **body):
+            answer = httpx.post(address + path, headers=ana, timeout=60, **body)
+            answers[name] = answer, time.monotonic()
+
+        file = {"file": ("slow.txt", b"Please take your time.")}
+        question = {"question": "How hot is green tea brewed?"}
+        asking = [
+            threading.Thread(target=ask, args=arguments, kwargs=body)
+            for arguments, body in (
+                (("upload", f"{place}/documents?wait=30"), {"files": file}),
+                (("question", f"{place}/answers"), {"json": question}),
+            )
+        ]
+        for each in asking:
+            each.start()
+        time.sleep(1)
+        stopped = time.monotonic()
+        service.signal(signal.SIGINT)
+        assert service.wait() == 0
+        for each in asking:
+            each.join(30)
+    uploaded, when = answers["upload"]
+    assert uploaded.status_code == 202 and uploaded.json()["state"] in ("waiting", "running")
+    assert when - stopped < 2
+    refused, _ = answers["question"]
+    assert (refused.status_code, refused.json()["code"]) == (503, "closed")
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert not any("Traceback" in line for line in service.lines), "".join(service.lines)
+    assert any(line.startswith("Stopping") for line in service.lines)
 
 
 def test_every_upload_that_was_accepted_is_found_once_however_often_the_server_is_killed(

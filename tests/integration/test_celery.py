@@ -5,6 +5,7 @@ Each test has brokers of its own, which it may stop. The table of jobs says what
 
 import asyncio
 import json
+import os
 import signal
 import threading
 import time
@@ -20,8 +21,9 @@ from held_parts import POISON, Hold
 from kombu import Connection
 from libraries import library
 from own_brokers import BROKERS, delete_queues, own_broker, shared_broker
+from qdrant_server import qdrant_server
 from smtp_server import SmtpServer
-from web_site import Page, serving_site
+from web_site import Page, serving_searxng, serving_site
 
 from kvasir.app import App
 from kvasir.celery_jobs import options_of
@@ -116,6 +118,23 @@ def test_two_workers_index_what_is_uploaded_and_the_server_answers(make_stack, b
         check_index(stack, {f"upload:ana/tea{n}.md" for n in range(30)})
 
 
+def test_300_documents_go_through_two_workers_into_a_qdrant_server(make_stack, tmp_path):
+    """The official client over REST; ``bench/worker_stack.py`` does it with the real model."""
+    (tmp_path / "qdrant").mkdir()
+    with qdrant_server(tmp_path / "qdrant") as (address, _):
+        chosen = {"vectordb": {"type": "qdrant-server", "uri": address}}
+        with make_stack(rag=chosen) as stack:
+            workers = [stack.worker() for _ in range(2)]
+            jobs = [stack.upload(f"tea{n}.md", tea(n)) for n in range(300)]
+            assert stack.wait_until_ended(300, 600)["done"] == 300
+            for number in (0, 7, 150, 299):
+                answer = stack.ask(f"How hot is the tea of garden {number}?")
+                assert f"tea of garden {number} is brewed at {60 + number % 40} degrees" in answer
+            assert {stack.job(address)["attempts"] for address in jobs} == {1}
+            assert [worker.end() for worker in workers] == [0, 0]
+            check_index(stack, {f"upload:ana/tea{n}.md" for n in range(300)})
+
+
 @contextmanager
 def flower_events(stack):
     """Read events as Flower does; gives what returns the states of all tasks that it saw."""
@@ -155,6 +174,43 @@ def test_one_process_a_queue_indexes_documents_in_tasks_of_256_chunks(make_stack
             assert len(list(app.services.spool.digests())) == 1
 
 
+def test_chunks_with_a_route_are_embedded_by_the_worker_of_its_queue_alone(make_stack):
+    """The queue of a graphics card; a fake embeds there, too."""
+    with make_stack(jobs={"routes": {"embed_chunks": "gpu"}}) as stack:
+        workers = {
+            queues: stack.worker("--queues", queues) for queues in ("ingest", "embed", "gpu")
+        }
+        assert stack.job(stack.upload("tea.md", tea(1)), 60)["state"] == "done"
+        assert [worker.end() for worker in workers.values()] == [0, 0, 0]
+        counts = {queues: worker.log.count("succeeded in") for queues, worker in workers.items()}
+        assert counts == {"ingest": 1, "embed": 0, "gpu": 1}
+
+
+def test_questions_are_answered_while_one_worker_a_queue_indexes_300_documents(make_stack):
+    """Within ten times the second that ``bench/celery_queue.py question`` measures."""
+    with make_stack() as stack:
+        for queues in (("ingest", "--concurrency", "4"), ("embed",), ("answers",)):
+            stack.worker("--queues", *queues).wait_until_ready()
+        assert stack.job(stack.upload("tea.md", tea(1)), 60)["state"] == "done"
+        for number in range(300):
+            stack.upload(f"more{number}.md", tea(1000 + number))
+        spent = []
+        while len(spent) < 10 and stack.states()["waiting"]:
+            begun = time.monotonic()
+            assert "61 degrees" in stack.ask("How hot is the tea of garden 1?")
+            spent.append(time.monotonic() - begun)
+            begun = time.monotonic()
+            asked = {"input": "How hot is the tea of garden 1?", "mail": False}
+            address = stack.client.post("/v1/questions", json=asked).headers["Location"]
+            wait_for(lambda: stack.job(address)["state"] == "answered")  # noqa: B023
+            spent.append(time.monotonic() - begun)
+        print("seconds of a question:", [round(each, 2) for each in spent])
+        assert len(spent) > 3, "the documents were indexed too soon"
+        assert max(spent) < 10
+        wait_for(lambda: not stack.states()["waiting"] and not stack.states()["running"], 600, 0.5)
+        assert stack.states()["failed"] == 0
+
+
 class HeldSmtpServer(SmtpServer):
     """Lets a client wait before its mail is taken."""
 
@@ -172,26 +228,45 @@ class HeldSmtpServer(SmtpServer):
 class Work:
     """Adds work of one kind; knows what it shall have indexed, and when it is done."""
 
-    def __init__(self, stack, kind, site):
-        self._stack, self._kind, self._site = stack, kind, site
+    def __init__(self, stack, kind, site, engine=None):
+        self._stack, self._kind, self._site, self._engine = stack, kind, site, engine
         self._added = []
         self.uris = set()
 
     def add(self, number):
-        add = {"address": self._fetch, "batch": self._batch}
+        add = {"address": self._fetch, "batch": self._batch, "web": self._search}
+        if self._kind == "folder":
+            return self._put(number)
         add |= dict.fromkeys(("upload", "embed"), self._upload)
         self._added.append(add.get(self._kind, self._ask)(number))
+        return None
 
     def _upload(self, number):
         self.uris.add(f"upload:ana/tea{number}.md")
         return self._stack.upload(f"tea{number}.md", tea(number))
 
     def _fetch(self, number):
+        return self._post("/from-url", json={"url": self._page(number)})
+
+    def _page(self, number):
         path = f"/tea{number}.md"
         self._site.pages[path] = Page(tea(number).encode(), "text/markdown")
         url = f"http://127.0.0.1:{self._site.port}{path}"
         self.uris.add(url)
-        return self._post("/from-url", json={"url": url})
+        return url
+
+    def _search(self, number):
+        """Every search finds all pages that were added before it is done."""
+        self._page(number)
+        pages = sum(uri.startswith("http") for uri in self.uris)
+        self._engine.finds(*sorted(uri for uri in self.uris if uri.startswith("http")))
+        return self._post("/from-web", json={"query": "tea", "max_results": pages})
+
+    def _put(self, number):
+        """The server finds what is new in its folder."""
+        path = self._stack.settings.folder / f"tea{number}.md"
+        path.write_text(tea(number))
+        self.uris.add(str(path))
 
     def _batch(self, number):
         uris = [f"upload:ana/batch{number}-{part}.md" for part in range(2)]
@@ -217,7 +292,16 @@ class Work:
         return reply.headers["Location"]
 
     def is_done(self):
+        if self._kind == "folder":
+            jobs = self._stack.jobs()
+            assert not [job for job in jobs if job["state"] == "failed"], jobs
+            return jobs and all(job["state"] == "done" for job in jobs) and self._has_folder()
         return all(map(self._has_ended, self._added))
+
+    def _has_folder(self):
+        collection = self._stack.server.settings["collection"]
+        found = self._stack.client.get(f"/v1/collections/{collection}/documents").json()
+        return {each["state"]["uri"] for each in found} >= self.uris
 
     def _has_ended(self, address):
         found = self._stack.job(address)
@@ -227,22 +311,30 @@ class Work:
         return found["state"] in ("done", "answered")
 
 
-@pytest.mark.parametrize("kind", ["upload", "address", "batch", "embed", "answer", "mail"])
+KINDS = ("upload", "address", "batch", "web", "folder", "embed", "answer", "mail")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_worker_that_is_killed_in_the_middle_of_a_task_loses_nothing(
-    make_stack, broker, hold, kind
+    make_stack, broker, hold, kind, tmp_path
 ):
-    """Four times for each kind on Redis: more than twenty kills in all."""
-    kills = 4 if broker.url.startswith("redis") else 1
-    with HeldSmtpServer() as smtp, serving_site() as site:
+    """Three times for each kind on Redis: more than twenty kills in all."""
+    kills = int(os.environ.get("KVASIR_TEST_KILLS", 3 if broker.url.startswith("redis") else 1))
+    folder = tmp_path / "course"
+    folder.mkdir()
+    with HeldSmtpServer() as smtp, serving_site() as site, serving_searxng() as engine:
         mail = {"host": "127.0.0.1", "port": smtp.port, "security": "none", "sender": "k@e.org"}
+        watched = {"folder": str(folder), "folder_seconds": 0.5} if kind == "folder" else {}
         chosen = {
-            "rag": HELD,
+            "rag": HELD | {"web_search": {"type": "searxng", "base_url": engine.url}},
+            "server": watched,
             "generator": {"type": "held_parts:HeldGenerator"},
             "mail": mail | {"lease_seconds": 2},
-            "questions": {"lease_seconds": 2},
+            # A question that every worker ended with is given up after five by default.
+            "questions": {"lease_seconds": 2, "max_attempts": kills + 5},
         }
         with make_stack(**chosen) as stack:
-            work = Work(stack, kind, site)
+            work = Work(stack, kind, site, engine)
             with App(stack.settings) as app, app.collection() as collection:
                 source = Source("upload:ana/tea0.md", "text/markdown")
                 assert collection.ingest((source, tea(0).encode())).added == [source.uri]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -106,6 +107,12 @@ def test_documents_of_every_kind_that_needs_no_model_become_docling_json_that_is
         hits = kb.search("Bergen", top_k=20)
         uris = {uri for hit in hits for uri in (hit.chunk.metadata["source_uri"], *hit.copies)}
         assert {Path(str(uri)).name for uri in uris} == set(written)
+
+
+def test_a_bucket_is_not_converted(folder: Path) -> None:
+    with pytest.raises(click.UsageError, match="a bucket cannot be converted"):
+        run("docs", "s3://course/texts", "--to", "converted")
+    assert not Path("converted").exists()
 
 
 @pytest.mark.usefixtures("docling")

@@ -38,6 +38,7 @@ def test_they_hold_for_the_request_alone_and_share_the_store(app: App) -> None:
                 other.ingest(tea)
             report = other.ingest(tea, re_split=True)
             assert report.replaced == ["upload:tea"]
+        assert lease.record().splitting.splitter == "window"
         assert lease.chunk_count() == 2
         assert len(lease.search("tea")) == 2
         assert app.settings.rag.splitter.chosen == "structure"

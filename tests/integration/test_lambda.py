@@ -1,6 +1,8 @@
 """The function of AWS Lambda, driven by Lambda's own runtime client; S3 is moto's server."""
 
 import json
+import subprocess
+import sys
 
 import boto3
 import pytest
@@ -147,6 +149,20 @@ def test_of_a_batch_only_the_messages_that_failed_are_repeated(function, s3, doc
     assert "Traceback" not in log
 
 
+def test_a_schedule_keeps_the_index_equal_to_a_bucket(function, s3, documents):
+    for name in ("oolong", "black"):
+        put(s3, f"lists/{name}.md", f"# Tea\n\nThe {name} tea needs 85 degrees Celsius.\n")
+    assert function.invoke({"sync": "s3://docs/lists"}) == ("response", {"done": 1})
+    assert {"s3://docs/lists/oolong.md", "s3://docs/lists/black.md"} <= documents()
+    s3.delete_object(Bucket="docs", Key="lists/black.md")
+    assert function.invoke({"sync": "s3://docs/lists"}) == ("response", {"done": 1})
+    assert {uri for uri in documents() if "/lists/" in uri} == {"s3://docs/lists/oolong.md"}
+    assert "0 added, 0 replaced, 1 unchanged, 1 removed, 0 failed, 0 left" in function.output
+    outcome, reply = function.invoke({"sync": "/etc/passwd"})
+    assert outcome == "error"
+    assert "neither a bucket nor the address" in reply["errorMessage"]
+
+
 def test_a_fifo_queue_keeps_its_order_behind_a_failure(function, s3, documents):
     before = documents()
     late = put(s3, "late.md", TEA)
@@ -172,6 +188,22 @@ def test_an_upload_is_indexed_before_its_request_is_answered(function, ask, docu
     assert any(uri.endswith("black.md") for uri in documents())
 
 
+_LOADED = """
+import gc, json, sys
+from kvasir.frontends.aws_lambda import handler
+names = ("kvasir.answering.answers", "kvasir.components.stores.qdrant_server", "openvino")
+print(json.dumps([gc.isenabled(), [name in sys.modules for name in names]]))
+"""
+
+
+def test_model_and_code_are_loaded_before_the_first_event(tmp_path):
+    settings = {"rag": {"vectordb": {"type": "qdrant-server", "uri": "http://127.0.0.1:9"}}}
+    (tmp_path / "kvasir.yaml").write_text(json.dumps(settings), "utf-8")
+    command = [sys.executable, "-c", _LOADED]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == [True, [True, True, True]]
+
+
 def test_what_is_no_event_of_ours_is_an_error_of_the_function(function):
     outcome, reply = function.invoke({"hello": "world"})
     assert outcome == "error"
@@ -195,6 +227,7 @@ def test_a_request_without_a_key_is_refused_and_logged_once(function):
             {"url": "https://x.example/", "collection": "c"},
             [Change("", "", "https://x.example/", "c")],
         ),
+        ({"sync": "s3://b/docs"}, [Change(listing="s3://b/docs")]),
         ({"Records": [{"eventSource": "aws:sns"}]}, None),
         ({"source": "aws.s3", "detail-type": "Object Tags Added", "detail": {}}, None),
         ({}, None),

@@ -283,6 +283,20 @@ def test_what_is_written_while_the_graph_is_built_is_in_the_new_one(store_at, tm
         store = store_at()
 
 
+def test_many_points_that_come_while_the_graph_is_built_are_in_the_next_one(
+    store_at, tmp_path, slow_build
+):
+    store, chunks, vectors = store_at(), chunks_of(2_600), clustered(2_600)
+    store.upsert(chunks[:1_200], vectors[:1_200])
+    store.optimize()
+    store.upsert(chunks[1_200:], vectors[1_200:])
+    slow_build.set()
+    store.optimize(wait=True)
+    store.close()
+    notes = json.loads((tmp_path / "test" / "collection.json").read_text())["notes"]
+    assert (notes["without_graph"], notes["in_graph"]) == (0, 2_600)
+
+
 def test_searching_and_writing_go_on_from_several_threads_while_graphs_change(store_at):
     store, chunks, vectors = store_at(graph_from=400), chunks_of(3_000), clustered(3_000)
     store.upsert(chunks[:500], vectors[:500])

@@ -178,4 +178,5 @@ def test_a_search_finds_the_part_that_says_it(
     hit = ingested[0].search(question, top_k=1)[0]
     assert Path(str(hit.chunk.metadata["source_uri"])).name == name
     assert hit.chunk.headings == headings
-    assert hit.chunk.text.startswith(beginning)
+    # A hit may begin with a neighbour that was found as well.
+    assert f"\n\n{beginning}" in f"\n\n{hit.chunk.text}"

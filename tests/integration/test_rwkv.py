@@ -35,6 +35,7 @@ torch = library("torch", extra="torch")
 adapter_files = library("kvasir.rwkv.adapter_files", "torch", extra="torch")
 adapters = library("kvasir.rwkv.adapters", "torch", extra="torch")
 bases = library("kvasir.rwkv.bases", "torch", extra="torch")
+composition = library("kvasir.rwkv.composition", "torch", extra="torch")
 prompts = library("kvasir.rwkv.prompts", "torch", extra="torch")
 relevance = library("kvasir.rwkv.relevance", "torch", extra="torch")
 state_files = library("kvasir.rwkv.state_files", "torch", extra="torch")
@@ -151,6 +152,38 @@ def test_passages_are_read_each_alone_and_the_best_supported_answer_is_kept(make
         make(reading="sums")
 
 
+def test_composed_passages_are_kept_apart_and_the_answer_says_that_it_is_approximate(
+    make, base, tmp_path
+):
+    assert make().approximation == ""
+    without = make(reading="composed", cache_mb=0)
+    assert "composed" in without.approximation
+    generator = make(reading="composed", cache_precision="f32")
+    expected = answer(without)
+    assert answer(generator) == expected
+    read = generator.cache.read_tokens
+    assert answer(generator) == expected
+    question = generator.cache.read_tokens - read
+    # Other passages in another order: only the question is read.
+    prompt = prompt_of()
+    answer(generator, replace(prompt, hits=prompt.hits[::-1][:2]))
+    assert generator.cache.read_tokens == read + 2 * question
+    assert answer(generator, prompt_of(texts=())) == answer(make(), prompt_of(texts=()))
+    adapted = random_adapter(base, tmp_path, seed=7)
+    changed = make(reading="composed", adapter=str(adapted), cache_precision="f32")
+    assert answer(changed) != expected
+
+
+def test_markers_of_composed_passages_are_those_of_the_hits(make, monkeypatch):
+    generator = make(reading="composed")
+    prompt = prompt_of()
+    numbers = composition.passage_numbers(prompt.hits)
+    assert numbers != [1, 2, 3]
+    said = [f"It is [{numbers[2]}] and [", f"{numbers[0]}]."]
+    monkeypatch.setattr("kvasir.rwkv.engine.Engine.write", lambda *_: (piece for piece in said))
+    assert answer(generator, prompt) == "It is [3] and [1]."
+
+
 def test_the_answer_with_most_support_is_chosen():
     said = [("It is red [1].", -0.1), ("It is blue [1].", -0.5), ("It is  BLUE [1].", -0.4)]
     assert prompts.best_supported(said) == 2
@@ -184,7 +217,7 @@ def test_kept_states_are_those_of_the_model_and_its_state(make, base, tmp_path):
 
 
 def test_markers_are_renumbered_also_when_they_are_cut():
-    numbers = prompts.Renumbering([2, 0, 1])
+    numbers = prompts.Renumbering({1: 2, 2: 0, 3: 1})
     pieces = ["a [1", "] b [", "2][3", "] [9] [x] [12345] [", "1"]
     shown = "".join(numbers.feed(piece) for piece in pieces) + numbers.finish()
     assert shown == "a [3] b [1][2] [9] [x] [12345] [1"

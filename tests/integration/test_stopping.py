@@ -269,7 +269,7 @@ def test_a_stop_from_another_thread_ends_the_children_that_read_files(
     (info / "entry_points.txt").write_text("[kvasir.extractors]\nimage/gif = slow:Slow\n")
     monkeypatch.setattr(sys, "path", [*sys.path, str(plugin)])
     # What other tests have read of the installed components is not asked.
-    monkeypatch.setattr(registry, "_points", registry._points.__wrapped__)
+    monkeypatch.setattr(registry, "_installed", registry._installed.__wrapped__)
     for number in range(8):
         (folder / f"slow{number}.gif").write_text("GIF89a\0 slow ")
     stopper = Stopper()

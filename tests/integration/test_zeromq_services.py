@@ -550,6 +550,89 @@ def test_a_worker_that_is_closed_answers_what_it_has(client, make_worker):
     assert client.statistics()["workers_lost"] == 0
 
 
+class SilentBroker:
+    """A broker of one worker, which says nothing but what it is told to say."""
+
+    def __init__(self, address):
+        self.socket = zmq.Context.instance().socket(zmq.ROUTER)
+        self.socket.set(zmq.RCVTIMEO, 10_000)
+        self.socket.set(zmq.LINGER, 0)
+        self.socket.bind(address)
+        self.peer = b""
+
+    def close(self):
+        self.socket.close()
+
+    def send(self, kind, id_=0, number=0, body=(), service=b""):
+        envelope = wire.write(kind, b"session!", id_, number, 0, service)
+        self.socket.send_multipart([self.peer, envelope, *body])
+
+    def next(self, *but):
+        """Return kind and session of the next message that is of none of these kinds."""
+        while True:
+            self.peer, envelope, *_ = self.socket.recv_multipart()
+            kind, _, _, session, _ = wire.read(envelope)[2:]
+            if kind not in but:
+                return kind, session
+
+
+@pytest.fixture
+def silent_broker(tmp_path):
+    with closing(SilentBroker(f"ipc://{tmp_path}/back")) as broker:
+        yield broker
+
+
+def given_a_call(broker, address, seconds, **options):
+    worker = Worker(address, echo_services(1), **options)
+    assert broker.next()[0] == wire.HELLO
+    broker.send(wire.WELCOME)
+    body = pack(["echo", {"value": 1, "seconds": seconds}])
+    broker.send(wire.REQUEST, 1, 60_000, body, b"echo")
+    wait_for(lambda: worker._running)
+    return worker
+
+
+def test_a_worker_ends_when_its_answers_were_read(silent_broker, tmp_path):
+    """Not when they were sent: what waits in a socket is lost when its process ends."""
+    worker = given_a_call(silent_broker, f"ipc://{tmp_path}/back", 0.2, heartbeat=60)
+    closer = threading.Thread(target=worker.close, args=(30,))
+    closer.start()
+    assert silent_broker.next(wire.HELLO)[0] == wire.BYE
+    silent_broker.send(wire.BYE)
+    assert [silent_broker.next()[0] for _ in range(2)] == [wire.REPLY, wire.BYE]
+    closer.join(0.3)
+    assert closer.is_alive()
+    silent_broker.send(wire.BYE)
+    closer.join(10)
+    assert not closer.is_alive()
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_an_answer_outlasts_the_silence_of_a_broker(silent_broker, tmp_path, is_closed):
+    """A broker that had no processor for a while still knows the session and its calls."""
+    heartbeat = 0.2
+    worker = given_a_call(silent_broker, f"ipc://{tmp_path}/back", 1.0, heartbeat=heartbeat)
+    closer = threading.Thread(target=worker.close, args=(30 * is_closed,))
+    # The worker gives the broker up, finishes, and looks for it with the session that it had.
+    wait_for(lambda: not worker._link.session)
+    wait_for(lambda: worker._held)
+    if is_closed:
+        closer.start()
+    kind, session = silent_broker.next(wire.PING, wire.BYE)
+    while session != b"session!":
+        kind, session = silent_broker.next(wire.PING, wire.BYE)
+    assert kind == wire.HELLO
+    silent_broker.send(wire.WELCOME)
+    assert silent_broker.next(wire.HELLO, wire.PING)[0] == wire.REPLY
+    if not is_closed:
+        closer.start()
+    for _ in range(2):
+        assert silent_broker.next(wire.HELLO, wire.PING)[0] == wire.BYE
+        silent_broker.send(wire.BYE)
+    closer.join(10)
+    assert not closer.is_alive()
+
+
 def test_nobody_there_is_said_in_time(make_client):
     client = make_client(NEVER, patience=0.2)
     with pytest.raises(ComponentError, match="nothing answers there") as caught:

@@ -86,7 +86,7 @@ def delete_queues(url: str, prefix: str) -> None:
     if not url.startswith("amqp"):
         return
     with Connection(url) as connection, connection.channel() as channel:
-        for name in ("ingest", "embed", "answers", "mail", "dead"):
+        for name in ("ingest", "embed", "answers", "mail", "gpu", "dead"):
             channel.queue_delete(f"{prefix}.{name}")
         channel.exchange_delete(prefix)
 
@@ -132,6 +132,7 @@ def _rabbitmq(folder: Path) -> OwnBroker:
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
         "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
         "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),
         "RABBITMQ_NODENAME": f"kvasir{port}@localhost",
         "RABBITMQ_DIST_PORT": str(distribution),
         # Not the scheduler threads of all cores, for a broker of a test.

@@ -158,22 +158,29 @@ class _Killer:
     def run(self, quiet: threading.Event) -> None:
         chance = random.Random(7)
         running = [self._start() for _ in range(self._storm.workers)]
-        while self.kills < self._storm.most_kills and not quiet.wait(self._storm.kill_every):
-            while not (at_work := self._at_work(running)) and not quiet.wait(0.05):
-                pass
-            if not at_work:
-                break
+        next_kill = time.monotonic() + self._storm.kill_every
+        while not quiet.wait(0.05):
+            self._start_what_ended(running)
+            at_work = self._at_work(running)
+            enough = self.kills >= self._storm.most_kills
+            if enough or not at_work or time.monotonic() < next_kill:
+                continue
             number = chance.choice(at_work)
             running[number].send_signal(signal.SIGKILL)
             running[number].wait()
             self.kills += 1
-            running[number] = self._start()
-        quiet.wait()
+            next_kill = time.monotonic() + self._storm.kill_every
         for process in running:
             process.terminate()
         for process in running:
             process.wait(60)
         self._errors.close()
+
+    def _start_what_ended(self, running: list[subprocess.Popen[bytes]]) -> None:
+        """Do as a supervisor: a worker that starts while the database is away ends at once."""
+        for place, process in enumerate(running):
+            if process.poll() is not None:
+                running[place] = self._start()
 
     def _at_work(self, running: list[subprocess.Popen[bytes]]) -> list[int]:
         """Return the places of the workers that have claimed a question."""

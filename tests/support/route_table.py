@@ -214,7 +214,7 @@ ROUTES = {
     ("POST", "/v1/tuning/files/from-answers"): Rule(
         ADMIN, request={"json": {"name": "x"}}, allowed=(400,)
     ),
-    ("GET", "/v1/tuning/{part}"): Rule(ADMIN, path=FT, allowed=(503,)),
+    ("GET", "/v1/tuning/{part}"): Rule(ADMIN, path=FT),
     ("POST", "/v1/tuning/{part}/memory"): Rule(ADMIN, path=FT, request=TUNING, allowed=(503,)),
     ("GET", "/v1/tuning/{part}/jobs"): Rule(ADMIN, path=FT, allowed=(503,)),
     ("POST", "/v1/tuning/{part}/jobs"): Rule(ADMIN, path=FT, request=TUNING, allowed=(503,)),

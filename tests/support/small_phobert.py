@@ -39,19 +39,22 @@ def sentences(count, seed=3):
     return made
 
 
-def write_phobert(folder, *, dimension=768, layers=2):
-    """Write a sentence encoder whose tokenizer is PhoBERT's; return its folder."""
+def write_phobert(folder, *, dimension=768, layers=2, entries=0, longest=64):
+    """Write a sentence encoder whose tokenizer is PhoBERT's; return its folder.
+
+    ``entries`` are those of its table of tokens, by default as many as the vocabulary has.
+    """
     encoder = folder / "encoder"
     encoder.mkdir(parents=True)
     write_tokenizer(encoder)
     size = len((encoder / "vocab.txt").read_text("utf-8").splitlines()) + 5
     config = transformers.RobertaConfig(
-        vocab_size=size,
+        vocab_size=max(size, entries),
         hidden_size=dimension,
         num_hidden_layers=layers,
         num_attention_heads=12,
         intermediate_size=4 * dimension,
-        max_position_embeddings=66,
+        max_position_embeddings=longest + 2,
         type_vocab_size=1,
         layer_norm_eps=1e-5,
         pad_token_id=1,
@@ -62,11 +65,11 @@ def write_phobert(folder, *, dimension=768, layers=2):
     torch.manual_seed(5)
     transformers.RobertaModel(config).save_pretrained(encoder)
     transformers.PhobertTokenizer(
-        str(encoder / "vocab.txt"), str(encoder / "bpe.codes"), model_max_length=64
+        str(encoder / "vocab.txt"), str(encoder / "bpe.codes"), model_max_length=longest
     ).save_pretrained(encoder)
     model = sentence_transformers.SentenceTransformer(
         modules=[
-            modules.Transformer(str(encoder), max_seq_length=64),
+            modules.Transformer(str(encoder), max_seq_length=longest),
             modules.Pooling(dimension, pooling_mode="mean"),
         ],
         device="cpu",

@@ -1,14 +1,21 @@
 """``kvasir ui`` in a process of its own, and a person at it."""
 
+import re
+import string
 import time
+from functools import cache
 
 import httpx
 from chromium import Browser, keyboard, locators
 from cli_process import CliProcess
 from libraries import library
 
+from kvasir.frontends.ui.texts import table
+
 TimeoutException = library("selenium.common.exceptions").TimeoutException
 
+WORDS_OF_STREAMLIT = {"Upload", "Browse files", "Skip to main content"}
+"""Words that Streamlit has in English only, for which a page shows its own."""
 WORDS_OF_FAULTS = ("Traceback", "Error:", "Exception")
 
 
@@ -158,9 +165,40 @@ class Person:
             time.sleep(0.1)
         raise AssertionError("the page is still drawn")
 
+    def is_translated(self, language, seconds=60.0):
+        """Wait until the page shows no English text of the client, and some of the language."""
+        end = time.monotonic() + seconds
+        while (left := untranslated(self.page(), language)) and time.monotonic() < end:
+            time.sleep(0.2)  # Streamlit draws a page piece by piece.
+        assert left == set()
+        assert set(self.page().splitlines()) & {row[language] for row in table().values()}
+
     def page(self):
         """Return the words that the page shows."""
         return self.browser.driver.find_element(locators.By.TAG_NAME, "body").text
+
+
+def untranslated(page, language):
+    """Return the lines of a page that are English texts of the client, also with values in them."""
+    own = [pattern(row[language]) for row in table().values()]
+    english = [pattern(row["en"]) for row in table().values()]
+    return {
+        line
+        for line in map(str.strip, page.splitlines())
+        if (line in WORDS_OF_STREAMLIT or any(each.fullmatch(line) for each in english))
+        and not any(each.fullmatch(line) for each in own)
+    }
+
+
+@cache
+def pattern(words):
+    """Return a pattern for a text with any values; one of few letters has to be there as it is."""
+    pieces = list(string.Formatter().parse(words))
+    if len(re.findall(r"\w", "".join(each for each, *_ in pieces))) < 4:
+        return re.compile(re.escape(words))
+    return re.compile(
+        "".join(re.escape(each) + ("" if name is None else ".+") for each, name, *_ in pieces)
+    )
 
 
 def is_redrawn(error):

@@ -445,3 +445,10 @@ def test_what_does_not_fit_the_window_is_noted():
         SearchRequest("Who made Kvasir?")
     )
     assert answer.notes == ("1 of 2 passages fit into the model's window",)
+
+
+def test_an_answer_of_an_approximate_generator_says_so():
+    generator = Says("The gods made Kvasir [1].")
+    for approximation, notes in (("", ()), ("it is approximate", ("it is approximate",))):
+        generator.approximation = approximation
+        assert make(generator, hit()).ask(SearchRequest("Who made Kvasir?")).notes == notes

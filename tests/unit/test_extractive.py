@@ -10,9 +10,9 @@ from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import (
     SECONDARY_COST,
     ExtractiveGenerator,
-    _inherit_heading_scores,
 )
 from kvasir.components.generators.extractive_passages import Passage, passages
+from kvasir.components.generators.extractive_scores import inherit_heading_scores
 from kvasir.core.errors import SettingsError
 from kvasir.core.text import count_words
 from kvasir.core.types import Chunk, Hit, Prompt
@@ -432,7 +432,7 @@ def test_text_under_a_heading_inherits_its_score():
 
     heading, text, aside = passage(1, quotable=False), passage(1), passage(1, is_secondary=True)
     found = [heading, aside, text, text, heading, passage(2)]
-    scores = _inherit_heading_scores(np.array([0.9, 0.1, 0.2, 0.3, 0.8, 0.4]), found)
+    scores = inherit_heading_scores(np.array([0.9, 0.1, 0.2, 0.3, 0.8, 0.4]), found)
     assert scores.tolist() == pytest.approx([0.9, 0.9 - SECONDARY_COST, 0.9, 0.3, 0.8, 0.4])
 
 

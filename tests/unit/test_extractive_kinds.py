@@ -12,10 +12,15 @@ from kvasir.language.detect import detect
 from kvasir.language.question_kinds import (
     QuestionKind,
     announces_a_number,
+    asks_for_option,
+    compares_all,
+    defines,
     described_by,
+    distinct_parts,
     holds_what_is_asked,
     is_definition,
     is_entry,
+    listed_thing,
     parts_of,
     question_kind,
     sides_of,
@@ -54,7 +59,23 @@ def answer(question, *hits, **options):
         ("Wie fülle ich Salz in den Geschirrspüler?", QuestionKind.HOW_TO),
         ("Comment changer le filtre ?", QuestionKind.HOW_TO),
         ("怎么删掉不用的旧内核？", QuestionKind.HOW_TO),
+        ("What is the right way to switch it off?", QuestionKind.HOW_TO),
+        ("¿Cuál es la mejor forma de apagarlo?", QuestionKind.HOW_TO),
+        ("¿De qué manera se apaga?", QuestionKind.HOW_TO),
+        ("Auf welche Weise schaltet man es aus?", QuestionKind.HOW_TO),
+        ("Quelle est la bonne façon de l'éteindre ?", QuestionKind.HOW_TO),
+        ("¿Cuál es la forma de la Tierra?", None),
+        ("¿Cuál es la forma jurídica de la empresa?", None),
+        ("¿De qué forma es la hoja del roble?", None),
+        ("What is the way to the station called?", QuestionKind.DEFINITION),
+        ("有什么办法关掉它？", QuestionKind.HOW_TO),
         ("Which tools are shipped?", QuestionKind.LIST),
+        ("Which password authentication methods does it have?", QuestionKind.LIST),
+        ("How often is it fed?", QuestionKind.HOW_OFTEN),
+        ("¿Con qué frecuencia se limpia?", QuestionKind.HOW_OFTEN),
+        ("Wie oft wird es gereinigt?", QuestionKind.HOW_OFTEN),
+        ("滤网多久清洗一次？", QuestionKind.HOW_OFTEN),
+        ("How hot does it get?", QuestionKind.HOW_MANY),
         ("Welche Programme gibt es?", QuestionKind.LIST),
         ("¿Qué acciones no se pueden deshacer?", QuestionKind.LIST),
         ("Quelles distributions existent ?", QuestionKind.LIST),
@@ -220,6 +241,28 @@ def test_the_most_or_least_of_a_table_is_shown_by_all_of_its_rows():
     assert said == f"{TABLE}\n[1]"
 
 
+@pytest.mark.parametrize(
+    ("question", "is_of_all"),
+    [
+        ("How much did we spend in February without the rent?", True),
+        ("How many hours did Anna not work?", True),
+        ("¿Cuánto gastamos en febrero sin el alquiler?", True),
+        ("Wie viel wurde bis 9. März bezahlt?", True),
+        ("Combien avons-nous dépensé hors loyer ?", True),
+        ("除了杯子一共卖了多少件？", True),
+        ("How much did the rent cost?", False),
+        ("Which option works without a network?", False),
+    ],
+)
+def test_an_amount_without_some_rows_is_shown_by_no_row_alone(question, is_of_all):
+    assert compares_all(question) == is_of_all
+
+
+def test_the_row_that_is_left_out_is_not_quoted_alone():
+    table = "| item | cost |\n|---|---|\n| Rent | 850 |\n| Power | 71 |"
+    assert "| Power | 71 |" in answer("How much did we spend without the rent?", hit(table))
+
+
 def test_a_sentence_of_the_document_that_is_asked_about_is_preferred():
     def part(number, text, document, score):
         found = hit(text, number, score)
@@ -336,3 +379,220 @@ def test_an_inner_list_ends_with_its_items():
     listed = "- reset: The mode is one of these:\n    - soft: none\n    - hard: all\n- clean: it"
     text = answer("Which modes has the reset?", hit(listed))
     assert "    - hard: all" in text
+
+
+def test_short_lines_under_a_colon_are_a_list():
+    text = "These words are accepted for the true state:\n\ntrue\n\nyes\n\non\n\nCase is ignored."
+    quoted = answer("Which words are accepted for the true state?", hit(text))
+    assert "true state:\n\ntrue\n\nyes\n\non\n" in quoted
+
+
+def test_the_command_in_a_paragraph_of_an_item_is_a_part_of_its_list():
+    steps = (
+        "Mount the volumes so:\n\n- Plain volumes are mounted by hand.\n  Encrypted volumes are "
+        "registered first, by this command:\n\n# /etc/init.d/cryptdisks start"
+        "\n\n- The root volume needs a restart."
+    )
+    assert "cryptdisks start" in answer("How do I mount the volumes?", hit(steps))
+
+
+def test_a_side_of_a_difference_may_be_defined_by_the_other_one():
+    text = "A yar is a small boat with oars. A zab (a word of the north) is a yar with a sail."
+    quoted = answer("What is the difference between a yar and a zab?", hit(text))
+    assert "oars" in quoted
+    assert "sail" in quoted
+
+
+def test_a_term_is_introduced_in_brackets():
+    assert defines("Then the Mail Transfer Agent (MTA) hands it over.", "MTA", "en")
+    assert defines("然后是 Mail Transfer Agent (MTA)，用来传递邮件。", "MTA", "zh")
+    assert not defines("The agent is quick (see MTA).", "MTA", "en")
+
+
+@pytest.mark.parametrize(
+    ("question", "sides"),
+    [
+        ("Was unterscheidet Heilen von Klonen?", ("Heilen", "Klonen")),
+        ("What distinguishes a ketch from a yawl?", ("ketch", "yawl")),
+        ("How does Crop to content differ from Crop?", ("Crop to content", "Crop")),
+        ("¿Qué distingue a BOOTP de DHCP?", ("BOOTP", "DHCP")),
+    ],
+)
+def test_what_is_told_from_another_thing_is_a_side(question, sides):
+    assert sides_of(question) == sides
+
+
+def test_all_commands_of_a_section_are_quoted():
+    text = (
+        "List the snapshots first.\n\n```\nrestic snapshots\n```\n\n"
+        "Then restore the file from the backup:\n\n```\nrestic restore 4f2a\n```\n\nThen copy it."
+    )
+    assert answer("How do I restore a file from the backup?", hit(text)) == f"{text}\n[1]"
+
+
+def test_steps_under_a_heading_about_the_question_are_quoted():
+    steps = "1. Close the tap.\n2. Lay out the tube.\n3. Open the tap slowly."
+    text = f"{steps}\n\nDrip irrigation uses two litres an hour. The timer is set to two a day."
+    headings = ("Garden", "How to install drip irrigation")
+    said = answer("How do I install drip irrigation?", hit(text, headings=headings))
+    assert said.startswith(steps)
+
+
+def test_a_list_named_as_the_things_are_is_preferred():
+    text = "For one loaf you need:\n\n- flour\n- water\n\nTools:\n\n- a basket\n- a pot"
+    said = answer("Which tools do I need for baking bread?", hit(text))
+    assert said == "Tools:\n\n- a basket\n- a pot\n[1]"
+
+
+def test_a_list_may_begin_after_the_sentence_behind_its_announcement():
+    text = (
+        "There are several methods of authentication. They differ in how safe they are.\n\n"
+        "- scram: Safe.\n- md5: Old.\n- password: Sent as it is."
+    )
+    said = answer("Which password authentication methods does the server have?", hit(text))
+    assert said == f"{text}\n[1]"
+
+
+def test_each_side_of_a_difference_comes_with_what_is_said_of_it_next():
+    text = (
+        "The fast disk holds the system. It is an SSD of 500 GB. "
+        "The slow disk holds films. It is a hard disk of 8 TB."
+    )
+    said = answer("What is the difference between the fast disk and the slow disk?", hit(text))
+    assert "500 GB" in said
+    assert "8 TB" in said
+
+
+def test_entries_of_both_sides_of_a_difference_are_quoted():
+    text = (
+        "- apply [--index]: Like pop, but do not remove the state.\n"
+        "- pop [--index]: Remove a state and apply it.\n"
+        "- list: List the states."
+    )
+    said = answer("What is the difference between git stash pop and git stash apply?", hit(text))
+    assert "do not remove the state" in said
+    assert "Remove a state" in said
+    assert "List the states" not in said
+
+
+def test_a_value_may_stand_in_the_next_sentence():
+    text = "The new kiln arrived on Friday. It reaches 1,300 degrees. The old one is sold."
+    said = answer("How hot does the new kiln get?", hit(text), max_sentences=1)
+    assert said == "The new kiln arrived on Friday. It reaches 1,300 degrees. [1]"
+    text = "Our starter lives here since 2011. Feed her every evening."
+    said = answer("How often is the starter fed?", hit(text), max_sentences=1)
+    assert said == f"{text} [1]"
+
+
+def test_the_entry_of_an_option_is_preferred_where_one_is_asked_for():
+    text = (
+        "The number of requests at the same time decides how long the test takes.\n\n"
+        "- -c clients: Number of requests at the same time.\n- -q: Say nothing."
+    )
+    said = answer("Which option sets the number of requests?", hit(text), max_sentences=1)
+    assert said == "-c clients: Number of requests at the same time. [1]"
+
+
+@pytest.mark.parametrize(
+    ("question", "thing"),
+    [
+        ("Which tools do I need?", "tools"),
+        ("What are the advantages of WAL?", "advantages"),
+        ("Welche Geräte braucht man?", "Geräte"),
+        ("¿Cuáles son los requisitos?", "requisitos"),
+        ("Quels outils faut-il ?", "outils"),
+        ("How many are there?", ""),
+    ],
+)
+def test_the_word_for_the_things_of_a_list_is_known(question, thing):
+    assert listed_thing(question) == thing
+
+
+def test_questions_for_an_option_are_known():
+    assert asks_for_option("Which option shows the size?")
+    assert asks_for_option("Quelle option d'ab fixe le nombre de requêtes ?")
+    assert asks_for_option("哪个选项可以显示大小？")
+    assert not asks_for_option("What are my options?")
+
+
+def test_sides_are_told_apart_by_the_words_that_differ():
+    assert distinct_parts(("git stash pop", "git stash apply")) == ("pop", "apply")
+    assert distinct_parts(("Mill 3", "Mill 23")) == ("Mill 3", "Mill 23")
+    assert distinct_parts(("VACUUM", "VACUUM FULL")) == ("VACUUM", "VACUUM FULL")
+
+
+def test_the_entry_of_a_setting_that_the_question_names_is_quoted():
+    text = (
+        "With much memory, a quarter of it is good for shared_buffers if nobody needs it.\n\n"
+        "- shared_buffers (integer): Memory of the server. The default is 128 MB.\n"
+        "- wal_buffers (integer): Memory of the log. The default is 16 MB."
+    )
+    said = answer("What is shared_buffers if nobody changes it?", hit(text))
+    assert "shared_buffers (integer): Memory of the server. The default is 128 MB. [1]" in said
+    said = answer("What are the defaults of shared_buffers and wal_buffers?", hit(text))
+    assert "128 MB" in said
+    assert "16 MB" in said
+
+
+def test_one_entry_of_a_list_of_names_answers_how_to_do_something():
+    entries = (
+        "- -D: Removes a user from the password file.\n"
+        "- -v: Checks a password. Wrong ones are reported.\n"
+        "- -c: Creates the file. One that is there is replaced.\n"
+        "- -B: Encrypts with bcrypt, which is slow and safe."
+    )
+    padding = " It is one of the oldest tools of the server and has not changed much." * 8
+    said = answer("How do I remove a user from the file?", hit(entries + padding))
+    assert said == "-D: Removes a user from the password file. [1]"
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        ("Step 1: ", "Step 2: ", "Step 3: ", "Step 4: "),
+        ("First: ", "Next: ", "Then: ", "Finally: "),
+        ("Paso 1: ", "Paso 2: ", "Paso 3: ", "Paso 4: "),
+        ("Zuerst: ", "Dann: ", "Danach: ", "Zuletzt: "),
+        ("第一步：", "第二步：", "第三步：", "第四步："),
+    ],
+)
+def test_steps_with_words_before_them_are_quoted_whole_in_their_order(marks):
+    texts = ("Switch the pump off.", "Open the lid.", "Change the filter.", "Switch the pump on.")
+    steps = [f"{mark}{text}" for mark, text in zip(marks, texts, strict=True)]
+    said = answer(
+        "How do I change the filter of the pump?", hit("\n".join(f"- {s}" for s in steps))
+    )
+    places = [said.find(step.rstrip(".")) for step in steps]
+    assert -1 not in places and places == sorted(places)
+
+
+def test_an_entry_is_quoted_from_its_name_on():
+    entries = (
+        "- Close: The window goes away.\n"
+        "- Revert: The picture is read again. Its changes are lost for ever, so it asks first. "
+        "Answer yes.\n"
+        "- Merge: Two layers become one."
+    )
+    padding = " It is one of the oldest tools of the program and has not changed much." * 8
+    said = answer("How do I lose the changes for ever?", hit(entries + padding))
+    assert said.startswith("Revert: The picture is read again. Its changes are lost for ever")
+    assert "Answer yes." in said
+    assert "Merge" not in said
+
+
+def test_the_sentence_beside_a_quoted_one_is_not_about_another_thing():
+    before = "In a transaction you name a savepoint with SAVEPOINT."
+    best = "In a transaction, changes after the savepoint are lost with ROLLBACK TO."
+    padding = "The tutorial has more about it in its later parts."
+    question = "Which changes are lost in a transaction with a savepoint?"
+    assert before in answer(question, hit(f"{before} {best} {padding}"))
+    assert before not in answer(question, hit(f"{before}\n\n{best} {padding}"))
+
+
+def test_a_reason_is_quoted_with_what_its_paragraph_says_next():
+    text = (
+        "Writing self is asked of every method in this language. Local names and those of the "
+        "object live apart, and you have to say which of them you mean."
+    )
+    padding = "\n\nThe tutorial has more about each of these words in its later parts." * 10
+    assert "live apart" in answer("Why is writing self asked of every method?", hit(text + padding))

@@ -244,6 +244,24 @@ def test_tables_keep_their_headers(page: str, text: str) -> None:
     assert _read(page).text == text
 
 
+_NOTE = (
+    "<table border=0 summary=Note><tr><td rowspan=2><img alt='[Note]' src=n.png></td>"
+    "<th align=left>Note</th></tr><tr><td><p>Close the lid.</p><ul><li>first<li>second</ul>"
+    "</td></tr></table>"
+)
+
+
+def test_a_note_with_a_sign_beside_it_is_text_and_no_table() -> None:
+    document = _read(f"<p>Before.</p>{_NOTE}<p>After.</p>")
+    assert document.text == "Before.\n\nNote\n\nClose the lid.\n\n- first\n- second\n\nAfter."
+    assert not [block for block in document.blocks if block.kind is BlockKind.TABLE]
+
+
+def test_a_table_with_pictures_of_its_rows_stays_a_table() -> None:
+    page = "<table><tr><td><img alt=Fox src=f.png><td>red<tr><td><img alt=Owl src=o.png><td>grey"
+    assert _read(page).text == "| Fox | red |\n| - | - |\n| Owl | grey |"
+
+
 def test_text_after_a_table_with_headings_in_its_cells_stays_under_its_own_heading() -> None:
     page = (
         "<h1>Plans</h1><table><tr><th><h3>Feature</h3><th><h3>Gold</h3>"

@@ -1,5 +1,7 @@
 """An ingest that ended at any step: the next run puts everything right."""
 
+from pathlib import Path
+
 import pytest
 from ingest_world import PowerCut, names
 
@@ -33,6 +35,8 @@ def test_ctrl_c_keeps_what_is_finished_and_the_report_says_what_is_left(world):
     report = ingest_stopped(world)
     assert report.interrupted
     assert (len(report.added), len(report.left)) == (20, 20)
+    sizes = [Path(uri).stat().st_size for uri in report.added]
+    assert report.bytes_read == sum(sizes)
     assert world.store.count() == 20
     assert world.is_clean()
     report = world.ingest()

@@ -1,6 +1,9 @@
 """Weights are mapped, not read, and are what the file holds."""
 
 import json
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,6 +52,27 @@ def test_writing_to_a_tensor_does_not_change_the_file(tmp_path):
     table = write(tmp_path)
     Weights(tmp_path, ENCODER)(MARK)[0, 0] = 99
     np.testing.assert_array_equal(Weights(tmp_path, ENCODER)(MARK), table)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc shows the pages")
+def test_what_is_read_in_passing_takes_no_memory(tmp_path):
+    numbers = np.arange(1 << 20, dtype=np.float32)
+    save_file({f"bert.{MARK}": numbers}, tmp_path / "model.safetensors")
+    weights = Weights(tmp_path, ENCODER)
+
+    def resident():
+        entries = Path("/proc/self/smaps").read_text().split("VmFlags")
+        own = (each for each in entries if str(tmp_path) in each)
+        return sum(int(each.partition("Rss:")[2].split()[0]) for each in own)
+
+    np.testing.assert_array_equal(weights(MARK), numbers)
+    assert resident() > 2000
+    with weights.read_in_passing():
+        end = time.monotonic() + 30
+        while resident() > 100 and time.monotonic() < end:
+            time.sleep(0.02)
+        assert resident() < 100
+    np.testing.assert_array_equal(weights(MARK), numbers)
 
 
 def test_missing_and_broken_weights_say_what_to_do(tmp_path):

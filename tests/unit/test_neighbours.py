@@ -27,6 +27,22 @@ STEPS = (
 MANUAL = f"# Printer\n\nIt is grey.\n\n{STEPS}\n\nThe guarantee is two years."
 
 
+def test_a_short_section_is_read_from_its_heading_on_where_steps_are_asked_for():
+    text = "# Tap\n\n## Fitting it\n\n1. Close it.\n2. Screw it in.\n\nIt drips no more."
+    chunk = Chunk("c", "d", "It drips no more.", text.index("It"), len(text), None, ("Fitting it",))
+    versions = {"d": DocumentVersion(text)}.get
+    (hit,) = read_on([Hit(chunk, 1.0)], versions, from_heading=True)
+    assert hit.chunk.text == "1. Close it.\n2. Screw it in.\n\nIt drips no more."
+    assert hit.chunk.start == text.index("1. Close")
+    assert read_on([Hit(chunk, 1.0)], versions)[0].chunk == chunk
+    long = text.replace("Close it.", "Close it. " * 200)
+    chunk = Chunk(
+        "c", "d", "It drips no more.", long.index("It d"), len(long), None, ("Fitting it",)
+    )
+    (hit,) = read_on([Hit(chunk, 1.0)], {"d": DocumentVersion(long)}.get, from_heading=True)
+    assert hit.chunk == chunk
+
+
 def test_a_list_is_read_to_its_end():
     assert extended(MANUAL, "Change the filter as follows:\n\n1. Open the door.") == STEPS
 

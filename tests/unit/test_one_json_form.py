@@ -28,6 +28,8 @@ OWN_JSON = {
     "frontends/cli/logins.py": "the tokens that a user got from servers",
     "frontends/cli/main.py": "an error; importing numpy would delay every --help",
     "frontends/ui/evaluation.py": "the result of a run, as it came",
+    "frontends/ui/files.py": "a key by which work on the same sources is found",
+    "frontends/ui/look.py": "texts in the style and a script of a page",
     "frontends/ui/script.py": "texts in a script of a page",
     "frontends/mcp/serving.py": "plain data of the JSON form, as the text of a tool's answer",
     "frontends/process.py": "lines of the log",
@@ -45,7 +47,6 @@ OWN_JSON = {
     "settings/changing.py": "a quoted text of YAML",
     "sharing.py": "a key of settings, of which only the hash is kept",
     "testing/model_server.py": "the protocol of the language model servers that it stands for",
-    "tuning_dataset.py": "lines of a training set",
     "tuning_files.py": "lines of examples",
     "tuning_loop.py": "the record of a loop, and the cases that it has asked",
 }

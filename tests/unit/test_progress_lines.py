@@ -3,7 +3,8 @@
 import pytest
 
 from kvasir.core.run import Progress
-from kvasir.frontends.cli.long_work import ProgressLines, duration
+from kvasir.frontends.cli.long_work import ProgressLines
+from kvasir.frontends.cli.rates import duration
 
 
 def test_a_line_every_ten_seconds_tells_all_stages(capsys):

@@ -70,6 +70,81 @@ def test_the_layout_of_fla_round_trips(tmp_path):
     assert (config["hidden_size"], config["num_hidden_layers"]) == (128, 3)
 
 
+def fla_rwkv6_hidden(t, layers, heads):
+    """Computes RWKV-6 from fla's tensors by its formulae, with the eps of the reference."""
+    norm, linear = torch.nn.functional.layer_norm, torch.nn.functional.linear
+    width = t["model.embeddings.weight"].shape[1]
+
+    def normed(x, name):
+        return norm(x, (width,), t[f"{name}.weight"], t[f"{name}.bias"])
+
+    def before(x):
+        return torch.cat([torch.zeros(1, width), x[:-1]])
+
+    x = t["model.embeddings.weight"][torch.tensor(TOKENS)]
+    x = normed(x, "model.layers.0.pre_norm")
+    for layer in range(layers):
+        at = f"model.layers.{layer}"
+        h = normed(x, f"{at}.attn_norm")
+        delta = before(h) - h
+        low = linear(
+            h + delta * t[f"{at}.attn.x_proj.0.mu"], t[f"{at}.attn.x_proj.0.linear.weight"]
+        )
+        low = torch.tanh(low).view(len(TOKENS), 5, -1)
+        second = t[f"{at}.attn.x_proj.2.weight"].view(width, 5, -1)
+        mixed = torch.einsum("tnr,hnr->tnh", low, second) + t[f"{at}.attn.x_bias"]
+        r, w, k, v, g = (h + delta * each for each in mixed.unbind(1))
+        decay = f"{at}.attn.w_proj.linear.lora"
+        w = linear(torch.tanh(linear(w, t[f"{decay}.0.weight"])), t[f"{decay}.2.weight"])
+        w = torch.exp(-torch.exp(w + t[f"{decay}.2.bias"]))
+        r, k, v, g = (
+            linear(x, t[f"{at}.attn.{name}_proj.linear.weight"])
+            for name, x in (("r", r), ("k", k), ("v", v), ("g", g))
+        )
+        r, w, k, v = (x.view(len(TOKENS), heads, -1) for x in (r, w, k, v))
+        state, found = torch.zeros(heads, r.shape[2], v.shape[2]), []
+        for i in range(len(TOKENS)):
+            kv = k[i].unsqueeze(2) * v[i].unsqueeze(1)
+            now = state + t[f"{at}.attn.bonus"].unsqueeze(2) * kv
+            found.append((r[i].unsqueeze(1) @ now).reshape(-1))
+            state = w[i].unsqueeze(2) * state + kv
+        y = torch.nn.functional.group_norm(
+            torch.stack(found), heads, t[f"{at}.attn.g_norm.weight"], t[f"{at}.attn.g_norm.bias"],
+            64e-5,
+        )  # fmt: skip
+        x = x + linear(y * torch.nn.functional.silu(g), t[f"{at}.attn.o_proj.weight"])
+        h = normed(x, f"{at}.ffn_norm")
+        delta = before(h) - h
+        k, r = (
+            linear(h + delta * t[f"{at}.ffn.{name}.mu"], t[f"{at}.ffn.{name}.linear.weight"])
+            for name in ("key", "receptance")
+        )
+        fed = linear(torch.relu(k) ** 2, t[f"{at}.ffn.value.weight"])
+        x = x + torch.sigmoid(r) * fed
+    return linear(normed(x, "model.norm"), t["lm_head.weight"])
+
+
+def test_rwkv6_in_the_layout_of_fla_is_what_fla_computes_and_round_trips(tmp_path):
+    model = random_model(6, layers=2)
+    weights.save_fla(model.state_dict(), tmp_path / "fla")
+    written = safetensors.load_file(tmp_path / "fla" / "model.safetensors")
+    expected = fla_rwkv6_hidden(written, 2, 2)
+    torch.testing.assert_close(logits(model)[0], expected, atol=2e-4, rtol=0)
+    found = weights.read_weights(tmp_path / "fla")
+    own = model.state_dict()
+    assert found.layout == weights.FLA
+    assert found.tensors.keys() == own.keys()
+    assert all(torch.equal(found.tensors[key], own[key]) for key in own)
+    assert torch.equal(logits(load(tmp_path / "fla")), logits(model))
+    assert weights.fingerprint(found.tensors) == weights.fingerprint(own)
+    config = json.loads((tmp_path / "fla" / "config.json").read_text())
+    assert (config["model_type"], config["proj_low_rank_dim"]) == ("rwkv6", 16)
+    odd = written | {"model.layers.0.attn.odd": torch.zeros(1)}
+    safetensors.save_file(odd, tmp_path / "fla" / "model.safetensors")
+    with pytest.raises(errors.SettingsError, match=r"not known: model\.layers\.0\.attn\.odd"):
+        load(tmp_path / "fla")
+
+
 def test_a_model_in_several_safetensors_files_is_read_whole(model, tmp_path):
     tensors = {key: value.clone() for key, value in model.state_dict().items()}
     keys = sorted(tensors)

@@ -136,8 +136,13 @@ def base_and_data(tmp_path_factory):
         {"kind": "lora", "micro_batch": 8, "rank": 32},
         {"base": "wide", "kind": "lora", "micro_batch": 6, "rank": 16},
         {"base": "six", "kind": "state", "micro_batch": 4},
+        {"kind": "lora", "micro_batch": 8, "rank": 32, "recompute": True},
+        {"kind": "state", "micro_batch": 8, "recompute": True},
+        {"kind": "pissa", "micro_batch": 8, "recompute": True},
+        {"base": "wide", "kind": "lora", "micro_batch": 6, "rank": 16, "recompute": True},
+        {"base": "six", "kind": "state", "micro_batch": 8, "recompute": True},
     ],
-    ids=lambda options: f"{options.get('base', 'base')} {options['kind']}",
+    ids=lambda options: " ".join(map(str, options.values())),
 )
 def test_memory_is_estimated_near_what_is_measured(options, base_and_data, tmp_path):
     chosen = {"steps": 2, "batch": 8, "evaluate_every": 1, "held_out": 0.1} | options
@@ -153,8 +158,8 @@ def test_memory_is_estimated_near_what_is_measured(options, base_and_data, tmp_p
     )
     assert done.returncode == 0, done.stderr
     estimated, measured = json.loads(done.stdout.splitlines()[-1])
-    # Within 15 % where nothing else runs; the peak varies with the moments of freeing memory.
-    assert estimated == pytest.approx(measured, rel=0.25)
+    print(f"estimated {estimated >> 20} MB, measured {measured >> 20} MB")
+    assert estimated == pytest.approx(measured, rel=0.15)
 
 
 def test_too_little_memory_is_refused_with_the_figures(base_and_data, tmp_path, monkeypatch):

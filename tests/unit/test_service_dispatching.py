@@ -17,9 +17,12 @@ class Ends:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.sent: dict[bytes, list[list[bytes]]] = {}
+        self.cut: set[bytes] = set()
         self.dispatcher = Dispatcher(limits or Limits(), 1.0, self._send, self._send)
 
     def _send(self, frames):
+        if frames[0] in self.cut:
+            return False
         self.sent.setdefault(frames[0], []).append(list(frames[1:]))
         return True
 
@@ -75,6 +78,68 @@ def test_a_leaving_worker_that_begins_anew_has_lost_its_requests(ends):
     assert (kind, id_) == (wire.ERROR, 2)
     assert "its worker ended" in unpack(body)[1]
     assert ends.dispatcher.statistics(NOW)["services"]["echo"]["retried"] == 1
+
+
+def test_what_a_worker_had_sent_before_its_connection_was_cut_is_taken(ends):
+    session, worker = ends.client(), ends.worker({"echo": 2})
+    for id_ in (1, 2, 3):
+        ends.ask(session, id_, flags=wire.IDEMPOTENT)
+    ends.cut.add(b"w")
+    ends.dispatcher.tick(NOW)
+    # The first answer was underway; a third request is not lost by having gone nowhere.
+    key = wire.read(ends.sent[b"w"][1][0])[6]
+    ends.dispatcher.from_worker([b"w", wire.write(wire.REPLY, worker, key), b"answer"], NOW)
+    assert ends.last(b"c")[0::3] == (wire.REPLY, 1)
+    ends.dispatcher.tick(NOW)
+    assert ends.dispatcher.statistics(NOW)["workers_lost"] == 0
+    # Nothing was read any more.
+    ends.dispatcher.tick(NOW)
+    assert ends.dispatcher.statistics(NOW)["workers_lost"] == 1
+    ends.worker({"echo": 2}, b"other")
+    assert ends.kinds(b"other") == [wire.WELCOME, wire.REQUEST, wire.REQUEST]
+    assert ends.dispatcher.statistics(NOW)["services"]["echo"]["retried"] == 1
+
+
+def test_a_worker_that_could_not_be_reached_for_a_while_gets_all_requests_that_it_has_room_for(
+    ends,
+):
+    session, worker = ends.client(), ends.worker({"echo": 2})
+    ends.cut.add(b"w")
+    for id_ in (1, 2, 3):
+        ends.ask(session, id_)
+    assert ends.kinds(b"w") == [wire.WELCOME]
+    # What it had sent before is no sign that it can be reached.
+    ends.dispatcher.from_worker([b"w", wire.write(wire.PONG, worker)], NOW)
+    assert ends.kinds(b"w") == [wire.WELCOME]
+    ends.cut.clear()
+    ends.dispatcher.from_worker([b"w", wire.write(wire.PONG, worker)], NOW)
+    assert ends.kinds(b"w") == [wire.WELCOME, wire.REQUEST, wire.REQUEST]
+
+
+def test_a_session_goes_on_after_silence(ends):
+    """Its calls do, too: nothing is given out again."""
+    session, worker = ends.client(), ends.worker({"echo": 1})
+    ends.ask(session, 1, flags=wire.IDEMPOTENT)
+    for is_leaving in (False, True):
+        if is_leaving:
+            ends.dispatcher.from_worker([b"w", wire.write(wire.BYE, worker)], NOW)
+        ends.dispatcher.from_worker([b"w", wire.write(wire.HELLO, worker)], NOW)
+        assert ends.last(b"w")[::2] == (wire.WELCOME, worker, [])
+    ends.dispatcher.from_client([b"c", wire.write(wire.HELLO, session)], NOW)
+    assert ends.last(b"c")[::2] == (wire.WELCOME, session, [])
+    key = wire.read(ends.sent[b"w"][1][0])[6]
+    ends.dispatcher.from_worker([b"w", wire.write(wire.REPLY, worker, key), b"answer"], NOW)
+    assert ends.last(b"c")[0::3] == (wire.REPLY, 1)
+    statistics = ends.dispatcher.statistics(NOW)
+    assert (statistics["refused"], statistics["workers_lost"], statistics["workers"]) == (0, 0, [])
+
+
+def test_a_worker_that_has_left_hears_that_all_was_read(ends):
+    ends.client()
+    session = ends.worker({"echo": 1})
+    for _ in range(2):
+        ends.dispatcher.from_worker([b"w", wire.write(wire.BYE, session)], NOW)
+    assert ends.kinds(b"w") == [wire.WELCOME, wire.BYE, wire.BYE]
 
 
 def test_names_that_clients_send_are_not_kept(ends):

@@ -36,13 +36,18 @@ def test_a_page_that_is_left_gives_its_connection_back_also_while_nothing_comes(
     assert stream.closed.wait(10)
 
 
-def begun(respond):
-    """Return a turn at a server, and its following."""
+def served(respond):
+    """Return a turn, and the API of its server."""
     connection = Connection("http://kb.example.org")
     transport = httpx.MockTransport(respond)
     connection.client = ServerClient("http://kb.example.org", transport=transport)
-    turn = Turn("id", "tea", "How hot?")
-    return turn, turn.follow(Api(connection, "token"))
+    return Turn("id", "tea", "How hot?"), Api(connection, "token")
+
+
+def begun(respond):
+    """Return a turn at a server, and its following."""
+    turn, api = served(respond)
+    return turn, turn.follow(api)
 
 
 def followed(respond):
@@ -67,3 +72,32 @@ def test_a_connection_that_breaks_off_leaves_the_answer_going_on(failure):
 
     turn = followed(respond)
     assert not turn.is_over and turn.error is not None
+
+
+def test_events_that_end_before_the_last_one_leave_the_answer_going_on():
+    turn = followed(lambda _: httpx.Response(200, text='event: text\ndata: {"text": "Hot. "}\n\n'))
+    assert not turn.is_over and turn.error is not None
+    assert (turn.answer, turn.next_event) == ("Hot. ", 1)
+
+
+STOPPED = 'event: text\ndata: {"text": "Hot. "}\n\nevent: error\ndata: ' + json.dumps(
+    {"code": "stopped", "detail": "it was stopped"}
+)
+
+
+def test_a_page_that_is_drawn_again_in_another_thread_loses_neither_text_nor_the_end():
+    turn, api = served(lambda _: httpx.Response(200, text=f"{STOPPED}\n\n"))
+    earlier, later = turn.follow(api), turn.follow(api)
+    next(earlier)
+    next(later)
+    for following in (earlier, later):
+        for _ in following:
+            pass
+    assert (turn.answer, turn.is_over, turn.is_stopped) == ("Hot. ", True, True)
+
+
+def test_an_answer_that_is_over_keeps_its_end():
+    turn, api = served(lambda _: httpx.Response(200, text=f"{STOPPED}\n\n"))
+    for _ in turn.follow(api):
+        pass
+    assert list(turn.follow(api)) == [] and turn.is_stopped

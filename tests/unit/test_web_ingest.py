@@ -65,8 +65,7 @@ def test_a_page_that_hangs_holds_back_nothing_and_fails_by_itself(
 ) -> None:
     other.pages["/hangs"] = Page(waits=True)
     finds(f"{other.url}/hangs", f"{site.url}/tea")
-    made = shared.make_web_pages()
-    monkeypatch.setattr(shared, "make_web_pages", lambda: replace(made, timeout=2.0))
+    monkeypatch.setattr(shared, "page_fetcher", replace(shared.page_fetcher, timeout=2.0))
     seen: list[Progress] = []
 
     report = collection.ingest_web("tea", run=Run(progress=seen.append))
@@ -107,8 +106,8 @@ def test_the_pages_of_a_search_have_a_total_size(
     site.pages["/large"] = Page(b"word " * 500_000, "text/plain")
     finds(f"{site.url}/tea", f"{site.url}/large", f"{site.url}/tea?2")
     site.pages["/tea?2"] = Page(b"Black tea takes four minutes.", "text/plain")
-    made = replace(shared.make_web_pages(), max_bytes=4 << 20, max_total=2 << 20)
-    monkeypatch.setattr(shared, "make_web_pages", lambda: made)
+    made = replace(shared.page_fetcher, max_bytes=4 << 20, max_total=2 << 20)
+    monkeypatch.setattr(shared, "page_fetcher", made)
 
     report = collection.ingest_web("tea")
 
@@ -125,7 +124,7 @@ def test_bodies_are_written_as_they_arrive(
     monkeypatch.setattr(web_pages._Room, "take", lambda _, size: pieces.append(size))
     found = [WebResult(f"{site.url}/large")]
 
-    with shared.make_web_pages().fetch(found, lambda _: {}, Run()) as fetched:
+    with shared.page_fetcher.fetch(found, lambda _: {}, Run()) as fetched:
         assert fetched.uploads[0][1].read() == site.pages["/large"].body
     assert sum(pieces) == 750_000
     assert max(pieces) < 250_000
@@ -143,9 +142,10 @@ def test_a_redirect_to_a_private_address_is_refused(
     finds(f"{site.url}/to", f"{site.url}/tea")
     real = fetching.is_public
     monkeypatch.setattr(fetching, "is_public", lambda each: str(each) == site.host or real(each))
-    web = replace(shared.make_web_pages(), allow_private=False)
+    fetcher = replace(shared.page_fetcher, allow_private=False)
+    found = shared.make_web_pages().search("tea", 9, Run())
 
-    with web.fetch(web.search("tea", 9, Run()), lambda _: {}, Run()) as fetched:
+    with fetcher.fetch(found, lambda _: {}, Run()) as fetched:
         (source, data) = fetched.uploads[0]
         assert (source.uri, len(fetched.uploads)) == (f"{site.url}/tea", 1)
         assert data.read() == site.pages["/tea"].body

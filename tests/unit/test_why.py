@@ -17,7 +17,7 @@ from kvasir.core.wire import dumps, loads
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
 TEXTS = [
-    "Kvasir was made by the gods. Two dwarfs brewed mead of his blood.",
+    "Kvasir was made by the gods. The dwarfs Fjalar and Galar brewed mead of his blood.",
     "Green tea is steeped for two minutes at eighty degrees.",
     "The Moon orbits the Earth at a distance of 384,400 kilometres.",
     "| Month | kWh |\n|---|---|\n| July | 233 |\n| August | 190 |",
@@ -114,7 +114,7 @@ def test_who_decided_is_said(retriever):
     def by(question, generator=None, **options):
         return explained(make(retriever, generator, **options), question)
 
-    answer, why = by(ANSWERED, Says("Two dwarfs brewed mead [1]."))
+    answer, why = by(ANSWERED, Says("Fjalar and Galar brewed mead [1]."))
     assert (why.decided_by, answer.certainty) == (Decision.MODEL, Certainty.SURE)
     answer, why = by(ANSWERED, Says("I cannot find the answer in the documents."))
     assert (why.decided_by, answer.certainty) == (Decision.MODEL, Certainty.NO)

@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from functools import cache
 from time import perf_counter
 
-from kvasir.answering.asked_value import lacks_what_is_asked
+from kvasir.answering.asked_value import find_doubt
 from kvasir.answering.citations import CitationChecker, FindVersion
 from kvasir.answering.evidence import EvidenceReader
 from kvasir.answering.neighbours import read_on
@@ -46,7 +46,7 @@ from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.deadline import check, iterate_within_deadline, run_within_deadline
 from kvasir.core.errors import RequestError
 from kvasir.core.explanations import AnswerExplanation, Decision, SearchExplanation
-from kvasir.core.protocols import BoundedContext, Embedder, QuotesOnly, TextAnalyzer
+from kvasir.core.protocols import Approximate, BoundedContext, Embedder, QuotesOnly, TextAnalyzer
 from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.types import (
     KNOWS_ENGLISH_ONLY,
@@ -64,6 +64,7 @@ from kvasir.core.types import (
 )
 from kvasir.language.conversation import LANGUAGES
 from kvasir.language.detect import UNKNOWN, detect
+from kvasir.language.question_kinds import QuestionKind, question_kind
 
 NOTHING_FOUND = (
     "nothing in the documents passed the filters and the score threshold: this reply has no source"
@@ -209,7 +210,9 @@ class Answerer:
         given = prompt.hits
         find_version = cache(self.find_version) if self.find_version else None
         if not asks_model and find_version:
-            prompt = replace(prompt, hits=tuple(read_on(given, find_version)))
+            is_how_to = question_kind(sought) is QuestionKind.HOW_TO
+            read = read_on(given, find_version, from_heading=is_how_to)
+            prompt = replace(prompt, hits=tuple(read))
         checker = CitationChecker(sought, prompt.hits, self.analyzer, find_version)
         checks = asks_model and self.check_sentences and bool(prompt.hits)
         marker = SupportMarker(question, prompt.hits, self.analyzer) if checks else None
@@ -230,6 +233,8 @@ class Answerer:
             yield Text(rest)
         timings = {"retrieve": found - started, "generate": perf_counter() - found}
         notes = (*search.notes, *left_out_notes(prompt, hits, history, bool(system)))
+        if isinstance(self.generator, Approximate) and self.generator.approximation:
+            notes += (self.generator.approximation,)
         if model_decides and not hits:
             notes += (NOTHING_FOUND if self.has_documents() else EMPTY,)
         if not model_decides and (refused or confidence < _DOUBTFUL):
@@ -240,10 +245,11 @@ class Answerer:
             answer = decided(answer, Decision.MODEL)
         elif refused:
             answer = decided(answer, Decision.QUOTATION)
-        elif certainty is Certainty.SURE and lacks_what_is_asked(
-            question, text, given, self.analyzer
+        elif certainty is Certainty.SURE and (
+            doubt := find_doubt(question, text, given, self.analyzer)
         ):
-            certainty, answer = Certainty.NOT_SURE, decided(answer, Decision.NO_VALUE)
+            certainty = Certainty.NOT_SURE
+            answer = replace(decided(answer, Decision.NO_VALUE), doubt=doubt)
         yield Finished(
             replace(
                 answer,

@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
+from kvasir.answering import table_doubts as doubts
 from kvasir.answering.citations import FindVersion, citation_of
 from kvasir.answering.table_questions import TableQuestion
 from kvasir.answering.table_rows import NoAnswerError, is_distinct
-from kvasir.answering.table_words import BY_LANGUAGE, QUALIFYING_COLUMNS, Operation
+from kvasir.answering.table_vocabulary import ADDS_UP_NOT, ASKS_A_PRICE
+from kvasir.answering.table_words import BY_LANGUAGE, IDENTIFIERS, QUALIFYING_COLUMNS, Operation
 from kvasir.answering.tables import (
     Numbers,
     Row,
     Table,
     UnreadableError,
+    is_gap,
+    is_number,
     read_numbers,
     tables_at,
 )
@@ -33,6 +37,8 @@ CONFIDENCE = 0.95
 """Confidence of an answer from a table, in which every word of the question was found."""
 MOST_LISTED = 200
 """Most rows of a list; a longer one says how many there are."""
+MOST_SHOWN = 20
+"""Most rows that are quoted above their sum or number."""
 MOST_TIED = 10
 """Most rows that share the lowest or highest value in an answer."""
 MOST_QUOTED = 20_000
@@ -40,6 +46,26 @@ MOST_QUOTED = 20_000
 MOST_DOCUMENTS = 5
 """Documents with a table that are read, the best ones."""
 
+_TWO = 2
+_OF_A_LABEL = re.compile(
+    r"^\W*(?:who|when|where|qui[ée]n(?:es)?|cu[áa]ndo|d[óo]nde|wer|wann|wo|qui|quand|où)\b|"
+    r"谁|什么时候|哪里",
+    re.IGNORECASE,
+)
+"""Questions for a name, a day or a place, which no number answers."""
+_OF_A_ROW = re.compile(
+    r"\b(?:who|when|where|which|what|qui[ée]n(?:es)?|cu[áa]ndo|d[óo]nde|qué|cuál(?:es)?|wer|wann|wo|"
+    r"welche\w?|was|qui|quand|où|quel(?:le)?s?)\b|谁|什么|哪",
+    re.IGNORECASE,
+)
+"""Questions that a row answers."""
+_OF_SIZE = re.compile(
+    r"\b(?:largest|biggest|smallest|highest|lowest|mayor|menor|más (?:grande|pequeñ[oa]|alt[oa]|"
+    r"baj[oa])|größte\w?|kleinste\w?|höchste\w?|niedrigste\w?|plus (?:grande?|grosse?|petite?|"
+    r"élevée?|haute?|basse?))\b|最[大小高低]",
+    re.IGNORECASE,
+)
+"""Questions for the most or least of a row as a whole."""
 _OF_ROWS = (None, Operation.LIST, Operation.COUNT)
 """Operations with which a comparison selects the rows that are asked for."""
 _UNIT = re.compile(r"[(（\[]([^()（）\[\]]+)[)）\]]\s*$")
@@ -114,18 +140,34 @@ class _Computation(TableQuestion):
 
     def answer(self) -> tuple[str, Sequence[Row]]:
         """Return the text without its marker, and the rows to cite."""
-        if not self.rows or not (self.asked_terms or self.hinted):
+        if not self.rows or not (self.asked_terms or self.hinted or self.counts_rows):
             raise NoAnswerError
         measures = [c for c in range(len(self.table.header)) if self.is_measure(c)]
         labels = [c for c in range(len(self.table.header)) if c not in measures]
+        found = {c: self.header_terms[c] & self.asked_terms for c in labels}
         asked = [
             c
             for c in labels
-            if c not in self.conditions and self.header_terms[c] & self.asked_terms
+            if c not in self.conditions
+            and found[c]
+            # Of "type" and "subtype" the question names the one of which it has more.
+            and not any(found[c] < found[other] for other in labels)
         ]
+        for where, values in self.conditions.items():
+            header = self.table.header[where]
+            if any(doubts.goes_the_other_way(header, v, self.question) for v in values):
+                raise NoAnswerError
+        if self.counts_rows and not self.comparison:
+            return self._counted_rows(measures)
         column = self.column(measures)
+        if column is not None and doubts.is_in_another_unit(self.question, self.table, column):
+            raise NoAnswerError
+        if self.differs:
+            return self._difference(column)
         if self.comparison:
             return self._compared(column, asked)
+        if column is not None and self.counts_another(column, labels):
+            raise NoAnswerError
         match self.operation:
             case Operation.LIST:
                 if not asked or column is not None:
@@ -136,13 +178,20 @@ class _Computation(TableQuestion):
                     raise NoAnswerError
                 return self._said(Operation.COUNT), self.rows
             case Operation.COUNT | None if self.period is None:
-                if column is None or len(self.rows) != 1 or not self.conditions:
-                    raise NoAnswerError
-                return f"{self._quoted(self.rows)}{self._read_out(column)}", self.rows
+                return self._looked_up(column, asked)
         ranked = self.operation in (Operation.LEAST, Operation.MOST)
         groups = [c for c in asked if not is_distinct(self.rows, c)]
-        if ranked and len(groups) == 1 and (self.of_group or (column is None and asked != groups)):
+        if self.is_per_row and not is_distinct(self.rows, 0):
+            raise NoAnswerError
+        if self.most_often and len(groups) == 1:
+            return self._grouped(groups[0], None)
+        is_grouped = column is not None if self.of_group else column is None
+        if ranked and len(groups) == 1 and (is_grouped and (self.of_group or asked != groups)):
             return self._grouped(groups[0], column)
+        if ranked and column is None and not groups and not self.of_group:
+            if any(IDENTIFIERS.search(self.table.header[c]) for c in asked):
+                raise NoAnswerError  # The highest number, not the most of a row.
+            return self._agreed(measures)
         if column is None or self.of_group:
             raise NoAnswerError
         if not ranked and asked:
@@ -154,18 +203,83 @@ class _Computation(TableQuestion):
         numbers = self._numbers(column)
         return self._ranked(column, numbers) if ranked else self._added(column, numbers)
 
+    def _looked_up(self, column: int | None, asked: Sequence[int]) -> tuple[str, Sequence[Row]]:
+        """Return the rows that the conditions select, and the value or the sum of a column."""
+        if not self.conditions or len(self.rows) > MOST_SHOWN:
+            raise NoAnswerError
+        if column is None:
+            if self.operation or not (asked or _OF_A_ROW.search(self.question)):
+                raise NoAnswerError
+            return self._quoted(self.rows), self.rows
+        if _OF_A_LABEL.search(self.question) and not self.header_terms[column] & self.asked_terms:
+            return self._quoted(self.rows), self.rows
+        if len(self.rows) == 1:
+            if is_gap(self.rows[0].cells[column]):
+                raise NoAnswerError
+            return f"{self._quoted(self.rows)}{self._read_out(column)}", self.rows
+        verbs = self.tied_terms[column] | self.entity_terms
+        is_total = verbs & self.asked_terms or self.is_of_months()
+        if not is_total or ASKS_A_PRICE.search(self.question):
+            raise NoAnswerError
+        is_of_rows = all(is_distinct(self.rows, c) for c in asked)
+        if not self.how_much or not is_of_rows or ADDS_UP_NOT.search(self.table.header[column]):
+            raise NoAnswerError
+        self._check_units(column)
+        said, rows = self._added(column, self._numbers(column))
+        return f"{self._quoted(rows)}\n\n{said}", rows
+
+    def _counted_rows(self, measures: Sequence[int]) -> tuple[str, Sequence[Row]]:
+        """Return how many rows the conditions select; no column of numbers may be named."""
+        if self.operation is not Operation.COUNT:
+            raise NoAnswerError
+        if any(self.header_terms[c] & self.asked_terms for c in measures):
+            raise NoAnswerError
+        if doubts.repeated_things(self._counted_noun, self.table, self._distinct()):
+            raise NoAnswerError
+        said = self._said(Operation.COUNT)
+        if len(self.rows) > MOST_SHOWN:
+            return said, self.rows
+        return f"{self._quoted(self.rows)}\n\n{said}", self.rows
+
+    def _difference(self, column: int | None) -> tuple[str, Sequence[Row]]:
+        """Return the difference between a column's values in two rows."""
+        values = next(iter(self.conditions.values()), ())
+        if column is None or len(self.rows) != len(values) or len(values) != _TWO:
+            raise NoAnswerError
+        self._check_units(column)
+        numbers = self._numbers(column)
+        one, other = numbers.values
+        if one is None or other is None:
+            raise NoAnswerError
+        header = self.table.header[column]
+        value = numbers.written(abs(one - other))
+        said = self.words.phrases["difference"].format(column=header, value=value)
+        return f"{self._quoted(self.rows)}\n\n{said}", self.rows
+
+    def _distinct(self) -> list[bool]:
+        """Return for each column whether every row that is left has a value of its own."""
+        return [is_distinct(self.rows, column) for column in range(len(self.table.header))]
+
     def _numbers(self, column: int) -> Numbers:
         try:
-            return read_numbers(self.table, self.rows, column, self.document_language)
+            numbers = read_numbers(self.table, self.rows, column, self.document_language)
         except UnreadableError as error:
             message = f"nothing is computed over '{self.table.header[column]}': {error}"
             raise UnreadableError(message) from None
+        values, header = numbers.values, self.table.header[column]
+        is_added = self.operation not in (Operation.LEAST, Operation.MOST)
+        cells = (cell for row in self.rows for cell in row.cells)
+        if doubts.turns_around(self.question, values, is_added=is_added) or doubts.mixes_sides(
+            self.question, header, values, cells
+        ):
+            raise NoAnswerError
+        return numbers
 
     def _compared(self, column: int | None, asked: Sequence[int]) -> tuple[str, Sequence[Row]]:
         """Return the rows whose value compares as the question wants, or their number."""
         if column is None or self.comparison is None or self.operation not in _OF_ROWS:
             raise NoAnswerError
-        if not asked or not all(is_distinct(self.rows, c) for c in asked):
+        if not (asked or self.counts_rows) or not all(is_distinct(self.rows, c) for c in asked):
             raise NoAnswerError
         self._check_units(column)
         pairs = zip(self.rows, self._numbers(column).values, strict=True)
@@ -188,6 +302,8 @@ class _Computation(TableQuestion):
         shown: Callable[[Decimal], str] = str
         if column is not None:
             self._check_units(column)
+            if self.of_group is not Operation.AVERAGE and doubts.adds_up_not(self.table, column):
+                raise NoAnswerError
             numbers = self._numbers(column)
             if None in numbers.values:
                 raise NoAnswerError
@@ -218,13 +334,15 @@ class _Computation(TableQuestion):
         for other, header in enumerate(self.table.header):
             if other != column and QUALIFYING_COLUMNS.search(header):
                 units = {row.cells[other] for row in self.rows}
-                if len(units) > 1:
+                if len(units) > 1 and not all(map(is_number, units)):
                     raise UnreadableError(
                         f"nothing is computed over '{self.table.header[column]}': its values have "
                         f"different units in '{header}'"
                     )
 
     def _ranked(self, column: int, numbers: Numbers) -> tuple[str, Sequence[Row]]:
+        if doubts.repeated_persons(self.question, self.table, self._distinct()):
+            raise NoAnswerError
         known = [value for value in numbers.values if value is not None]
         best = min(known) if self.operation is Operation.LEAST else max(known)
         pairs = zip(self.rows, numbers.values, strict=True)
@@ -234,10 +352,29 @@ class _Computation(TableQuestion):
         said = self._said(self.operation or Operation.MOST, column, numbers)
         return f"{self._quoted(rows)}\n\n{said}", rows
 
+    def _agreed(self, measures: Sequence[int]) -> tuple[str, Sequence[Row]]:
+        """Return the one row that has the highest or lowest value in every column of numbers.
+
+        A "largest invoice" names no column: it is known if all of them say the same.
+        """
+        columns = [c for c in measures if not ADDS_UP_NOT.search(self.table.header[c])]
+        if not columns or not _OF_SIZE.search(self.question):
+            raise NoAnswerError
+        for column in columns:
+            self._check_units(column)
+        answers = [self._ranked(column, self._numbers(column)) for column in columns]
+        (_, rows), *others = answers
+        if len(rows) != 1 or any(list(rows) != list(each) for _, each in others):
+            raise NoAnswerError
+        return answers[0]
+
     def _added(self, column: int, numbers: Numbers) -> tuple[str, Sequence[Row]]:
         known = [value for value in numbers.values if value is not None]
         total = sum(known, Decimal())
-        if self.operation is Operation.AVERAGE:
+        is_mean = self.operation is Operation.AVERAGE
+        if not is_mean and doubts.adds_up_not(self.table, column):
+            raise NoAnswerError
+        if is_mean:
             value = numbers.written(total / len(known), numbers.places + 2)
             return self._said(Operation.AVERAGE, column, numbers, value), self.rows
         return self._said(Operation.SUM, column, numbers, numbers.written(total)), self.rows
@@ -268,7 +405,7 @@ class _Computation(TableQuestion):
         count = len(self.rows)
         text = phrases["row"] if count == 1 else phrases["rows"].format(count=count)
         chosen = [
-            f"{self.table.header[column]} = {' / '.join(values)}"
+            f"{self.table.header[column]} = {self.shown.get(column) or ' / '.join(values)}"
             for column, values in self.conditions.items()
         ]
         if chosen or further:

@@ -79,13 +79,18 @@ _MONTHS = """
     november nov novembre noviembre 十一月 11月
     december dec décembre déc diciembre dic dezember dez 十二月 12月
 """
-_MONTH_NUMBERS = {
+MONTH_NUMBERS = {
     name: number
     for number, line in enumerate(_MONTHS.strip().splitlines(), 1)
     for name in line.split()
 }
 _YEAR = re.compile(r"[\s/-]*(?:\d{4}|['’]\d\d)$|^\d{4}\s*年?[\s/-]*")
-_ANY_MONTH = "|".join(sorted(map(re.escape, _MONTH_NUMBERS), key=len, reverse=True))
+ANY_MONTH = "|".join(sorted(map(re.escape, MONTH_NUMBERS), key=len, reverse=True))
+
+_BEFORE_A_MONTH = re.compile(
+    rf"(?:st|nd|rd|th|\.)?\s*(?:of |de |d['’])?(?:{ANY_MONTH})(?!\w)", re.IGNORECASE
+)
+"""After a number that is the day of a month."""
 
 _RANGES = {
     "en": r"(?:from )?{a} (?:to|until|till|through) {b}|between {a2} and {b2}",
@@ -167,7 +172,7 @@ def comparison_in(question: str, language: str) -> tuple[Comparison | None, str]
     for sign, pattern in patterns:
         match = re.search(pattern, question, re.IGNORECASE)
         number = match and _number(match["number"], language)
-        if match and number is not None:
+        if match and number is not None and not _BEFORE_A_MONTH.match(question[match.end() :]):
             rest = f"{question[: match.start()]} {question[match.end() :]}"
             return Comparison(sign, number, match["number"]), rest
     return None, question
@@ -196,7 +201,7 @@ def period_in(question: str, language: str) -> tuple[Period | None, str]:
             continue
         if months is None:
             first, last = (
-                _MONTH_NUMBERS[name.casefold()] for name in match.groups() if name is not None
+                MONTH_NUMBERS[name.casefold()] for name in match.groups() if name is not None
             )
             months = range(first, last + 1)
         if months:
@@ -214,7 +219,7 @@ def _periods(language: str) -> list[tuple[re.Pattern[str], range | None]]:
             pattern = re.compile(f"{edge}{form.format(f'(?:{words})')}{edge}", re.IGNORECASE)
             found.append((pattern, range(1 + place * length, 1 + (place + 1) * length)))
     if language in _RANGES:
-        month = f"({_ANY_MONTH})"
+        month = f"({ANY_MONTH})"
         ranges = _RANGES[language].format(a=month, b=month, a2=month, b2=month)
         found.append((re.compile(f"{edge}(?:{ranges}){edge}", re.IGNORECASE), None))
     return found
@@ -223,7 +228,12 @@ def _periods(language: str) -> list[tuple[re.Pattern[str], range | None]]:
 def month_of(cell: str) -> int | None:
     """Return the month, 1 to 12, that a cell names, with or without its year."""
     plain = _YEAR.sub("", cell.casefold().strip()).strip(" .")
-    return _MONTH_NUMBERS.get(plain)
+    return MONTH_NUMBERS.get(plain)
+
+
+def is_no(word: str) -> bool:
+    """Return True if a word is a no, as a table has it."""
+    return word.casefold() in _NO
 
 
 def yes_of(cells: Sequence[str]) -> frozenset[str]:

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
-from kvasir.answering.table_conditions import (
-    Period,
-    comparison_in,
-    month_of,
-    period_in,
-    yes_of,
-)
+from kvasir.answering.table_conditions import comparison_in, period_in
+from kvasir.answering.table_dates import day_in
+from kvasir.answering.table_doubts import has_counts, is_around
 from kvasir.answering.table_rows import (
     WORD,
     NoAnswerError,
@@ -27,6 +24,25 @@ from kvasir.answering.table_rows import (
     measures_of,
     values_of,
 )
+from kvasir.answering.table_selection import SHORTEST_PART, WIDE, RowSelection
+from kvasir.answering.table_vocabulary import (
+    COUNTS,
+    DIFFERENCES,
+    EACH_OF_THE_FIRST,
+    ENTITIES,
+    HOW_MUCH,
+    MORE,
+    MOST_OFTEN,
+    ROW_WORDS,
+    TIED,
+    TIMES,
+    after_how_many,
+    asks_an_interval,
+    counts_a_row,
+    groups_of,
+    is_of_the_other_side,
+    words_of,
+)
 from kvasir.answering.table_words import EACH, PER, QUANTITIES, UNITS, Operation, TableWords
 from kvasir.answering.tables import Table
 from kvasir.core.protocols import TextAnalyzer
@@ -34,18 +50,17 @@ from kvasir.core.types import Hit
 
 _PIECE = re.compile(r"[\u3400-\u9fff]+|[^\W_\u3400-\u9fff]+")
 """A run of characters of a script without spaces, or a word."""
-_WIDE = re.compile(r"[\u3400-\u9fff]")
-_LONGEST_VALUE = 8
-"""Most words of a value that selects rows."""
 _LONGEST_WIDE = 16
 """The same in characters, in a script without spaces."""
-_SHORTEST_PART = 4
-"""Fewest letters of a word in a compound, and of a part that names a whole value."""
+_NOT = "不没未非除免"
+"""Characters before the opposite of a word."""
+_PLURALS = ("s", "es", "e", "en", "n")
+_IN_BRACKETS = re.compile(r"[(（\[][^()（）\[\]]*[)）\]]")
 _FOLDERS = 3
 """Last parts of a document's path that say what its tables are about."""
 
 
-class TableQuestion:
+class TableQuestion(RowSelection):
     """A question, read in one language, about one table."""
 
     def __init__(
@@ -59,22 +74,44 @@ class TableQuestion:
         folded: str,
         table: Table,
     ) -> None:
+        super().__init__()
         self.language, self.words, self.analyzer = language, words, analyzer
         self.question, self.text, self.table = question, text, table
         self.header_terms = [self._terms(self._with_synonyms(cell)) for cell in table.header]
         in_headers = set().union(*self.header_terms)
-        self.period, rest = period_in(question, language)
+        self.tied_terms = [self._terms(words_of(TIED, cell)) for cell in table.header]
+        self.entity_terms = self._terms(words_of(ENTITIES, " | ".join(table.header)))
+        differs = re.compile(DIFFERENCES.get(language, "$^"), re.IGNORECASE)
+        self.differs = differs.search(question) is not None
+        self.how_much = re.search(HOW_MUCH[language], question, re.IGNORECASE) is not None
+        is_often = re.search(TIMES[language], question, re.IGNORECASE) is not None
+        if is_often and asks_an_interval(question, language, " | ".join(table.header)):
+            raise NoAnswerError
+        self.counts_rows = is_often and not any(map(COUNTS.search, table.header))
+        self.is_per_row = False
+        self.period, rest = None, differs.sub(" ", question)
+        if not self.differs:
+            self.period, rest = period_in(question, language)
         if self.period and self._terms(question) - self._terms(rest) <= in_headers:
             self.period, rest = None, question
         self.comparison, rest = comparison_in(rest, language)
         self.operation, rest, self.hinted = self._operation(rest, in_headers)
-        names = self._names(hit)
+        self.names = names = self._names(hit)
+        if is_of_the_other_side(question, f"{names} {' | '.join(table.header)}"):
+            raise NoAnswerError
         known = in_headers | self._terms(names)
-        self._check_words(rest, known, folded)
+        self._beside_headers = self.entity_terms.union(*self.tied_terms) - known
+        known = known | self._beside_headers
+        day, without_day = (None, rest) if self.period else day_in(rest, language)
+        if day and self._terms(day.written) <= in_headers:
+            day, without_day = None, rest
+        if day and is_around(self.question, self.language, day.written):
+            raise NoAnswerError
+        self._check_words(without_day, known, folded)
         self.rows = data_rows(table)
         self.document_language = str(hit.chunk.metadata.get("language", ""))
-        self.conditions: dict[int, tuple[str, ...]] = {}
-        self._last_condition = (-1, -1)
+        if day and self._select_day(day, without_day):
+            rest = without_day
         self.asked_terms = self._account(rest, known, names)
         if self.period:
             self._select_period(self.period)
@@ -85,36 +122,23 @@ class TableQuestion:
 
     def _with_synonyms(self, header: str) -> str:
         folded = fold(header)
-        found = [said for word, said in self.words.synonyms if word in folded]
-        found += [
+        found = [
             said
             for unit, said in UNITS.items()
             if re.search(rf"(?<!\w){re.escape(unit)}(?!\w)", folded)
         ]
-        return " ".join([header, *found])
+        return " ".join([header, *self._said_of(header), *found])
+
+    def _said_of(self, header: str) -> list[str]:
+        """Return the synonyms of a header's words, without those of its unit."""
+        folded = fold(header)
+        return [said for word, said in self.words.synonyms if word in folded]
 
     @staticmethod
     def _names(hit: Hit) -> str:
         metadata = hit.chunk.metadata
         parts = str(metadata.get("source_uri", "")).replace("\\", "/").split("/")[-_FOLDERS:]
         return " ".join([str(metadata.get("title", "")), *parts, *hit.chunk.headings])
-
-    def _terms(self, text: str) -> set[str]:
-        """Return the stems of a text's words; pairs of characters in a script without spaces."""
-        if not self.words.is_spaced:
-            runs = WORD.findall(text.casefold())
-            wide = [run for run in runs if _WIDE.search(run)]
-            pairs = {run[i : i + 2] for run in wide for i in range(max(1, len(run) - 1))}
-            return pairs | {run for run in runs if not _WIDE.search(run)}
-        words = WORD.findall(text)
-        found = self.analyzer.document_terms(words, [self.language] * len(words))
-        stems = {
-            stem
-            for word, vector in zip(words, found, strict=True)
-            for stem in map(str, vector.indices.tolist())
-            if word
-        }
-        return stems | {word.casefold() for word in words}
 
     def _operation(
         self, question: str, in_headers: set[str]
@@ -125,6 +149,10 @@ class TableQuestion:
             for operation, pattern in self.words.operations.items()
             for match in pattern.finditer(question)
         ]
+        often = re.search(MOST_OFTEN[self.language], question, re.IGNORECASE)
+        more = re.search(MORE.get(self.language, "$^"), question, re.IGNORECASE)
+        found += [(each.start(), each.end(), Operation.MOST) for each in (often, more) if each]
+        self.most_often = often is not None
         found = [
             each
             for each in found
@@ -137,6 +165,11 @@ class TableQuestion:
         if named and len(named) == len(found):
             raise NoAnswerError
         found = [each for each in found if each not in named]
+        ends = [end for _, end, operation in found if operation is Operation.COUNT]
+        counted = question[max(ends) :] if ends else ""
+        if self.language == "fr":
+            counted = after_how_many(question)
+        self._counted_noun = self._first_noun(counted)
         rest = question
         for start, end, _ in found:
             rest = f"{rest[:start]}{' ' * (end - start)}{rest[end:]}"
@@ -150,32 +183,48 @@ class TableQuestion:
         self.of_group = added.pop() if len(added) == len(ranked) == 1 and len(kinds) == 2 else None
         if len(kinds) > 1 and self.of_group is None:
             raise NoAnswerError
+        if more and kinds == {Operation.MOST}:
+            self.of_group = Operation.SUM
+            return Operation.MOST, rest, hinted
         if self.of_group:
             return ranked.pop(), rest, hinted
         return (kinds.pop() if kinds else None), rest, hinted
 
+    def _first_noun(self, text: str) -> str:
+        """Return the first word of a text that is no function word, in the form compared."""
+        if not self.words.is_spaced:
+            return text.strip()
+        words = map(fold, WORD.findall(text))
+        return next((word for word in words if word not in self.words.function_words), "")
+
     def _check_words(self, rest: str, known: set[str], folded: str) -> None:
         """Raise NoAnswerError if a word stands nowhere: that is known before rows are read."""
-        if not self.words.is_spaced and not _WIDE.search(self.question):
+        if not self.words.is_spaced and not WIDE.search(self.question):
             raise NoAnswerError
         for token in WORD.findall(rest) if self.words.is_spaced else ():
             word = fold(token)
+            if WIDE.search(word) and word not in folded:
+                # A question in Chinese is not read as one of words between spaces.
+                raise NoAnswerError
             is_known = word in self.words.function_words or word in PER or word in folded
             is_known = is_known or word in self.words.joining or self._each(word)
+            is_known = is_known or word in ROW_WORDS or self._opposite_of(word) in folded
             if not is_known and not self._explained(token, known) and not self._part(token, folded):
                 raise NoAnswerError
 
     def _part(self, token: str, folded: str) -> bool:
         """Return True if a word may be another form of one in the table."""
-        return len(token) >= _SHORTEST_PART and fold(token)[:_SHORTEST_PART] in folded
+        return len(token) >= SHORTEST_PART and fold(token)[:SHORTEST_PART] in folded
 
     def _explained(self, token: str, known: set[str]) -> set[str]:
         """Return the known stems of a word; of a German compound those of its parts."""
         stems = self._terms(token)
+        word = fold(token)
+        # Stemmers take "Kurs" for a plural itself: compare the word as it is written as well.
+        stems |= {word.removesuffix(end) for end in _PLURALS if len(word) > SHORTEST_PART}
         if stems & known or self.language != "de":
             return stems if stems & known else set()
-        word = fold(token)
-        for end in range(_SHORTEST_PART, len(word) - _SHORTEST_PART + 1):
+        for end in range(SHORTEST_PART, len(word) - SHORTEST_PART + 1):
             first, second = self._terms(word[:end].rstrip("s")), self._terms(word[end:])
             first |= self._terms(word[:end])
             if first & known and (second & known or word[end:] in QUANTITIES):
@@ -198,6 +247,7 @@ class TableQuestion:
             token = tokens[position]
             length = self._select(tokens, position, values)
             if length:
+                self._note_counted(token)
                 position += length
                 continue
             if self.operation is Operation.AVERAGE and self._each(token):
@@ -208,23 +258,72 @@ class TableQuestion:
             stems = self._explained(token, known)
             following = self._terms(tokens[position + 1]) if position + 1 < len(tokens) else set()
             if not stems and (length := self._select_part(tokens, position)):
+                self._note_counted(token)
                 position += length
                 continue
+            if stems and fold(token) in PER and not self._is_per(token, following):
+                raise NoAnswerError
             if stems:
+                if not stems & (known - self._beside_headers):
+                    self._check_no_value(stems)
                 explained |= stems
+                if fold(token) == self._counted_noun and not self._in_headers(stems):
+                    self.counts_rows = self.counts_rows or bool(stems & self.entity_terms)
             elif fold(token) in self.words.joining and self._last_condition[1] == position:
                 length = self._select(tokens, position + 1, values)
                 if not length:
                     raise NoAnswerError
                 position += length
             elif fold(token) in PER and self.operation is Operation.AVERAGE:
-                if not following & self.header_terms[0] or not is_distinct(self.rows, 0):
+                of_rows = following & self.entity_terms or fold(tokens[-1]) in ROW_WORDS
+                if of_rows:
+                    position += 1
+                elif not following & self.header_terms[0] or not is_distinct(self.rows, 0):
                     raise NoAnswerError
                 position += 1
+            elif fold(token) in ROW_WORDS and self.how_many:
+                self.counts_rows = self.counts_rows or fold(token) == self._counted_noun
+            elif self._select_opposite(token):
+                pass
             elif fold(token) not in self.words.function_words:
                 raise NoAnswerError
             position += 1
         return explained
+
+    def _is_per(self, token: str, following: set[str]) -> bool:
+        """Return True if a header says "per" of what a question says it of."""
+        for header in self.table.header:
+            words = WORD.findall(fold(header))
+            for word, noun in pairwise(words):
+                if word == fold(token) and self._terms(noun) & following:
+                    return True
+        return False
+
+    def _check_no_value(self, stems: set[str]) -> None:
+        """Raise NoAnswerError if a word for a column may mean one of its table's values.
+
+        Where a column says "paid", what somebody "pays" may be these rows alone.
+        """
+        values = values_of(self.table).keys()
+        for said in groups_of(" | ".join(self.table.header)):
+            if values & {*said.split()} and stems & self._terms(said):
+                raise NoAnswerError
+
+    def _in_headers(self, stems: set[str]) -> bool:
+        return any(stems & terms for terms in self.header_terms)
+
+    def _note_counted(self, token: str) -> None:
+        """Note that rows are counted if a value that several rows have is what is counted.
+
+        Of a table that says how many of a thing there are, its rows are not counted.
+        """
+        if fold(token) != self._counted_noun or any(map(COUNTS.search, self.table.header)):
+            return
+        column = self._last_condition[0]
+        if has_counts(self.table, measures_of(self.table)):
+            return
+        is_category = not is_distinct(self.rows, column)
+        self.counts_rows = self.counts_rows or (is_category and is_distinct(self.rows, 0))
 
     def _each(self, token: str) -> bool:
         """Return True if a word such as "monthly" speaks of the first column."""
@@ -233,103 +332,19 @@ class TableQuestion:
         nouns = {EACH[stem] for end in endings if (stem := word.removesuffix(end)) in EACH}
         return any(self._terms(noun) & self.header_terms[0] for noun in nouns)
 
-    def _select(
-        self, tokens: Sequence[str], position: int, values: dict[str, set[tuple[int, str]]]
-    ) -> int:
-        """Take the longest value that stands here as a condition; return its number of words."""
-        for length in range(min(_LONGEST_VALUE, len(tokens) - position), 0, -1):
-            words = tokens[position : position + length]
-            found = values.get(" ".join(map(fold, words)))
-            if not found:
-                continue
-            columns = {column for column, _ in found}
-            column = min(columns)
-            is_function_word = length == 1 and fold(words[0]) in self.words.function_words
-            written = {cell for _, cell in found}
-            if is_function_word and words[0] not in written:
-                raise NoAnswerError
-            if len(columns) > 1:
-                raise NoAnswerError
-            self._add_condition(column, min(written), tokens, position, length)
-            return length
-        return 0
-
-    def _add_condition(
-        self, column: int, value: str, tokens: Sequence[str], position: int, length: int
-    ) -> None:
-        """Select the rows with a value, or with this one as well where a word joins the two."""
-        before, end = self._last_condition
-        if column in self.conditions:
-            between = [fold(token) for token in tokens[end:position]]
-            is_joined = len(between) == 1 and between[0] in self.words.joining
-            if before != column or not is_joined:
-                raise NoAnswerError
-        self.conditions[column] = (*self.conditions.get(column, ()), value)
-        self._last_condition = (column, position + length)
-
-    def _select_part(self, tokens: Sequence[str], position: int) -> int:
-        """Take words that stand in one value alone as a condition; return their number."""
-        first = fold(tokens[position])
-        if len(first) < _SHORTEST_PART or first.isdigit() or first in self.words.function_words:
-            return 0
-        found: set[tuple[int, str]] = set()
-        length = 0
-        for token in tokens[position : position + _LONGEST_VALUE]:
-            if fold(token) in self.words.function_words:
-                break
-            held = self._values_with(token)
-            if length and not found & held:
-                break
-            found = found & held if length else held
-            length += 1
-        if len({fold(value) for _, value in found}) != 1 or len({c for c, _ in found}) != 1:
-            return 0
-        column, value = next(iter(found))
-        self._add_condition(column, value, tokens, position, length)
-        return length
-
-    def _values_with(self, token: str) -> set[tuple[int, str]]:
-        """Return the values, with their columns, that have a word in one of its forms."""
-        wanted = self._terms(token)
-        begins = fold(token)[:_SHORTEST_PART]
-        return {
-            pair
-            for words, pairs in values_of(self.table).items()
-            if begins in words and wanted & self._terms(words)
-            for pair in pairs
-        }
-
-    def _select_period(self, period: Period) -> None:
-        """Select the rows of the months that are asked for, in the one column of months."""
-        columns = [
-            column
-            for column in range(len(self.table.header))
-            if column not in self.conditions
-            and any(month_of(row.cells[column]) for row in self.rows)
-        ]
-        rows = period.rows(self.rows, columns[0]) if len(columns) == 1 else None
-        if rows is None:
-            raise NoAnswerError
-        self.conditions[columns[0]] = tuple(row.cells[columns[0]] for row in rows)
-
-    def _select_yes(self) -> None:
-        """Select the rows with a yes in a column of yes and no that the question names."""
-        for column, terms in enumerate(self.header_terms):
-            is_named = 2 * len(terms & self.asked_terms) >= len(terms)
-            if column in self.conditions or not is_named:
-                continue
-            if yes := yes_of([row.cells[column] for row in self.rows]):
-                self.conditions[column] = tuple(sorted(yes))
-
     def _account_unspaced(self, rest: str, names: str) -> set[str]:
-        headers = " ".join(map(self._with_synonyms, self.table.header)).casefold()
+        said = [words_of(TIED, cell) for cell in self.table.header]
+        said.append(words_of(ENTITIES, " | ".join(self.table.header)))
+        headers = " ".join([*map(self._with_synonyms, self.table.header), *said]).casefold()
         pool = f"{headers} {names.casefold()}"
         known = set(_PIECE.findall(pool))
         values = {key.replace(" ", ""): found for key, found in values_of(self.table).items()}
+        if counts_a_row(self._counted_noun, " | ".join(self.table.header)):
+            self.counts_rows = True
         pieces = _PIECE.findall(rest.casefold())
         explained: set[str] = set()
         for run in pieces:
-            if not _WIDE.search(run):
+            if not WIDE.search(run):
                 if not self._select([run], 0, values):
                     if run not in known:
                         raise NoAnswerError
@@ -341,7 +356,14 @@ class TableQuestion:
                 parts = [run[position:end] for end in ends]
                 value = next((p for p in parts if len(p) > 1 and p in values), "")
                 named = next((p for p in parts if p in (pool if len(p) > 1 else headers)), "")
+                if named and (named in _NOT or not re.search(f"(?<![{_NOT}]){named}", pool)):
+                    # "Not", or the opposite of what a header says.
+                    raise NoAnswerError
                 word = next((p for p in parts if p in self.words.function_words), "")
+                if each := self._each_unspaced(run[position:]):
+                    self.is_per_row = True
+                    position += len(each)
+                    continue
                 if value and len(value) >= len(named):
                     self._select([value], 0, values)
                     position += len(value)
@@ -357,11 +379,35 @@ class TableQuestion:
                     raise NoAnswerError
         return explained
 
+    def _each_unspaced(self, text: str) -> str:
+        """Return the word for "per month" with which an average's text begins; else nothing."""
+        if self.operation is not Operation.AVERAGE:
+            return ""
+        first = self.table.header[0]
+        found = (
+            word for word, noun in EACH_OF_THE_FIRST if text.startswith(word) and noun in first
+        )
+        return next(found, "")
+
     def is_measure(self, column: int) -> bool:
-        """Return True if most values of a column are numbers that are no names."""
-        if len(self.rows) == len(data_rows(self.table)):
-            return column in measures_of(self.table)
-        return has_numbers(self.table.header[column], [row.cells[column] for row in self.rows])
+        """Return True if a column, and most of its values that are left, are numbers, no names."""
+        is_left = has_numbers(self.table.header[column], [row.cells[column] for row in self.rows])
+        return is_left and column in measures_of(self.table)
+
+    def counts_another(self, column: int, labels: Iterable[int]) -> bool:
+        """Return True if what is counted has a column of labels, and is not in this one.
+
+        "How many days did it rain" is no sum of "Rain (mm)".
+        """
+        counted = self._terms(self._counted_noun) if self.words.is_spaced else set()
+        is_value = counted & (self.header_terms[column] | self.tied_terms[column])
+        return not is_value and any(counted & self.header_terms[c] for c in labels)
+
+    def _own_terms(self, column: int) -> set[str]:
+        """Return the stems of a header's own words and their synonyms, without its unit."""
+        header = self.table.header[column]
+        words = " ".join([_IN_BRACKETS.sub(" ", header), *self._said_of(header)])
+        return self._terms(words)
 
     def column(self, measures: Sequence[int]) -> int | None:
         """Return the column of numbers that the question names; None if it names none.
@@ -369,10 +415,19 @@ class TableQuestion:
         Raises:
             NoAnswerError: It names several.
         """
+        tied = {c for c in measures if self.tied_terms[c] & self.asked_terms}
         for asked in (self.asked_terms, self.hinted):
             named = {c: found for c in measures if (found := self.header_terms[c] & asked)}
             if not named:
                 continue
+            if tied and asked is self.asked_terms:
+                named = {c: found for c, found in named.items() if c in tied}
+                if not named:
+                    # The verb speaks of one column, and a noun of another.
+                    raise NoAnswerError
+            if len(named) > 1 and not any(f & self._own_terms(c) for c, f in named.items()):
+                # A unit alone does not tell two columns apart.
+                raise NoAnswerError
             share = {c: len(found) / len(self.header_terms[c]) for c, found in named.items()}
             best = max(named, key=lambda c: (len(named[c]), share[c]))
             for other, found in named.items():
@@ -380,7 +435,10 @@ class TableQuestion:
                 if other != best and not (found <= named[best] and is_less):
                     raise NoAnswerError
             return best
-        return None
+        tied = tied or {c for c in measures if self.tied_terms[c] & self.hinted}
+        if len(tied) > 1:
+            raise NoAnswerError
+        return next(iter(tied), None)
 
 
 def _only(part: str, values: Iterable[str]) -> str:

@@ -6,10 +6,15 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from kvasir.answering.table_words import IDENTIFIERS, TOTALS
+from kvasir.answering.table_doubts import figures_of, is_of_groups
+from kvasir.answering.table_words import EXTREMES, IDENTIFIERS, KEYS, PARTS, TOTALS
 from kvasir.answering.tables import REMEMBERED, Row, Table, is_gap, is_number
 
 WORD = re.compile(r"[^\W_]+")
+_WHOLE = re.compile(r"[1-9]\d{0,14}")
+_FEWEST_KEYS = 2
+_LEAST_KEY = 100
+"""Least number of an order or invoice that is taken for its name."""
 _FEWEST_FOR_A_TOTAL = 3
 """Rows before a last one that is taken for their sum if it is equal."""
 
@@ -38,8 +43,12 @@ def _clear_rows(table: Table) -> tuple[Row, ...] | None:
         is_total = bool(label & TOTALS) and label <= TOTALS | _digits(label)
         if label & TOTALS and not is_total:
             return None
+        if not is_total and any(map(is_number, row.cells)) and any(map(_is_part, row.cells)):
+            return None
         if not is_total and any(row.cells):
             rows.append(row)
+    if rows and fold(rows[-1].cells[0]).strip(" .:") in EXTREMES:
+        return None
     if len(rows) > 1 and not rows[-1].cells[0] and rows[-2].cells[0]:
         return None
     if len(rows) > _FEWEST_FOR_A_TOTAL and _is_sum(rows):
@@ -68,8 +77,20 @@ def measures_of(table: Table) -> frozenset[int]:
     return frozenset(
         column
         for column, header in enumerate(table.header)
-        if has_numbers(header, [row.cells[column] for row in rows])
+        if has_numbers(header, cells := [row.cells[column] for row in rows])
+        and not _are_keys(header, cells, is_first=not column)
     )
+
+
+def _are_keys(header: str, cells: Sequence[str], *, is_first: bool) -> bool:
+    """Return True if whole numbers are names: 1, 2, 3, or those of orders, each there once."""
+    if len(cells) < _FEWEST_KEYS or not all(map(_WHOLE.fullmatch, cells)):
+        return False
+    numbers = [int(cell) for cell in cells]
+    if is_first and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
+        return len(numbers) >= _FEWEST_FOR_A_TOTAL
+    is_long = min(numbers) >= _LEAST_KEY
+    return is_long and len({*numbers}) == len(numbers) and KEYS.search(header) is not None
 
 
 def has_numbers(header: str, cells: Sequence[str]) -> bool:
@@ -80,18 +101,22 @@ def has_numbers(header: str, cells: Sequence[str]) -> bool:
     return bool(filled) and 2 * sum(map(is_number, filled)) > len(filled)
 
 
+def _is_part(cell: str) -> bool:
+    """Return True if a cell beside a row's label says that the row is a sum: "all", "Total"."""
+    words = set(WORD.findall(fold(cell)))
+    return bool(words) and words <= PARTS
+
+
 def _digits(words: set[str]) -> set[str]:
     return {word for word in words if word.isdigit() or re.fullmatch(r"[qt]\d", word)}
 
 
 def _is_sum(rows: Sequence[Row]) -> bool:
-    """Return True if the last row's numbers are the sums of those above it, in some column."""
+    """Return True if, in some column, the last number or one of each group is a sum of others."""
     for column in range(len(rows[0].cells)):
-        figures = [re.sub(r"[^\d-]", "", row.cells[column]) for row in rows]
-        if all(re.fullmatch(r"-?\d{1,15}", figure) for figure in figures):
-            values = [int(figure) for figure in figures]
-            if values[-1] and values[-1] == sum(values[:-1]):
-                return True
+        values = figures_of([row.cells[column] for row in rows])
+        if values and ((values[-1] and values[-1] == sum(values[:-1])) or is_of_groups(values)):
+            return True
     return False
 
 

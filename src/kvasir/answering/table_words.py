@@ -111,6 +111,16 @@ UNITS = {
     "km": "kilometre kilometres kilometer kilometers kilómetro kilómetros kilomètre "
     "kilomètres 公里",
     "kg": "kilogram kilograms kilo kilos kilogramm kilogramo kilogramos kilogramme 公斤",
+    "date": "day days jour jours",
+    "datum": "tag tage",
+    "fecha": "día días",
+    "日期": "天 日 日子",
+    "l": "litre litres liter liters litro litros 升",
+    "min": "minute minutes minuto minutos minuten 分钟",
+    "h": "hour hours hora horas stunde stunden heure heures 小时",
+    "t": "tonne tonnes ton tons tonelada toneladas tonnen 吨",
+    "gb": "gigabyte gigabytes gigaoctets",
+    "%": "percent prozent porcentaje pourcentage 百分比",
     "m": "metre metres meter meters metro metros mètre mètres 米",
     "eur": "euro euros 欧元 money dinero geld argent 钱",
     "€": "euro euros eur 欧元 money dinero geld argent 钱",
@@ -123,18 +133,39 @@ UNITS = {
 
 IDENTIFIERS = re.compile(
     r"\b(?:id|no|nr|num|number|code|key|year|jahr|año|année|nummer|número|numéro|kennung|sku|zip|"
-    r"plz|phone|telephone|telefon|teléfono|téléphone|năm|mã)\b|#|编号|代码|年份|^年$|号码|电话",
+    r"plz|phone|telephone|telefon|teléfono|téléphone|năm|mã|\w*nummern?|\w*nr|tel|mobile|handy|"
+    r"móvil|portable|durchwahl|ext(?:ension)?|postcode|\w*leitzahl|iban)\b|#|编号|代码|年份|^年$|号码|电话",
     re.IGNORECASE,
 )
 """In the header of a column whose numbers are names."""
 
+KEYS = re.compile(
+    r"\b(?:orders?|invoices?|tickets?|cases?|customers?|members?|bestellung|auftrag|rechnung|kunde|"
+    r"pedido|factura|cliente|commande|facture|client)\b|订单|发票",
+    re.IGNORECASE,
+)
+"""In the header of a column whose whole numbers are names if each is there once."""
+
 _TOTALS = """
     total totals sum subtotal grand overall average mean summe gesamt gesamtsumme zwischensumme
     insgesamt durchschnitt suma totales media promedio somme totaux moyenne général générale
-    合计 总计 小计 平均 总和 tổng cộng
+    合计 总计 小计 平均 总和 共计 总额 总数 平均值 均值 tổng cộng
+    avg ø mittelwert schnitt moy median subtotals σ totaal
 """
 TOTALS = frozenset(_TOTALS.split())
 """Words that label a row that is itself computed."""
+
+EXTREMES = frozenset(
+    ["min", "max", "minimum", "maximum", "mínimo", "máximo", "最大值", "最小值", "最大", "最小"]
+)
+"""Words that in the last row say that it is one of those above it; "Max" may be a person."""
+
+_PARTS = """
+    total totals subtotal sum all summe gesamt zwischensumme insgesamt alle suma todos todas
+    somme totaux tous toutes 合计 总计 小计 总和 共计 全部
+"""
+PARTS = frozenset(_PARTS.split())
+"""Words that beside a row's label say that it is computed, and are no value of their own."""
 
 QUALIFYING_COLUMNS = re.compile(
     r"\b(?:currency|unit|units|währung|einheit|moneda|unidad|divisa|devise|unité|monnaie)\b"
@@ -149,12 +180,12 @@ BY_LANGUAGE = {
         r"(?<!at )most(?: expensive)?|highest|largest|biggest|greatest|maximum|longest",
         r"(?:in )?total|altogether|in all|sum|combined|overall",
         r"(?:on )?average|mean",
-        r"how many|number of|count of",
+        r"how many|how often|number of|count of",
         r"list(?: all| every| the)?|(?:show|give|name)(?: me)? (?:all|every)|what are all",
         "what which who when where how is are was were be been the a an of in on at for "
         "with from do does did we i you our my us there it its have has had me please give tell "
         "show much many value values row rows entry entries all need needs take takes get gets "
-        "got come came comes bring brought",
+        "got come came comes bring brought still already currently so far ever done any",
         {
             "cheap(?:est|er)|more expensive|most expensive": "price cost costs fee rate",
             "short(?:est|er)|long(?:est|er)": "length distance duration",
@@ -163,7 +194,7 @@ BY_LANGUAGE = {
         },
         {
             "consumption": "use used usage consume consumed",
-            "cost": "spend spent pay paid",
+            "cost": "spend spent pay paid bill bills",
             "expenses": "spend spent",
             "supplier": "supply supplies supplied deliver delivers delivered",
             **dict.fromkeys(
@@ -177,6 +208,7 @@ BY_LANGUAGE = {
             "sum": "Computed: the sum of “{column}” over {rows} is {value}.",
             "average": "Computed: the average of “{column}” over {rows} is {value}.",
             "count": "Computed: {rows}.",
+            "difference": "Computed: the difference in “{column}” is {value}.",
             "list": "{shown} of {rows}.",
             "rows": "{count} rows",
             "row": "1 row",
@@ -188,8 +220,9 @@ BY_LANGUAGE = {
         joining="and",
     ),
     "es": _words(
-        r"(?<!al )(?<!lo )menos|mínim[oa]|menor(?:es)?|más (?:baj[oa]s?|barat[oa]s?|cort[oa]s?)",
-        r"más(?: alt[oa]s?| car[oa]s?| larg[oa]s?)?|máxim[oa]|mayor(?:es)?",
+        r"(?<!al )(?<!lo )menos|mínim[oa]|menor(?:es)?|"
+        r"más (?:baj[oa]s?|barat[oa]s?|cort[oa]s?|pequeñ[oa]s?)",
+        r"más(?: alt[oa]s?| car[oa]s?| larg[oa]s?| grandes?)?|máxim[oa]|mayor(?:es)?",
         r"(?:en )?total|en conjunto|suma",
         r"(?:de |en )?(?:promedio|media|medios?|medias)",
         r"cuánt[oa]s|cuant[oa]s|número de",
@@ -217,6 +250,7 @@ BY_LANGUAGE = {
             "sum": "Calculado: la suma de «{column}» en {rows} es {value}.",
             "average": "Calculado: la media de «{column}» en {rows} es {value}.",
             "count": "Calculado: {rows}.",
+            "difference": "Calculado: la diferencia en «{column}» es {value}.",
             "list": "{shown} de {rows}.",
             "rows": "{count} filas",
             "row": "1 fila",
@@ -234,13 +268,13 @@ BY_LANGUAGE = {
         r"e?[nrsm]?|maximum",
         r"insgesamt|gesamt|in summe|summe|zusammen",
         r"im (?:durchschnitt|schnitt|mittel)|durchschnittlich\w*|durchschnitt",
-        r"wie ?viele|(?:die )?anzahl(?: der)?",
+        r"wie ?viele|wie (?:oft|häufig)|(?:die )?anzahl(?: der)?",
         r"liste?(?: alle)?|nenne?(?: mir)? alle|zeige?(?: mir)? alle",
         "was welche welcher welches welchem welchen wer wann wo wie ist sind war waren der die das "
         "den dem des ein eine einen einem einer in im an am auf für von vom bei mit und "
         "es gibt gab hat haben hatte hatten wir ich unser unsere mein man viel wieviel zeile "
         "zeilen wert werte auf gebracht alle allen alles braucht brauchen "
-        "hoch groß lag lagen betrug betrugen",
+        "hoch groß lag lagen betrug betrugen noch bereits schon wurde wurden worden",
         {
             "(?:am )?(?:billigst|günstigst|teuerst)e?[nrsm]?": "preis kosten gebühr",
             "(?:am )?(?:kürzest|längst)e?[nrsm]?": "länge entfernung strecke dauer",
@@ -261,6 +295,7 @@ BY_LANGUAGE = {
             "sum": "Berechnet: die Summe von „{column}“ über {rows} ist {value}.",
             "average": "Berechnet: der Durchschnitt von „{column}“ über {rows} ist {value}.",
             "count": "Berechnet: {rows}.",
+            "difference": "Berechnet: der Unterschied in „{column}“ ist {value}.",
             "list": "{shown} von {rows}.",
             "rows": "{count} Zeilen",
             "row": "1 Zeile",
@@ -275,14 +310,15 @@ BY_LANGUAGE = {
         r"(?:le|la|les) moins(?: de| d['’]| cher| chère| élevée?s?)?|minimum|minimale?|"
         r"(?:le |la )?plus (?:bas|basse|petite?|faible|courte?)",
         r"(?:le|la|les) plus(?: de| d['’]| cher| chère| élevée?s?| longue?| grande?)?|maximum|"
-        r"maximale?",
-        r"(?:au |en )?total|en tout|somme",
+        r"maximale?|le mieux",
+        r"(?:au |en )?total(?:e|es|aux)?|en tout|somme",
         r"(?:en )?moyen(?:ne)?s?",
         r"combien(?: de| d['’])?|nombre (?:de|d['’])",
         r"(?:liste|énumère|énumérer|donne|montre)r?(?: tous| toutes)?",
         "quel quelle quels quelles qui quand où comment est sont était a ont eu avons avait le la "
         "les l un une des de du d en au aux à pour avec et y il nous notre mon "
-        "ligne lignes valeur valeurs t tous toutes tout toute faut",
+        "dans sur ce cette nos mes ont été ligne lignes valeur valeurs t tous toutes tout "
+        "toute faut s se encore déjà nous avons fait",
         {
             "(?:moins|plus) (?:cher|chère)": "prix coût tarif",
             "plus (?:courte?|longue?)": "distance longueur durée",
@@ -300,6 +336,7 @@ BY_LANGUAGE = {
             "sum": "Calculé : la somme de « {column} » sur {rows} est {value}.",
             "average": "Calculé : la moyenne de « {column} » sur {rows} est {value}.",
             "count": "Calculé : {rows}.",
+            "difference": "Calculé : la différence dans « {column} » est {value}.",
             "list": "{shown} sur {rows}.",
             "rows": "{count} lignes",
             "row": "1 ligne",
@@ -315,9 +352,10 @@ BY_LANGUAGE = {
         "最多|最高|最大|最贵|最长",
         "总共|一共|合计|总和|总计|总",
         "平均",
-        "多少个|多少|几个|几条|有几",
+        "(?<!是)多少[个次条件名位]|(?<!是)多少|有?几[个次条件名位]|有几",
         "列出所有|列出全部|列出|全部列出",
-        "哪 个 的 是 在 有 了 我们 什么 哪个 哪一个 请 条 行 吗 呢",
+        "多少 哪 个 的 是 在 有 了 我们 什么 哪个 哪一个 请 条 行 吗 呢 得 把 件 台 只 份 次 人 还 "
+        "已经 里 种 谁 什么时候 名 位 属于",
         {"最便宜|最贵": "价格 单价 费用", "最短|最长": "长度 距离 时长"},
         {},
         {
@@ -326,6 +364,7 @@ BY_LANGUAGE = {
             "sum": "计算得出：“{column}”在{rows}中的总和为 {value}。",
             "average": "计算得出：“{column}”在{rows}中的平均值为 {value}。",
             "count": "计算得出：{rows}。",
+            "difference": "计算得出：“{column}”相差 {value}。",
             "list": "{rows}中的 {shown} 行。",
             "rows": "{count} 行",
             "row": "1 行",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, insert, literal, select
@@ -36,6 +37,11 @@ from kvasir.core.wire import dumps, from_json, loads
 
 _KEPT = (VersionStatus.LIVE, VersionStatus.FAILED)
 """Copied versions; a document has at most one of each. The others are unfinished work."""
+
+_MOST_REMEMBERED = 32
+"""Unpacked texts that are remembered: those of a few answers."""
+_LONGEST_REMEMBERED = 250_000
+"""Most bytes of such a text, so that they take 32 MB at most, also with four bytes a character."""
 
 _old, _new = sources.alias("old"), sources.alias("new")
 _old_version, _new_version = versions.alias("old_version"), versions.alias("new_version")
@@ -189,8 +195,21 @@ def _insert(connection: Connection, table: Table, row: Mapping[str, Any]) -> int
 
 
 def expand(compressed: bytes) -> str:
-    """Return the text of a row of ``texts``."""
-    return zlib.decompress(compressed).decode("utf-8", "surrogatepass")
+    """Return the text of a row of ``texts``; an answer reads the same few texts several times."""
+    text = _expand_short(compressed) if len(compressed) <= _LONGEST_REMEMBERED else None
+    return _decode(zlib.decompress(compressed)) if text is None else text
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _expand_short(compressed: bytes) -> str | None:
+    """Return the text; None if it is too long to be remembered."""
+    unpacking = zlib.decompressobj()
+    data = unpacking.decompress(compressed, _LONGEST_REMEMBERED)
+    return _decode(data) if unpacking.eof else None
+
+
+def _decode(text: bytes) -> str:
+    return text.decode("utf-8", "surrogatepass")
 
 
 def _compress(places: Sequence[RecognizedSpan | PageStart]) -> bytes | None:

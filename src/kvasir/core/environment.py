@@ -18,12 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
+from kvasir.core.operating_system import read_proc
 from kvasir.core.text import hide_passwords
 
 _PROGRAM = "kvasir"
 _COMMAND = re.compile(r"[a-z][a-z-]{1,19}")
 _SETTING = "KVASIR__"
-_MAPS = Path("/proc/self/maps")
 _SECRET = re.compile(r"(?:TOKEN|KEY|PASSWORD|PASSWD|SECRET|CREDENTIALS)\Z")
 
 TELEMETRY_SWITCHES: Mapping[str, str] = MappingProxyType(
@@ -55,7 +55,7 @@ def passive_openmp() -> Iterator[bool]:
     if policy is not None:
         yield policy.casefold() == "passive"
         return
-    is_loaded = _MAPS.is_file() and "libgomp" in _MAPS.read_text("utf-8", "replace")
+    is_loaded = "libgomp" in (read_proc("self/maps") or "")
     os.environ[name] = "passive"
     try:
         yield not is_loaded

@@ -161,7 +161,13 @@ class ExtractionError(RequestError, code="unreadable_source"):
 
 
 class FetchError(RequestError, code="not_fetched"):
-    """A URL cannot or may not be fetched."""
+    """A URL cannot or may not be fetched.
+
+    Attributes:
+        is_gone: The server says that there is no such page (404 or 410).
+    """
+
+    is_gone = False
 
 
 class CollectionNotFoundError(RequestError, code="collection_not_found"):

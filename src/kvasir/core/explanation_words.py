@@ -158,12 +158,7 @@ _SAYINGS: Mapping[str, tuple[str, str, str, str]] = {
     ),
     # Of a search.
     "search": ("How the search was made", "Cómo se buscó", "Cách tìm kiếm", "搜索过程"),
-    "query": (
-        "Searched for: {query}",
-        "Se buscó: {query}",
-        "Đã tìm: {query}",
-        "搜索内容：{query}",
-    ),
+    "query": ("Searched for: {query}", "Se buscó: {query}", "Đã tìm: {query}", "搜索内容：{query}"),
     "before": (
         "Searched for first, to complete the question: {query}",
         "Se buscó antes, para completar la pregunta: {query}",
@@ -313,11 +308,17 @@ _SAYINGS: Mapping[str, tuple[str, str, str, str]] = {
         "{count} có cùng đoạn với một kết quả",
         "{count} 个与某结果段落相同",
     ),
+    "joined": (
+        "{count} joined with a hit beside them",
+        "{count} unidos a un resultado contiguo",
+        "{count} được nối với một kết quả liền kề",
+        "{count} 个已与相邻结果合并",
+    ),
     "document": (
-        "{count} whose document has its share of the hits ({most} of {top_k})",
-        "{count} cuyo documento ya tiene su parte de los resultados ({most} de {top_k})",
-        "{count} có tài liệu đã đủ phần kết quả ({most} trên {top_k})",
-        "{count} 个的文档已占满其份额（{top_k} 中的 {most}）",
+        "{count} whose place another document took: one has at most {most} of the {top_k} hits",
+        "{count} cuyo lugar ocupó otro documento: uno tiene a lo sumo {most} de {top_k} resultados",
+        "{count} nhường chỗ cho tài liệu khác: mỗi tài liệu có nhiều nhất {most} trên {top_k}",
+        "{count} 个的位置让给了其他文档：每个文档最多占 {top_k} 个结果中的 {most} 个",
     ),
     "rank": (
         "{count} with lower scores than the {top_k} wanted",

@@ -40,6 +40,7 @@ class LeftOutReason(StrEnum):
     EXCLUDED = "excluded"  # It holds a word after a hyphen.
     THRESHOLD = "threshold"  # Its dense score is below the threshold.
     COPY = "copy"  # A hit has the same passage.
+    JOINED = "joined"  # It stands beside a hit, which has taken it in.
     DOCUMENT = "document"  # Its document has its share of the hits already.
     RANK = "rank"  # Enough others have higher scores.
 

@@ -9,7 +9,8 @@ import os
 import re
 from pathlib import Path
 
-_MEMORY = Path("/proc/meminfo")
+from kvasir.core.operating_system import read_proc
+
 _LIMIT = Path("/sys/fs/cgroup/memory.max")
 _AVAILABLE = re.compile(r"^MemAvailable:\s+(\d+) kB", re.MULTILINE)
 
@@ -26,7 +27,7 @@ def available_memory() -> int | None:
 
     In a container at most its limit.
     """
-    if not _MEMORY.is_file() or not (found := _AVAILABLE.search(_MEMORY.read_text("utf-8"))):
+    if not (found := _AVAILABLE.search(read_proc("meminfo") or "")):
         return None
     limit = _LIMIT.read_text("utf-8").strip() if _LIMIT.is_file() else ""
     available = int(found[1]) << 10

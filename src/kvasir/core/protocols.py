@@ -6,7 +6,7 @@ An optional capability has its own protocol (``LexicalSearch``, ``TokenCounter``
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from kvasir.core.filters import Filter
@@ -126,6 +126,14 @@ class TextAnalyzer(Protocol):
 
     def query_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
         """Return the distinct terms of each query, each of weight 1."""
+
+
+@runtime_checkable
+class SearchTerms(Protocol):
+    """A ``TextAnalyzer`` that searches for more terms than those of the query's words."""
+
+    def search_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
+        """Return the terms of ``query_terms``, and others of less weight than 1."""
 
 
 class Candidate(NamedTuple):
@@ -256,6 +264,22 @@ class QuotesOnly(Protocol):
     """A generator without a language model: it uses a prompt's hits, not its messages."""
 
     quotes_only: bool
+
+
+@runtime_checkable
+class Approximate(Protocol):
+    """A generator whose answers may be approximate, by its settings."""
+
+    approximation: str
+    """A sentence for the user that says how; empty if they are not."""
+
+
+@runtime_checkable
+class KeepsPrompts(Protocol):
+    """A generator that may keep what it has read of prompts."""
+
+    def prompt_tokens(self) -> Mapping[str, int]:
+        """Return the tokens of prompts so far: ``kept``, which need no reading, and ``read``."""
 
 
 @runtime_checkable

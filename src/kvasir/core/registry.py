@@ -23,12 +23,18 @@ _CLASS = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 
 
 @cache
-def _points(family: str) -> tuple[EntryPoint, ...]:
-    """Return a family's entry points; cached, because reading them opens many files."""
+def _installed() -> Mapping[str, tuple[EntryPoint, ...]]:
+    """Return entry points by group; cached, because reading them opens files of every package."""
     # Here, because it takes longer than all that a help text needs.
     from importlib.metadata import entry_points  # noqa: PLC0415
 
-    return tuple(entry_points(group=f"kvasir.{family}"))
+    found = entry_points()
+    groups = (group for group in found.groups if group.startswith("kvasir."))
+    return {group: tuple(found.select(group=group)) for group in groups}
+
+
+def _points(family: str) -> tuple[EntryPoint, ...]:
+    return _installed().get(f"kvasir.{family}", ())
 
 
 def names(family: str) -> list[str]:

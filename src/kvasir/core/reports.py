@@ -111,7 +111,7 @@ class IngestReport:
     chunks_unknown: int = 0  # In the store, but of no document; ``kvasir doctor`` lists them.
     # With ``re_split``: documents that were not ingested now and are split in another way.
     split_otherwise: int = 0
-    bytes_read: int = 0  # Bytes of all sources that were read.
+    bytes_read: int = 0  # Of the sources that were read and finished.
     # Seconds by stage: read (hashing, fetching), extract (waiting for it), split, embed, store,
     # total. Reading and embedding overlap.
     seconds: dict[str, float] = field(default_factory=dict)

@@ -22,6 +22,7 @@ ACTIVE = re.compile(rf"[\x7f-\x9f\u2028\u2029{_REORDERING}]")
 """Characters that JSON does not escape, although a terminal may act on them."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _WHITE = re.compile(r"\s+")
+_LINE_BREAK = re.compile(r"\s*\n\s*")
 _ADDRESS_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W_]+)*|\d[\d.,]*")
 
@@ -29,6 +30,11 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W_]+)*|\d[\d.,]*")
 def has_scheme(text: str) -> bool:
     """Return True if a text begins with a URL scheme, such as ``https://``."""
     return bool(_SCHEME.match(text))
+
+
+def is_bucket(text: str) -> bool:
+    """Return True for the address of a bucket's folder or object, ``s3://``."""
+    return text.lower().startswith("s3://")
 
 
 def replace_surrogates(text: str, replacement: str = "?") -> str:
@@ -71,6 +77,11 @@ def one_line(text: str, width: int = 0) -> str:
     # A word that is longer than half of the width is cut, and so are scripts without spaces.
     words = cut.rpartition(" ")[0] if cut.rfind(" ") > width // 2 else cut[:-1]
     return words.rstrip() + "…"
+
+
+def one_paragraph(text: str) -> str:
+    """Return a text without blank lines and without white space around lines."""
+    return _LINE_BREAK.sub("\n", text.strip())
 
 
 def hide_passwords(text: str) -> str:

@@ -62,6 +62,13 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """Documents that are listed elsewhere: those of a bucket's folder, or of a sitemap."""
+
+    path: str  # ``s3://BUCKET/FOLDER``, or the address or absolute path of a sitemap.
+
+
+@dataclass(frozen=True, slots=True)
 class WebResult:
     """A page that a search engine found."""
 
@@ -304,6 +311,7 @@ class Answer:
     timings: Mapping[str, float] = field(default_factory=dict)
     searched: str = ""  # The search query, if it is not the question as typed.
     notes: tuple[str, ...] = ()  # Sentences for the user about how the answer was made.
+    doubt: str = ""  # Why it is not sure, where the reason is not ``confidence``.
     explanation: AnswerExplanation | None = None  # How it was made, if the request asks for it.
 
     def __post_init__(self) -> None:

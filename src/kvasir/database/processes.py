@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 from functools import cache
-from pathlib import Path
 from uuid import uuid4
+
+from kvasir.core.operating_system import process_namespace, read_proc
 
 _MACHINE_LENGTH, _TOKEN_LENGTH = 8, 36
 
@@ -35,19 +36,15 @@ def this_machine() -> str:
 
     Empty if the system does not have them: then leases end by the clock only.
     """
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
+    boot, namespace = read_proc("sys/kernel/random/boot_id"), process_namespace()
+    return f"{boot.strip()} {namespace}" if boot and namespace else ""
 
 
 def process_start(pid: int) -> str | None:
     """Return the start time of a process, as pids are reused; empty for a zombie. See proc(5)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-    except OSError:
+    if (found := read_proc(f"{pid}/stat")) is None:
         return None
+    fields = found.rpartition(")")[2].split()
     return "" if fields[0] in "ZX" else fields[19]
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from kvasir.answering.evidence import EvidenceReader, Features
 from kvasir.answering.refusal import DEFAULT_CALIBRATION, Calibration
-from kvasir.answering.retrieval import Retriever
+from kvasir.answering.retrieval import Searches
 from kvasir.core.deadline import check
 from kvasir.core.errors import TooFewQuestionsError
 from kvasir.core.protocols import VectorStore
@@ -80,7 +80,7 @@ class MadeQuestions:
 
 def calibrate(
     store: VectorStore,
-    retriever: Retriever,
+    retriever: Searches,
     reader: EvidenceReader,
     answered: Sequence[str] | None,
     unanswered: Sequence[str] | None,
@@ -156,7 +156,7 @@ def _shortened(sentence: Sequence[str], words: Sequence[str], rng: random.Random
 
 def read_features(
     questions: Sequence[str],
-    retriever: Retriever,
+    retriever: Searches,
     reader: EvidenceReader,
     *,
     top_k: int = 10,

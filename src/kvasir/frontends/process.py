@@ -29,6 +29,11 @@ from kvasir.core.text import printable, shown
 request_id: ContextVar[str] = ContextVar("kvasir_request_id", default="")
 """The id of the request that is being answered, in every line that is logged meanwhile."""
 
+KEEP_ALIVE_SECONDS = 75
+"""An idle connection is kept open longer than clients (5 s) and load balancers (60 s) use it again.
+
+Otherwise a request may arrive while it is being closed, and fails with a reset connection.
+"""
 _GIVEN_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _HTTP_CLIENTS = ("httpx", "httpx2")
@@ -44,11 +49,12 @@ def configure_logging(
     log_format: Literal["text", "json"] = "text",
     *,
     debug: bool = False,
+    quiet: bool = False,
     to: IO[str] | None = None,
 ) -> None:
     """Log to standard error: what the service does, and the warnings of libraries.
 
-    With ``debug`` also the steps of Kvasir and of its HTTP clients.
+    With ``debug`` also the steps of Kvasir and of its HTTP clients; with ``quiet`` warnings alone.
 
     A second call takes the place of the first.
     """
@@ -60,12 +66,16 @@ def configure_logging(
         if old.get_name() == "kvasir":
             root.removeHandler(old)
     root.addHandler(handler)
-    set_log_level(debug=debug)
+    set_log_level(debug=debug, quiet=quiet)
 
 
-def set_log_level(*, debug: bool = False) -> None:
-    """Let pass what the service does; with ``debug`` also every step and HTTP request."""
-    logging.getLogger("kvasir").setLevel(logging.DEBUG if debug else logging.INFO)
+def set_log_level(*, debug: bool = False, quiet: bool = False) -> None:
+    """Let pass what the service does; with ``debug`` also every step and HTTP request.
+
+    With ``quiet`` only warnings and errors pass, unless ``debug`` is set, too.
+    """
+    usual = logging.WARNING if quiet else logging.INFO
+    logging.getLogger("kvasir").setLevel(logging.DEBUG if debug else usual)
     for client in _HTTP_CLIENTS:
         logging.getLogger(client).setLevel(logging.INFO if debug else logging.NOTSET)
 
@@ -104,13 +114,16 @@ def stop_on_signals(
             signal.signal(number, handler)
 
 
-def listen(host: str, port: int, setting: str = "server.port") -> socket.socket:
+def listen(
+    host: str, port: int, setting: str = "server.port", *, option: str = ""
+) -> socket.socket:
     """Return a socket that listens at an address of this machine.
 
     Args:
         host: The address or name.
         port: The port; 0 takes any free one.
         setting: The key of the setting that changes it, for the message.
+        option: The option of the command that changes it, for the message.
 
     Raises:
         StorageError: The port is taken, or the address is not of this machine.
@@ -125,8 +138,9 @@ def listen(host: str, port: int, setting: str = "server.port") -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
+            advice = f"choose another with {option}" if option else f"set {setting}"
             raise StorageError(
-                f"port {port} of {host} is taken by another program: set {setting}"
+                f"port {port} of {host} is taken by another program: {advice}"
             ) from error
         raise StorageError(f"{host}:{port} cannot be listened at: {error.strerror}") from error
     return listener

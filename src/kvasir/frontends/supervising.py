@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from kvasir.core.errors import StorageError
+from kvasir.core.operating_system import end_with_parent
 from kvasir.core.run import StopToken
 
 FIRST_DELAY = 1.0
@@ -25,8 +25,6 @@ _END_SECONDS = 25.0
 """Longest wait for a program to end, which finishes the requests in progress."""
 _REFUSED = (2, 3)
 """Exit codes of a program that says what is wrong: to start it again would not help."""
-_PARENT_DEATH_SIGNAL = 1
-"""PR_SET_PDEATHSIG of prctl(2)."""
 
 
 @dataclass
@@ -145,5 +143,5 @@ def restart_delay(program: Program, now: float) -> float:
 
 
 def _die_with_parent() -> None:
-    """Have Linux end this process when its parent is killed, so that no port stays taken."""
-    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+    """Have the system end this process when its parent is killed, so that no port stays taken."""
+    end_with_parent(signal.SIGTERM)

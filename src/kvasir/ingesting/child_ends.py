@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import IO
 
+from kvasir.core.operating_system import was_killed
 from kvasir.core.text import one_line
 
 _KEPT_BYTES = 8192
@@ -59,7 +60,7 @@ def describe_end(status: int | None, written: str) -> str:
     """
     if status is None:
         ended = "it ended its answers"
-    elif status == -signal.SIGKILL:
+    elif was_killed(status):
         ended = "the system killed it, most likely because the machine has no memory left"
     elif status < 0:
         ended = _signal_name(-status)

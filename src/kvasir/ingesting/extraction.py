@@ -7,7 +7,6 @@ killed and replaced; only its file fails.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import tempfile
 import threading
@@ -24,6 +23,7 @@ from typing import Self
 from kvasir.core import media_types
 from kvasir.core.environment import environment, module_command
 from kvasir.core.errors import ExtractionError, WireError
+from kvasir.core.operating_system import kill_group
 from kvasir.core.run import StopToken
 from kvasir.core.types import Document, Source
 from kvasir.core.wire import loads
@@ -384,12 +384,8 @@ class _Child:
             self._kill()
 
     def _kill(self) -> None:
-        if os.name == "posix":
-            # A program that it started, such as LibreOffice, is of its group.
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        else:
-            self._process.kill()
+        # A program that it started, such as LibreOffice, is of its group.
+        kill_group(self._process)
 
     def close(self) -> None:
         """End the process, wait for it and close its pipes."""

@@ -14,7 +14,6 @@ import struct
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -24,6 +23,7 @@ from kvasir.core import media_types, registry
 from kvasir.core.environment import arguments
 from kvasir.core.errors import ExtractionError, KvasirError, MissingExtraError, describe_unexpected
 from kvasir.core.ocr import set_ocr
+from kvasir.core.operating_system import address_space_limiter
 from kvasir.core.protocols import Extractor
 from kvasir.core.types import Document, Source
 from kvasir.core.wire import dumps, loads
@@ -162,26 +162,6 @@ def extract(source: Source, data: bytes) -> ExtractionReply:
     return ExtractionReply(media_type, document=document)
 
 
-def _memory_limiter(megabytes: int) -> Callable[[], None]:
-    """Return a function that limits the address space to the present size plus a budget."""
-    if sys.platform != "linux":
-        return lambda: None
-    # Not available on Windows.
-    import resource  # noqa: PLC0415
-
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    page = os.sysconf("SC_PAGE_SIZE")
-
-    def limit() -> None:
-        size = int(Path("/proc/self/statm").read_text().split()[0]) * page
-        wanted = size + (megabytes << 20)
-        if hard != resource.RLIM_INFINITY:
-            wanted = min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
-
-    return limit
-
-
 @dataclass(frozen=True, slots=True)
 class _Limits:
     """The limits of a file, and what each page whose text is recognized gets in addition."""
@@ -203,8 +183,7 @@ def serve(limits: _Limits) -> None:
     # Output that a library prints must not get between the frames.
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
-    limit_memory = _memory_limiter(limits.memory_mb)
-    limit_ocr_memory = _memory_limiter(limits.ocr_memory_mb)
+    limit_memory = address_space_limiter()
     end = 0.0
     is_first = True
 
@@ -218,7 +197,7 @@ def serve(limits: _Limits) -> None:
     def begin_page(page: int, pages: int) -> None:
         nonlocal is_first
         if is_first:
-            limit_ocr_memory()
+            limit_memory(limits.ocr_memory_mb << 20)
             is_first = False
         end_later(limits.ocr_page_seconds)
         write_frame(answers, encode(ExtractionReply("", ocr_page=page, ocr_pages=pages)))
@@ -226,7 +205,7 @@ def serve(limits: _Limits) -> None:
     set_ocr(begin_page if limits.ocr_memory_mb else None)
     while (frame := read_frame(requests)) is not None:
         request = loads(ExtractionRequest, frame)
-        limit_memory()
+        limit_memory(limits.memory_mb << 20)
         is_first = True
         end = time.monotonic()
         end_later(limits.seconds)

@@ -37,6 +37,7 @@ _detecting = threading.Lock()
 _SCHEMES = ("http", "https")
 _MAX_REDIRECTS = 5
 _NOT_MODIFIED = 304
+_GONE = (404, 410)
 _CONDITIONS = ("If-None-Match", "If-Modified-Since")
 _HEADERS = {
     "User-Agent": "kvasir (document indexing)",
@@ -149,7 +150,9 @@ def fetch_page(
                 # Not the server's own words, which may be anything.
                 known = httpx.codes.get_reason_phrase(response.status_code)
                 status = f"{response.status_code} {known}".strip()
-                raise FetchError(f"the server answered {status}; check the address")
+                error = FetchError(f"the server answered {status}; check the address")
+                error.is_gone = response.status_code in _GONE
+                raise error
             _receive(response, body, max_bytes)
             declared = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             charset = response.charset_encoding or ""

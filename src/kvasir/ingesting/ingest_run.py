@@ -69,7 +69,7 @@ class IngestRun:
     def __post_init__(self) -> None:
         self._catalog, self._collection = self.parts.catalog, self.parts.collection
         self._sources = self._vectors = self._characters = 0
-        self._estimate = Estimate({})
+        self._estimate, self._sizes = Estimate({}), dict[str, int]()
         self._moves = MoveFinder(self._catalog, self._collection)
         self._index = self.parts.index
         self._embedder = self._make_embedder(self.parts.embedder, self.parts.store)
@@ -133,6 +133,7 @@ class IngestRun:
             report.interrupted = True
             self._finish_interrupted()
         report.left = [uri for uri in listed if uri not in self.handled]
+        report.bytes_read = sum(self._sizes.get(uri, 0) for uri in self.handled)
         report.sort()
         report.seconds["total"] = time.perf_counter() - started
         return report
@@ -172,7 +173,7 @@ class IngestRun:
             self._relabel()
         finally:
             preparer.close()
-            self.report.bytes_read = preparer.bytes_read
+            self._sizes = preparer.sizes
             self.report.seconds.update(preparer.seconds)
 
     def _make_move_finder(self, found: Discovery) -> MoveFinder:

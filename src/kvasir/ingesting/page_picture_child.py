@@ -19,6 +19,7 @@ import pypdfium2 as pdfium
 from pypdfium2 import raw
 
 from kvasir.core.environment import arguments
+from kvasir.core.operating_system import limit_address_space
 
 _MARK = (255, 226, 92)
 """Red, green and blue of a marker pen: what is under it stays legible."""
@@ -166,17 +167,9 @@ def png(pixels: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-def _limit_memory(megabytes: int) -> None:
-    if sys.platform == "linux":
-        # Not available on Windows.
-        import resource  # noqa: PLC0415
-
-        resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
-
-
 def main() -> None:
     """Draw the page of the standard input; end with status 1 and one line if that fails."""
-    _limit_memory(int(arguments()[0]))
+    limit_address_space(int(arguments()[0]) << 20)
     head, _, data = sys.stdin.buffer.read().partition(b"\n")
     try:
         sys.stdout.buffer.write(draw(json.loads(head), data))

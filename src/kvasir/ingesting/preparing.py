@@ -116,7 +116,7 @@ class Preparer:
         in_folders: URIs of items that were found in a folder, not named.
         max_bytes: Larger sources are not read, nor hashed.
         timeout: Seconds for hashing a file, and for splitting it.
-        bytes_read: Bytes of all sources that were hashed.
+        sizes: Bytes of each source that was hashed, by URI.
         seconds: Seconds by stage.
     """
 
@@ -143,7 +143,7 @@ class Preparer:
         self._queue = _BoundedQueue[PreparedItem | BaseException | None](_MAX_QUEUED_CHARACTERS)
         self._thread = threading.Thread(target=self._run, name="preparer", daemon=True)
         self._reader = FileReader(self.timeout)
-        self.bytes_read = 0
+        self.sizes: dict[str, int] = {}
         self.seconds = {"read": 0.0, "extract": 0.0, "split": 0.0}
 
     def __iter__(self) -> Iterator[PreparedItem]:
@@ -246,7 +246,7 @@ class Preparer:
                 return item, not_read(uri, media_type)
             refusal = too_large(self.max_bytes, size)
             return item, Unreadable(Failed(uri, refusal.reason, str(refusal)), state)
-        self.bytes_read += size
+        self.sizes[uri] = size
         return item, state
 
     def _may_leave_out(self, uri: str) -> bool:

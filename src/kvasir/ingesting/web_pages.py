@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
@@ -43,21 +44,61 @@ Conditions = Callable[[str], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class WebPages:
-    """Finds and fetches pages.
+class PageFetcher:
+    """Fetches pages.
 
     Attributes:
-        engine: The search engine.
         allow_private, max_bytes: As of ``fetch_page``.
         timeout: Seconds for one page, redirects included.
-        max_total: Most bytes of all pages of a search.
+        max_total: Most bytes of all pages that are fetched together.
     """
 
-    engine: WebSearch
     allow_private: bool
     max_bytes: int
     timeout: float
     max_total: int = 1 << 30
+
+    @contextmanager
+    def fetch(
+        self, found: Sequence[WebResult], conditions: Conditions, run: Run
+    ) -> Iterator[WebFetch]:
+        """Fetch pages; give them while their bytes are kept.
+
+        After a stop those that have not arrived are missing.
+        """
+        with TemporaryDirectory(prefix="kvasir-web-", ignore_cleanup_errors=True) as folder:
+            work = WebFetch(self, found, conditions, run, Path(folder))
+            work.fetch_all()
+            yield work
+
+    def read(self, url: str) -> bytes:
+        """Return the bytes of one address.
+
+        Raises:
+            FetchError: It cannot or may not be fetched.
+        """
+        body = BytesIO()
+        fetch_page(
+            url,
+            body,
+            allow_private=self.allow_private,
+            max_bytes=self.max_bytes,
+            timeout=self.timeout,
+        )
+        return body.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class WebPages:
+    """Finds pages, and fetches them.
+
+    Attributes:
+        engine: The search engine.
+        fetcher: Fetches what it finds.
+    """
+
+    engine: WebSearch
+    fetcher: PageFetcher
 
     def search(self, query: str, max_results: int, run: Run) -> list[WebResult]:
         """Return what the engine finds, best first, each address once.
@@ -75,31 +116,19 @@ class WebPages:
         unique = {each.url.partition("#")[0]: each for each in reversed(found)}
         return [each for each in found if unique[each.url.partition("#")[0]] is each]
 
-    @contextmanager
-    def fetch(
-        self, found: Sequence[WebResult], conditions: Conditions, run: Run
-    ) -> Iterator[WebFetch]:
-        """Fetch pages; give them while their bytes are kept.
-
-        After a stop those that have not arrived are missing.
-        """
-        with TemporaryDirectory(prefix="kvasir-web-", ignore_cleanup_errors=True) as folder:
-            work = WebFetch(self, found, conditions, run, Path(folder))
-            work.fetch_all()
-            yield work
-
 
 class WebFetch:
-    """The pages of one search.
+    """Pages that are fetched together.
 
     Attributes:
-        pages: Every result, best first. Those of ``uploads`` have no outcome yet.
+        pages: Every page, in the order given. Those of ``uploads`` have no outcome yet.
         uploads: The pages to ingest.
+        gone: Addresses of which the server says that there is no such page.
     """
 
     def __init__(
         self,
-        web: WebPages,
+        web: PageFetcher,
         found: Sequence[WebResult],
         conditions: Conditions,
         run: Run,
@@ -107,6 +136,7 @@ class WebFetch:
     ) -> None:
         self.pages = [WebPage(each.url, each.title) for each in found]
         self.uploads: list[Upload] = []
+        self.gone: set[str] = set()
         self._web, self._found, self._conditions = web, found, conditions
         self._run, self._folder = run, folder
         self._turns = _Turns()
@@ -192,6 +222,8 @@ class WebFetch:
                     raise
             return self._kept(index, page, path)
         except FetchError as error:
+            if error.is_gone:
+                self.gone.add(found.url)
             return Failed(found.url, "fetch", str(error))
         except Exception as error:  # noqa: BLE001 - the others go on
             message = f"it could not be fetched ({describe_unexpected(error)})"
@@ -236,9 +268,13 @@ def conditions_of(record: DocumentRecord) -> dict[str, str]:
 
 def is_current(record: DocumentRecord, settings_hash: str, metadata: Metadata | None) -> bool:
     """Return True if a page that was not modified needs nothing."""
+    return is_live_with(record, metadata) and record.state.settings_hash == settings_hash
+
+
+def is_live_with(record: DocumentRecord, metadata: Metadata | None) -> bool:
+    """Return True if a document was read well, and has the given metadata; None is any."""
     is_good = record.status is VersionStatus.LIVE and record.error_reason is None
-    is_labelled = metadata is None or dict(metadata) == dict(record.given)
-    return is_good and is_labelled and record.state.settings_hash == settings_hash
+    return is_good and (metadata is None or dict(metadata) == dict(record.given))
 
 
 def web_report(

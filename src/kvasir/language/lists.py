@@ -9,12 +9,24 @@ from __future__ import annotations
 
 import re
 
+from kvasir.core.text import count_words
+
+LONGEST_LINE = 8
+"""Most words of a line of a list without signs."""
 MOST_PARAGRAPHS = 3
 """Most paragraphs of one item that are looked through."""
 
 _ITEM_LINE = re.compile(r"^[^\S\n]*(?:[-*+•]|\d{1,3}[.)])[^\S\n]+\S", re.MULTILINE)
 _PARAGRAPH = re.compile(r"\S.*?(?=\n[^\S\n]*\n|\Z)", re.DOTALL)
+_FINISHED = re.compile(r"[.!?。！？…:：;；,，][\"'”’»*_`)\]]*\Z")
 _INTRODUCES = re.compile(r"[:：][*_]*\s*\Z")
+
+
+def is_line(text: str) -> bool:
+    """Return True if a paragraph is a short line without an end, as of a list without signs."""
+    line = text.strip()
+    is_other = not line or "\n" in line or line.startswith(("|", "#")) or _ITEM_LINE.match(line)
+    return not is_other and count_words(line) <= LONGEST_LINE and not _FINISHED.search(line)
 
 
 def is_inside_list(text: str, start: int, end: int | None = None) -> bool:

@@ -23,6 +23,7 @@ class QuestionKind(StrEnum):
     DIFFERENCE = "difference"
     WHEN = "when"
     HOW_MANY = "how many"
+    HOW_OFTEN = "how often"
     WHO = "who"
     WHY = "why"
 
@@ -52,22 +53,34 @@ _KINDS = {
         r"warum|wieso|weshalb|pourquoi|tại sao|vì sao)",
         ".*(?:为什么|为何|为啥|怎么会)",
     ),
+    QuestionKind.HOW_OFTEN: _pattern(
+        r".*\b(?:how (?:often|frequently)|con qué frecuencia|cada cuánto|wie (?:oft|häufig)|"
+        r"(?:à|avec) quelle fréquence|tous les combien)",
+        ".*(?:多久|多长时间|隔几天).{0,8}一次",
+    ),
     QuestionKind.HOW_MANY: _pattern(
-        r".*\b(?:how (?:many|much|long|far|old|big|large|high|often)|cuánt[oa]s?|wie ?viele?|"
-        r"wie (?:lange|hoch|weit|alt|groß|oft)|combien|bao nhiêu)",
+        r".*\b(?:how (?:many|much|long|far|old|big|large|high|hot|cold|fast|heavy|deep|wide|tall)|"
+        r"cuánt[oa]s?|wie ?viele?|"
+        r"wie (?:lange|hoch|weit|alt|groß|heiß|kalt|schnell|schwer(?! ist es)|tief|breit)|"
+        r"combien|bao nhiêu)",
         ".*(?:多少|几[个天次年月台条人]|多[长久高大远])",
     ),
     QuestionKind.HOW_TO: _pattern(
         r".*\b(?:how (?:do|does one|can|should|would|to|must)|"
         r"what (?:do|should|must) (?:i|we|you) do|(?:what|which) commands?|"
+        r"what(?:['’]s| is) the (?:right|best|easiest|fastest|simplest|correct|proper) way to|"
         r"cómo(?= (?!es|son|está|se llama))|(?:qué|con qué) (?:orden|órdenes|comandos?)|"
         r"qué (?:hay que|tengo que|debo) hacer|"
+        r"cuál es la (?:\w+ )?(?:forma|manera) (?:\w+ )?de \w+[aei]r(?:l[aeo]s?|se)?\b|"
+        r"de qué (?:forma|manera)(?! (?:es|son)\b)|"
         r"wie (?:\w+ (?:ich|man|wir)|geht|wird|werden)|was (?:ist .*)?zu tun|"
         r"was (?:muss|soll|kann|mache?) (?:ich|man|wir)(?: .*)?(?:tun|machen)|"
-        r"welche[mnrs]? (?:befehl|kommando)e?|"
+        r"welche[mnrs]? (?:befehl|kommando)e?|auf welche weise|"
         r"comment(?= (?!s['’]appelle))|quelles? commandes?|que (?:faire|faut-il faire)|"
+        r"quelle est la (?:\w+ )?(?:façon|manière) d(?:e |['’])(?:l['’])?\w+(?:er|ir|re)\b|"
+        r"de quelle (?:façon|manière)|"
         r"làm (?:thế nào|sao)|cách nào)",
-        ".*(?:怎么|怎样|如何|哪[个条]命令|什么命令|步骤)",
+        ".*(?:怎么|怎样|如何|哪[个条]命令|什么(?:命令|办法)|[用有]什么方法|步骤)",
     ),
     QuestionKind.WHEN: _pattern(
         r".*\b(?:when|(?:by|on|in|since|until) (?:what|which) (?:day|date|month|year)|"
@@ -96,7 +109,7 @@ _KINDS = {
     QuestionKind.LIST: _pattern(
         r"\W*(?:list|(?:name|give|show|tell)(?: me| us)? (?:all|the)|"
         rf"(?:{_PREPOSITION} )?(?:which (?:of|are|\w+s\b|"
-        r"\w+ \w+s (?:are|were|have|do|does|did|can|may|must|exist))|"
+        r"(?:\w+ ){1,3}\w+s (?:are|were|have|do|does|did|can|may|must|exist))|"
         r"what (?:are the (?:\w+ ){0,2}\w+s\b|"
         r"(?:\w+ )?(?!does|is|was|has)\w+s\b|"
         r"(?:can|may|could)\b|.*\b(?:consists? of|contains?|includes?|supports?|are there|exist|"
@@ -121,6 +134,19 @@ _IN_ORDER = _pattern(
 )
 """Questions after a list, whatever else they name: "in what order ... when ..."."""
 
+_ASKS_OPTION = re.compile(
+    r"\b(?:which|what|welche\w?|qué|con qué|quelle?) (?:[\w-]+ )?"
+    r"(?:option|flag|switch|parameter|argument|schalter|opción|parámetro|argumento|paramètre)\b|"
+    r"(?:哪[个一]?|什么)(?:选项|参数)",
+    re.IGNORECASE,
+)
+_LISTED_THING = re.compile(
+    r"\W*(?:\w+ )?(?:which|what|welche[nmrs]?|qué|quel(?:le)?s) "
+    r"(?:are the |son los |son las |sont les |sind die )?([^\W\d_]{3,})|"
+    r"\W*cuáles son (?:los|las) ([^\W\d_]{3,})",
+    re.IGNORECASE,
+)
+
 _COMPARES = _pattern(
     r".*\b(?:most|least|fewest|highest|lowest|largest|biggest|smallest|greatest|longest|shortest|"
     r"fastest|slowest|cheapest|oldest|newest|latest|earliest|best|worst|"
@@ -129,6 +155,15 @@ _COMPARES = _pattern(
     r"(?:le|la|les) (?:plus|moins|mieux|pire|meilleure?)|nhất)",
     ".*最",
 )
+
+_LEAVES_OUT = _pattern(
+    r".*\b(?:how (?:many|much)|total|cuánt[oa]s?|wie ?viele?|insgesamt|combien)\b.*"
+    r"\b(?:not|no|without|except|excluding|before|after|since|until|sin|salvo|excepto|menos|antes|"
+    r"después|desde|hasta|nicht|kein\w*|ohne|außer|vor|seit|bis|pas|sans|sauf|hors|avant|après|"
+    r"depuis)",
+    ".*(?:除|不[是在含包]|没|未).*(?:多少|几|总|一共)",
+)
+"""Questions for an amount of which the rows that are named are not the answer."""
 
 _DATE = re.compile(
     r"\b(?:1\d|20)\d\d\b|\b\d{1,2}[./:]\d{1,2}\b|\b\d{1,2}\.? ?(?:de )?(?:jan|feb|f[ée]v|mar|"
@@ -140,7 +175,11 @@ _DATE = re.compile(
     r"freitag|"
     r"samstag|sonntag|lunes|martes|miércoles|jueves|viernes|sábado|domingo|lundi|mardi|mercredi|"
     r"jeudi|"
-    r"vendredi|samedi|dimanche)s?\b|[\d一二三四五六七八九十]+\s?[年月日号点]|(?:星期|周)[一二三四五六日]",
+    r"vendredi|samedi|dimanche)s?\b|[\d一二三四五六七八九十]+\s?[年月日号点]|(?:星期|周)[一二三四五六日]|"
+    r"\b(?:1\d|20)\d0(?:s|er)\b|\bcentur(?:y|ies)\b|\bsiglos?\b|\bjahrhunderts?\b|\bsiècles?\b|世纪|"
+    r"\bthế kỷ\b|\b(?:years?|months?|weeks?|days?) ago\b|\bhace [\w.,]+ (?:años|meses|días)\b|"
+    r"\bvor [\w.,]+ (?:jahren|monaten|tagen)\b|\bil y a [\w.,]+ (?:ans|mois|jours)\b|"
+    r"\b\d[\d,.]* (?:BP|BCE?|AD|CE)\b",
     re.IGNORECASE,
 )
 _SPELLED = (
@@ -149,10 +188,18 @@ _SPELLED = (
     r"dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|cien|mil|zwei|drei|vier|fünf|sechs|"
     r"sieben|acht|"
     r"neun|zehn|zwölf|hundert|tausend|deux|trois|quatre|cinq|sept|huit|neuf|dix|douze|cent|"
-    r"mille)\b|"
+    r"mille|several|dozens?|half|twice|varios|varias|mehrere|plusieurs)\b|"
     r"[两二三四五六七八九十百千万]"
 )
 _AMOUNT = re.compile(rf"\d|{_SPELLED}", re.IGNORECASE)
+_FREQUENCY = re.compile(
+    r"\b(?:every|each|daily|weekly|monthly|yearly|annually|hourly|once|twice|times|always|never|"
+    r"cada|diari\w+|semanal\w*|mensual\w*|anual\w*|todos los|todas las|vez|veces|siempre|nunca|"
+    r"jede[nrsm]?|alle|täglich\w*|wöchentlich\w*|monatlich\w*|jährlich\w*|einmal|zweimal|mal|immer|"
+    r"nie|chaque|tous les|toutes les|par (?:jour|semaine|mois|an)|fois|toujours|jamais)\b|"
+    r"每|一次|[两二三四五六七八九十\d]次|经常|从不",
+    re.IGNORECASE,
+)
 _COUNT = re.compile(rf"(?<![A-Za-z\d.,-])[2-9](?![A-Za-z\d.,-])|{_SPELLED}", re.IGNORECASE)
 LONGEST_ANNOUNCEMENT = 20
 """Most words of a sentence that says how many things the following ones name."""
@@ -190,10 +237,29 @@ _IS = {
 _MEANT = re.compile(r"what does (?:an? |the )?(?P<term>.+?) mean\b", re.IGNORECASE)
 _ENTRY = re.compile(r"(?:[*+•-]\s+)?(?P<names>[^:：]{1,60})[:：]\s*\S")
 """An entry in a list of options or terms, which are named before its colon."""
+_STEP = re.compile(
+    r"(?:[*+•-]\s+)?(?:(?:step|paso|schritt|étape|bước)\s+)?(?:\d|第?[一二三四五六七八九十]+[步、])|"
+    r"(?:[*+•-]\s+)?(?:first|second|third|then|next|after(?:wards| that)|last|finally|"
+    r"primero|segundo|tercero|luego|después|por último|finalmente|"
+    r"erstens|zweitens|drittens|zuerst|zunächst|dann|danach|zuletzt|schließlich|"
+    r"d['’]abord|premièrement|deuxièmement|ensuite|puis|enfin|"
+    r"đầu tiên|tiếp theo|sau đó|cuối cùng|首先|然后|接着|最后)(?:ly)?\b",
+    re.IGNORECASE,
+)
+"""How an item of a list begins that is one of several steps."""
+_INTRODUCTION = 80
+"""Characters at the beginning of a text in which a term is introduced."""
 _LONGEST_SIDE = 4
 """Most words of one side of a difference."""
 _BOTH = re.compile(r",? (?:and|y|e|und|et|và|vs\.?|versus) (?=\S)", re.IGNORECASE)
 _EITHER = re.compile(r",? (?:or|o|u|oder|ou|hay) (?=\S)", re.IGNORECASE)
+_APART = re.compile(
+    r"(?:(?<=distinguishes )|(?<=unterscheidet )|(?<=unterscheiden )|(?<=diferencia )|"
+    r"(?<=distingue ))(?:sich |a )?(?P<one>[^?]+?) (?:from|von|vom|de|del|du) "
+    r"(?P<other>[^?]+?) *\?|"
+    r"\bdoes (?P<first>[^?]+?) differ from (?P<second>[^?]+?) *\?",
+    re.IGNORECASE,
+)
 _SIDE = re.compile(r"-{0,2}[A-Za-zÀ-ỹ\d_.][\w.+#/-]*(?<![.])|[?,:;()]")
 _WIDE_SIDES = re.compile(
     r"([^\s的，,？?。、]+)\s*(?:和|与|跟|同|还是|或)\s*([\w.+#/-]+?)\s*"
@@ -217,7 +283,7 @@ _QUOTES = "\"'“”‘’«»„ `"
 _OPENING = (
     r"(?:[-*+•#>\s]*)(?:(?:the|an?|el|la|los|las|una?|der|die|das|eine?|le|les|une?)\s+|l['’])?"
 )
-_ASIDE = r"[\"'”’»`*_]*\s*(?:[(（][^)）]{0,80}[)）]\s*)?,?\s*"
+_ASIDE = r"[\"'”’»`*_]*\s*(?:[(（][^)）]{0,120}[)）]\s*)?,?\s*"
 
 
 def question_kind(question: str) -> QuestionKind | None:
@@ -227,9 +293,20 @@ def question_kind(question: str) -> QuestionKind | None:
     return next((kind for kind, words in _KINDS.items() if words.match(question)), None)
 
 
+def asks_for_option(question: str) -> bool:
+    """Return True if a question asks which option of a command does something."""
+    return _ASKS_OPTION.search(question) is not None
+
+
+def listed_thing(question: str) -> str:
+    """Return the word for the things of which a list is asked, such as "tools"; else empty."""
+    found = _LISTED_THING.match(question)
+    return next((each for each in found.groups() if each), "") if found else ""
+
+
 def compares_all(question: str) -> bool:
-    """Return True if a question asks for the most or least of something."""
-    return _COMPARES.match(question) is not None
+    """Return True if no row alone answers: for the most of something, or an amount without some."""
+    return any(pattern.match(question) for pattern in (_COMPARES, _LEAVES_OUT))
 
 
 def parts_of(question: str) -> list[str]:
@@ -246,6 +323,7 @@ def holds_what_is_asked(kind: QuestionKind | None, text: str, language: str) -> 
     wanted = {
         QuestionKind.WHEN: _DATE,
         QuestionKind.HOW_MANY: _AMOUNT,
+        QuestionKind.HOW_OFTEN: _FREQUENCY,
         QuestionKind.WHO: _NAME,
         QuestionKind.WHY: _REASONS.get(language, _REASONS["en"]),
     }
@@ -272,11 +350,19 @@ def term_of(question: str) -> str:
 
 def is_definition(text: str, term: str, language: str) -> bool:
     """Return True if a text begins with a term and says what it is, or describes it."""
-    if not term:
+    # Most texts do not name it: an expression made for each term takes a millisecond to compile.
+    if not term or term.casefold() not in text.casefold():
         return False
     verb = _IS.get(language, _IS["en"])
     said = rf"{_OPENING}[\"'“‘«„`*_]*{re.escape(term)}(?:e?s|en|e)?{_ASIDE}(?:[:：—–]|{verb})"
     return re.match(said, text, re.IGNORECASE) is not None
+
+
+def defines(text: str, term: str, language: str) -> bool:
+    """Return True if a text says what a term is, or introduces it in brackets: "a box (AB) ..."."""
+    opening = text[:_INTRODUCTION]
+    in_brackets = re.search(rf"\w\s?[(（]{re.escape(term)}[)）]", opening, re.IGNORECASE)
+    return in_brackets is not None or is_definition(text, term, language)
 
 
 def sides_of(question: str) -> tuple[str, ...]:
@@ -286,6 +372,9 @@ def sides_of(question: str) -> tuple[str, ...]:
     """
     if wide := _WIDE_SIDES.search(question):
         return wide.groups()
+    if apart := _APART.search(question):
+        named = (each for each in apart.groups() if each)
+        return tuple(re.sub(rf"^{_OPENING}", "", each, flags=re.IGNORECASE) for each in named)
     joined = _BOTH.search(question) or _EITHER.search(question)
     if joined is None:
         return ()
@@ -296,6 +385,19 @@ def sides_of(question: str) -> tuple[str, ...]:
         after.pop(0)
     sides = tuple(" ".join(words) for words in (left, _until_function_word(after)))
     return sides if all(sides) else ()
+
+
+def distinct_parts(sides: tuple[str, ...]) -> tuple[str, ...]:
+    """Return two sides without the words with which both begin: "git stash pop", "git stash apply".
+
+    A number alone names nothing: "Mill 3" keeps its word.
+    """
+    one, other = (side.split() for side in sides)
+    while len(one) > 1 and len(other) > 1 and one[0].casefold() == other[0].casefold():
+        if one[1][0].isdigit() or other[1][0].isdigit():
+            break
+        one, other = one[1:], other[1:]
+    return " ".join(one), " ".join(other)
 
 
 def _until_function_word(words: Iterable[str]) -> list[str]:
@@ -313,6 +415,16 @@ def describes(text: str, name: str) -> bool:
     stem = re.sub(r"(?<=\w{3})(?:es|en|s|n)$", "", name.casefold())
     rest = opening.removeprefix(stem)
     return rest != opening and re.match(r"(?:es|en|s|n)?(?:\W|$)|[\u3400-\u9fff]", rest) is not None
+
+
+def is_step(text: str) -> bool:
+    """Return True if an item of a list is a step: it begins with a number or a word of order."""
+    return _STEP.match(text) is not None
+
+
+def names_its_thing(text: str) -> bool:
+    """Return True if a text is an entry of a list of options or terms, whatever it names."""
+    return _ENTRY.match(text) is not None
 
 
 def is_entry(text: str, name: str) -> bool:

@@ -14,10 +14,11 @@ QUESTION_WORDS: Mapping[str, tuple[str, ...]] = {
     for code, words in {
         "en": "whose many much",
         "de": "wann wer wen wem wessen warum wieso weshalb wozu womit wodurch wofür woher wohin "
-        "wieviel wieviele viele nenne nennen",
-        "es": "cuáles cuánto cuánta cuántos cuántas enumera enumere dime",
+        "wieviel wieviele viele nenne nennen tun machen mache",
+        "es": "cuáles cuánto cuánta cuántos cuántas enumera enumere dime hacer hago",
         "fr": "quand comment combien pourquoi quoi quel quelle quels quelles lequel laquelle "
-        "lesquels lesquelles énumère énumérez",
+        "lesquels lesquelles énumère énumérez "
+        "faire fais",
         "vi": "ai gì nào bao nhiêu mấy đâu sao",
         "zh": "什么 什麼 谁 誰 怎么 怎样 怎麼 如何 多少 哪 哪些 哪个 哪里 哪儿 几 几个 何时 时候 "
         "为什么 为何 多久 多长 吗 呢 列出",

@@ -7,13 +7,16 @@ leave an error of 1e-3 in the length; or, of a cross-encoder, to one score a pai
 
 Importing ``openvino`` reports the import to its vendor through ``openvino_telemetry`` before any
 setting can prevent it; so import it only from here, where that package cannot be imported and
-OpenVINO uses a stub that sends nothing.
+OpenVINO uses a stub that sends nothing. Its converter of models, which no embedding needs, would
+take more than half of the time of the import; it is loaded when it is called.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,9 +26,31 @@ from kvasir.core.errors import ModelNotFoundError
 from kvasir.models.mapped_weights import Weights
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+_CONVERTER = "openvino.tools.ovc"
 
-import openvino as ov  # noqa: E402
-from openvino import opset13 as op  # noqa: E402
+
+def _convert_model(*args: Any, **kwargs: Any) -> Any:
+    from openvino.tools.ovc import convert_model  # noqa: PLC0415
+
+    return convert_model(*args, **kwargs)
+
+
+@contextmanager
+def _without_converter() -> Iterator[None]:
+    if _CONVERTER in sys.modules:
+        yield
+        return
+    stub = sys.modules[_CONVERTER] = ModuleType(_CONVERTER)
+    stub.convert_model = _convert_model  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del sys.modules[_CONVERTER]
+
+
+with _without_converter():
+    import openvino as ov
+    from openvino import opset13 as op
 
 __all__ = ["build_graph", "layer_weights", "ov", "unsupported", "why"]
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import json
 import mmap
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from kvasir.models.local import weight_files
 
 _MARK = "embeddings.word_embeddings.weight"
 """Every encoder has a tensor whose name ends so; what stands before is the names' prefix."""
+_READING_SECONDS = 0.01
 _LENGTH_BYTES = 8
 """Bytes of the header's length, before it."""
 
@@ -81,6 +85,24 @@ class Weights:
         """Give the pages back that were read; what is needed again is read again."""
         for file in self._files:
             file.release()
+
+    @contextmanager
+    def read_in_passing(self) -> Iterator[None]:
+        """Release the pages again and again, while the caller has all weights read once."""
+        done = threading.Event()
+
+        def release() -> None:
+            while not done.wait(_READING_SECONDS):
+                self.release()
+
+        thread = threading.Thread(target=release, name="weights", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+            self.release()
 
 
 class _File:

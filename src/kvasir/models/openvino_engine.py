@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,8 @@ class Engine:
             ComponentError: OpenVINO cannot compile it.
         """
         try:
-            self._compiled = ov.Core().compile_model(graph, "CPU", dict(options))
+            with weights.read_in_passing():
+                self._compiled = ov.Core().compile_model(graph, "CPU", dict(options))
         except RuntimeError as error:
             raise ComponentError(
                 component.name,
@@ -60,7 +61,6 @@ class Engine:
         self._is_converted = False
         self._parallel = parallel
         self._free: queue.SimpleQueue[_Request] = queue.SimpleQueue()
-        weights.release()
 
     def start(
         self,
@@ -86,12 +86,11 @@ class Engine:
                 request.start([[each[row] for row in rows] for each in inputs], width)
 
         def finish() -> None:
-            with self._computing(running):
+            converting = nullcontext() if self._is_converted else self._weights.read_in_passing()
+            with self._computing(running), converting:
                 while running:
                     self._collect(running, outputs)
-            if not self._is_converted:
-                self._is_converted = True
-                self._weights.release()
+            self._is_converted = True
 
         return finish
 

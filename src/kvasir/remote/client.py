@@ -16,7 +16,13 @@ import httpx
 
 from kvasir.core.deadline import check, limited
 from kvasir.core.error_forms import error_from
-from kvasir.core.errors import ComponentError, KvasirError, WireError, describe_unexpected
+from kvasir.core.errors import (
+    ComponentError,
+    KvasirError,
+    TooLargeError,
+    WireError,
+    describe_unexpected,
+)
 from kvasir.core.leases import OwnerProcess
 from kvasir.core.run import Run
 from kvasir.core.text import hide_passwords
@@ -174,6 +180,9 @@ class ServerClient:
             problem = None
         if isinstance(problem, dict) and isinstance(problem.get("code"), str):
             raise _error(problem)
+        if answer.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+            # Of a proxy in front of the server, which has a limit of its own.
+            raise TooLargeError("it is larger than the server allows")
         raise ComponentError(self.name, operation, f"HTTP status {answer.status_code}")
 
     @contextmanager

@@ -319,6 +319,10 @@ class RemoteCollection(RemoteMaintenance):
             run=run or Run(),
         )
 
+    def split_check(self) -> Callable[[DocumentRecord], bool]:
+        """Return what takes every document for split as now: the server alone knows how it does."""
+        return lambda record: True
+
     def ingest_web(
         self,
         query: str,

@@ -18,13 +18,13 @@ from urllib.parse import quote
 
 from kvasir.core.batches import batches
 from kvasir.core.document_metadata import check_metadata
-from kvasir.core.errors import CollectionNotFoundError, StoppedError
+from kvasir.core.errors import CollectionNotFoundError, FetchError, StoppedError
 from kvasir.core.ledger import DocumentRecord
 from kvasir.core.reports import Failed, Finished, IngestReport, NotRead, Outcome
 from kvasir.core.run import Run
 from kvasir.core.services.jobs import Job, JobState
 from kvasir.core.types import Metadata
-from kvasir.core.wire import from_json
+from kvasir.core.wire import from_json, to_json
 from kvasir.ingesting.extraction import too_large
 from kvasir.ingesting.kinds import is_named_otherwise, not_read
 from kvasir.ingesting.sources import (
@@ -137,6 +137,7 @@ class _Entry:
     size: int = 0
     in_folder: bool = False
     modified: float | None = None
+    known: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -234,7 +235,19 @@ class _Upload:
         if isinstance(item, tuple):
             source, kept = item
             kind, size = source.media_type, len(kept)
-            return _Entry(uri, kind, data=kept, size=size, modified=source.modified)
+            if size > self.uploads.max_file_mb << 20:
+                refusal = too_large(self.uploads.max_file_mb << 20, size)
+                self._note(Failed(uri, refusal.reason, str(refusal)))
+                return None
+            return _Entry(
+                uri,
+                kind,
+                data=kept,
+                size=size,
+                in_folder=source.in_folder,
+                modified=source.modified,
+                known=to_json(dict(source.known)),
+            )
         if is_address(item):
             return _Entry(uri)
         most = self.uploads.max_file_mb << 20
@@ -277,11 +290,16 @@ class _Upload:
                 except OSError as error:
                     self._note(_unreadable(entry.uri, error))
                     continue
+                except FetchError as error:
+                    self._note(Failed(entry.uri, "fetch", str(error)))
+                    continue
                 known: dict[str, Any] = {"uri": entry.uri, "media_type": entry.media_type}
                 if entry.in_folder:
                     known["in_folder"] = True
                 if entry.modified is not None:
                     known["modified"] = entry.modified
+                if entry.known:
+                    known["known"] = entry.known
                 entries.append(known)
                 if data is not None:
                     name = f"{len(files)}"

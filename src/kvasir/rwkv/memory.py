@@ -26,11 +26,13 @@ _OPTIMIZER = 4
 """Copies of a trained number: itself, its gradient, and Adam's two averages."""
 _LOGITS = 3
 """Copies of the logits: themselves, their normalized form, and the gradient."""
-_BESIDE = 64 << 20
+_BESIDE = 16 << 20
 """Bytes of buffers of libraries."""
-_PASSING = 0.4
-"""Part of what is kept that is needed beside it: gradients on their way back, and gaps between
-blocks of memory. Measured with PyTorch on a processor."""
+_PASSING = 0.18
+"""Part of what is kept that is needed beside it, for gradients on their way back. Measured with
+PyTorch on a processor."""
+_PASSING_OF_A_LAYER = {6: 0.45, 7: 0.18}
+"""The same of one layer, by version, if layers are computed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +43,13 @@ class TuningMemory:
         weights: The base in float32.
         trained: Trained numbers, their gradients and the optimizer.
         kept: What is kept of a batch for its gradients.
+        beside: What is computed at the moment, and buffers of libraries.
     """
 
     weights: int
     trained: int
     kept: int
-
-    @property
-    def beside(self) -> int:
-        """What is computed at the moment, and buffers of libraries."""
-        return _BESIDE + int(_PASSING * self.kept)
+    beside: int
 
     @property
     def total(self) -> int:
@@ -67,12 +66,14 @@ def estimate(weights: Weights, options: TuneOptions, examples: Sequence[Example]
     trained = make_trainable(model, options, shapes_only=True)
     rows, tokens, learnt = _largest(options, examples)
     kept = _kept(model, trained, tokens, recompute=options.recompute)
+    passing = int(_PASSING * kept)
     if options.recompute:
-        # A layer at a time is computed again, with what it keeps, and its gradients beside it.
-        kept += 2 * _kept(model, trained, tokens, recompute=False) // model.config.layers
+        # A layer at a time is computed again, with what it keeps.
+        layer = _kept(model, trained, tokens, recompute=False) // model.config.layers
+        kept, passing = kept + layer, int(_PASSING_OF_A_LAYER[model.version] * layer)
     batch = kept * rows + _LOGITS * learnt * vocabulary * _FLOAT
     copies = sum(tensor.numel() for tensor in trained.values()) * _OPTIMIZER
-    return TuningMemory(numbers * _FLOAT, copies * _FLOAT, batch)
+    return TuningMemory(numbers * _FLOAT, copies * _FLOAT, batch, passing * rows + _BESIDE)
 
 
 def _largest(options: TuneOptions, examples: Sequence[Example]) -> tuple[int, int, int]:

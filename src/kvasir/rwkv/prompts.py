@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kvasir.core.errors import SettingsError
 from kvasir.core.templates import fill
+from kvasir.core.text import one_paragraph
 from kvasir.core.types import Hit, Message, Prompt
 
 TEMPLATE = "System: {{system}}\n\n{{context}}\n\n{{history}}User: {{question}}\n\nAssistant:"
@@ -26,14 +27,8 @@ STOPS = ("\n\nUser:", "\n\nSystem:", "\n\nQuestion:")
 
 _CONTEXT = "{{context}}"
 _ROLES = {"user": "User", "assistant": "Assistant", "system": "System"}
-_BLANK_LINES = re.compile(r"\s*\n\s*")
 _MARKER = re.compile(r"\[(\d{1,4})\]")
 _OPENING = re.compile(r"\[\d{0,4}$")
-
-
-def one_paragraph(text: str) -> str:
-    """Return a text without blank lines and without white space around lines."""
-    return _BLANK_LINES.sub("\n", text.strip())
 
 
 def check_template(template: str) -> None:
@@ -48,11 +43,13 @@ def stable_order(hits: Sequence[Hit]) -> list[int]:
     return sorted(range(len(hits)), key=lambda i: (hits[i].chunk.document_id, hits[i].chunk.start))
 
 
-def segments(prompt: Prompt, template: str, system: str, order: Sequence[int]) -> list[str]:
+def segments(
+    prompt: Prompt, template: str, system: str, order: Sequence[int], first: int = 1
+) -> list[str]:
     """Return a prompt in parts: what precedes the passages, each passage, and the rest.
 
-    Passages are numbered in their order from 1; ``system`` takes the place of the prompt's system
-    message, which describes another form. Without passages there is one part, the messages.
+    Passages are numbered in their order from ``first``; ``system`` takes the place of the prompt's
+    system message, which describes another form. Without passages there is one part, the messages.
     """
     *turns, last = prompt.messages
     if not prompt.hits:
@@ -65,7 +62,8 @@ def segments(prompt: Prompt, template: str, system: str, order: Sequence[int]) -
     }
     before, _, after = template.partition(_CONTEXT)
     parts = [fill(before, values).lstrip("\n")]
-    parts += [_passage(number, prompt.hits[i]) for number, i in enumerate(order, 1)]
+    passages = [_passage(number, prompt.hits[i]) for number, i in enumerate(order, first)]
+    parts += [passages[0], *(f"\n{passage}" for passage in passages[1:])]
     return [*parts, fill(after, values)]
 
 
@@ -76,15 +74,15 @@ def _turn(message: Message) -> str:
 def _passage(number: int, hit: Hit) -> str:
     title = one_paragraph(str(hit.chunk.metadata.get("title", "")))
     heading = f"[{number}] {title}".rstrip()
-    opening = "" if number == 1 else "\n"
-    return f"{opening}{heading}\n{one_paragraph(hit.chunk.text)}"
+    return f"{heading}\n{one_paragraph(hit.chunk.text)}"
 
 
 class Renumbering:
     """Turns the numbers of passages in the prompt into those of the hits, in a stream of text."""
 
-    def __init__(self, order: Sequence[int]) -> None:
-        self._numbers = {number: i + 1 for number, i in enumerate(order, 1)}
+    def __init__(self, numbers: Mapping[int, int]) -> None:
+        """Take the place of the hit of each number in the prompt."""
+        self._numbers = {number: place + 1 for number, place in numbers.items()}
         self._kept = ""
 
     def feed(self, text: str) -> str:

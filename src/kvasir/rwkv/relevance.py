@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from kvasir.core.errors import SettingsError, WireError
+from kvasir.core.text import one_paragraph
 from kvasir.core.wire import dumps, from_json
 from kvasir.rwkv.bases import Base
-from kvasir.rwkv.prompts import one_paragraph
 from kvasir.rwkv.reading import read_texts
 from kvasir.rwkv.state import State
 from kvasir.rwkv.state_cache import StateCache, prefix_keys
@@ -133,7 +133,8 @@ class Relevance:
         keys = [prefix_keys(self._identity, [t])[0] for t in tokens]
         states: list[State | None] = [None] * len(passages)
         if self._cache is not None:
-            states = [self._moved(self._cache.get(key)) for key in keys]
+            kept = [self._cache.get(key) for key in keys]
+            states = [state and state.moved(self._state) for state in kept]
         unread = [number for number, state in enumerate(states) if state is None]
 
         def keep(place: int, hidden: Tensor, state: State) -> None:
@@ -146,8 +147,3 @@ class Relevance:
         texts = [tokens[number] for number in unread]
         read_texts(self._base.model, texts, [self._state] * len(unread), keep)
         return [state for state in states if state is not None]
-
-    def _moved(self, state: State | None) -> State | None:
-        if state is None:
-            return None
-        return State(state.shift.to(self._state.shift), state.wkv.to(self._state.wkv))

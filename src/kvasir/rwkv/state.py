@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 
@@ -22,7 +23,8 @@ class State:
         shift: [layers, 2, B, C], in the type of the model: the last inputs of time mixing (0) and
             channel mixing (1).
         wkv: [layers, B, H, N, N], float32: a matrix a head, rows are values, columns keys. RWKV-6
-            has the same orientation here, unlike in its reference.
+            has the same orientation here, unlike in its reference. More rows than N get no values,
+            but change as the others do.
     """
 
     shift: Tensor
@@ -42,6 +44,10 @@ class State:
         """Return a copy of some rows, in the given order; a row may come several times."""
         index = torch.tensor(rows, dtype=torch.long, device=self.wkv.device)
         return State(self.shift.index_select(2, index), self.wkv.index_select(1, index))
+
+    def moved(self, like: State) -> State:
+        """Return the state on the device and in the precision of another one."""
+        return State(self.shift.to(like.shift), self.wkv.to(like.wkv))
 
     def expand(self, rows: int) -> State:
         """Return the state of one text for several rows, without a copy.
@@ -108,11 +114,19 @@ def shifted(x: Tensor, last: Tensor, lengths: Tensor | None) -> tuple[Tensor, Te
     Returns:
         [B, T, C] and [B, C].
     """
+    if lengths is None and x.shape[1] == 1:
+        return last.unsqueeze(1), x[:, 0]
     with_last = torch.cat([last.unsqueeze(1), x], 1)
     if lengths is None:
         return with_last[:, :-1], x[:, -1]
     rows = torch.arange(x.shape[0], device=x.device)
     return with_last[:, :-1], with_last[rows, lengths]
+
+
+def with_rows(values: Tensor, state: Tensor) -> Tensor:
+    """Return values [B, T, H, N] with zeros for the rows that a state [B, H, R, N] has beyond N."""
+    more = state.shape[2] - values.shape[3]
+    return functional.pad(values, (0, more)) if more else values
 
 
 def counted(lengths: Tensor | None, positions: int) -> Tensor | None:

@@ -8,6 +8,7 @@ Source: https://github.com/BlinkDL/RWKV-LM, RWKV-v5/rwkv_v6_demo.py; arXiv 2404.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kvasir.rwkv.state import State, called, counted, recomputed, shifted
+from kvasir.rwkv.state import State, called, counted, recomputed, shifted, with_rows
 
 _GROUP_EPS = 64e-5
+_TO_BINARY = 1 / math.log(2)
 _MIXED = 5
 """Inputs with a mixture of their own: decay, key, value, receptance, gate."""
 CHUNK = 16
@@ -65,7 +67,8 @@ def _steps(
     r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, u: Tensor, state: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Compute the recurrence token by token: y = S r + v (u k . r); S = S diag(w) + v k^T."""
-    w, found = log_w.exp(), []
+    # Unlike exp, exp2 starts no threads of its own for a few numbers.
+    w, found = torch.exp2(log_w * _TO_BINARY), []
     for t in range(r.shape[1]):
         bonus = (r[:, t] * u * k[:, t]).sum(2, keepdim=True)
         found.append((state @ r[:, t].unsqueeze(3)).squeeze(3) + bonus * v[:, t])
@@ -103,14 +106,16 @@ def recurrence(
     """Return the outputs [B, T, H, N] and the last state [B, H, N, N].
 
     All inputs are float32 [B, T, H, N], ``log_w`` is the logarithm of the decay, ``u`` is [H, N],
-    and the state has values as rows.
+    and the state has values as rows, and may have more.
     """
+    size = v.shape[3]
+    v = with_rows(v, state)
     compute = _steps if chunk == 1 or r.shape[1] == 1 else _chunk
     found = []
     for start in range(0, r.shape[1], chunk):
         part = slice(start, start + chunk)
         y, state = compute(r[:, part], log_w[:, part], k[:, part], v[:, part], u, state)
-        found.append(y)
+        found.append(y[..., :size])
     return torch.cat(found, 1), state
 
 

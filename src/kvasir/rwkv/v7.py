@@ -8,6 +8,7 @@ Source: https://github.com/BlinkDL/RWKV-LM, RWKV-v7/rwkv_v7_demo.py; arXiv 2503.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kvasir.rwkv.state import State, called, counted, recomputed, shifted
+from kvasir.rwkv.state import State, called, counted, recomputed, shifted, with_rows
 
 _DECAY = 0.606531
 """exp(-0.5): a channel keeps between 0.545 and 1 of its content a token."""
 _GROUP_EPS = 64e-5
+_TO_BINARY = 1 / math.log(2)
 CHUNK = 64
 """Tokens that are computed in parallel; float32 allows about 140."""
 
@@ -71,7 +73,8 @@ def _steps(
     r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, alpha: Tensor, beta: Tensor, state: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Compute the recurrence token by token: S = S diag(w) + S alpha beta^T + v k^T; y = S r."""
-    w, found = log_w.exp(), []
+    # Unlike exp, exp2 starts no threads of its own for a few numbers.
+    w, found = torch.exp2(log_w * _TO_BINARY), []
     for t in range(r.shape[1]):
         removed = state @ alpha[:, t].unsqueeze(3)
         state = (
@@ -122,8 +125,11 @@ def recurrence(
     """Return the outputs [B, T, H, N] and the last state [B, H, N, N].
 
     All inputs are float32 [B, T, H, N], ``log_w`` is the logarithm of the decay, and the state has
-    values as rows. Source of the parallel form: Yang et al. 2024, arXiv 2412.06464.
+    values as rows, and may have more. Source of the parallel form: Yang et al. 2024,
+    arXiv 2412.06464.
     """
+    size = v.shape[3]
+    v = with_rows(v, state)
     compute = _steps if chunk == 1 or r.shape[1] == 1 else _chunk
     found = []
     for start in range(0, r.shape[1], chunk):
@@ -131,7 +137,7 @@ def recurrence(
         y, state = compute(
             r[:, part], log_w[:, part], k[:, part], v[:, part], alpha[:, part], beta[:, part], state
         )
-        found.append(y)
+        found.append(y[..., :size])
     return torch.cat(found, 1), state
 
 

@@ -2,7 +2,7 @@
 
 - ``pth``: BlinkDL's files; pickled, but read by PyTorch's ``weights_only`` loader, which makes
   tensors and nothing else.
-- ``fla``: a folder with safetensors as flash-linear-attention and Transformers have them (RWKV-7).
+- ``fla``: a folder with safetensors as flash-linear-attention and Transformers have them.
 - ``embedding``: a ``.pth`` file of EmbeddingRWKV, a base with heads for embedding.
 
 Inside Kvasir tensors have BlinkDL's names and shapes. Every key is checked.
@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -26,6 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
+from kvasir.rwkv import fla_rwkv6
 from kvasir.rwkv.v6 import Rwkv6, Rwkv6Config
 from kvasir.rwkv.v7 import Rwkv7, Rwkv7Config
 
@@ -234,14 +236,11 @@ def save_pth(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def to_fla(tensors: Mapping[str, Tensor]) -> Tensors:
-    """Return the tensors of an RWKV-7 model under the names and in the shapes of ``fla``.
-
-    Raises:
-        SettingsError: The model is no RWKV-7 model.
-    """
-    if "blocks.0.att.r_k" not in tensors:
-        raise SettingsError("only RWKV-7 models can be written in the layout of fla")
-    return dict(_to_fla(key, value) for key, value in tensors.items())
+    """Return the tensors of a model under the names and in the shapes of ``fla``."""
+    if "blocks.0.att.r_k" in tensors:
+        return dict(_to_fla(key, value) for key, value in tensors.items())
+    top = {key: value for key, value in tensors.items() if _LAYER.fullmatch(key) is None}
+    return fla_rwkv6.to_fla(tensors) | dict(_to_fla(key, value) for key, value in top.items())
 
 
 def _to_fla(key: str, value: Tensor) -> tuple[str, Tensor]:
@@ -277,7 +276,10 @@ def from_fla(tensors: Mapping[str, Tensor], path: Path) -> Tensors:
     top = {value: key for key, value in _FLA_TOP.items()}
     attention = {value: key for key, value in _FLA_ATT.items()}
     found: Tensors = {}
-    unknown = []
+    unknown: list[str] = []
+    is_rwkv6 = fla_rwkv6.is_rwkv6(tensors)
+    if is_rwkv6:
+        found, unknown = fla_rwkv6.from_fla(tensors)
     for key, value in tensors.items():
         in_layer = re.fullmatch(r"model\.layers\.(\d+)\.(\w+)\.(.+)", key)
         if in_layer is None:
@@ -286,6 +288,8 @@ def from_fla(tensors: Mapping[str, Tensor], path: Path) -> Tensors:
                 found[f"{top[start]}.{kind}"] = value
             else:
                 unknown.append(key)
+            continue
+        if is_rwkv6:
             continue
         block, part, name = f"blocks.{in_layer[1]}", in_layer[2], in_layer[3]
         if low_rank := _FLA_LOW_RANK.fullmatch(f"{part}.{name}"):
@@ -308,28 +312,32 @@ def from_fla(tensors: Mapping[str, Tensor], path: Path) -> Tensors:
 
 
 def save_fla(tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """Write an RWKV-7 model as a folder with ``config.json`` and ``model.safetensors``.
-
-    Raises:
-        SettingsError: The model is no RWKV-7 model.
-    """
+    """Write a model as a folder with ``config.json`` and ``model.safetensors``."""
     converted = {key: value.contiguous().clone() for key, value in to_fla(tensors).items()}
     layers = 1 + max(int(found[1]) for key in tensors if (found := _LAYER.match(key)))
     shapes = {key: tuple(value.shape) for key, value in tensors.items()}
-    config = Rwkv7Config.from_shapes(shapes, layers)
+    config: Rwkv6Config | Rwkv7Config
+    if "blocks.0.att.r_k" in tensors:
+        config = Rwkv7Config.from_shapes(shapes, layers)
+        own: dict[str, Any] = {
+            "architectures": ["RWKV7ForCausalLM"],
+            "model_type": "rwkv7",
+            "head_dim": config.head_size,
+            "decay_low_rank_dim": config.rank_w,
+            "a_low_rank_dim": config.rank_a,
+            "v_low_rank_dim": config.rank_v,
+            "gate_low_rank_dim": config.rank_g,
+        }
+    else:
+        config = Rwkv6Config.from_shapes(shapes, layers)
+        own = fla_rwkv6.described(config)
     described = {
-        "architectures": ["RWKV7ForCausalLM"],
-        "model_type": "rwkv7",
+        **own,
         "hidden_size": config.width,
         "num_hidden_layers": config.layers,
-        "head_dim": config.head_size,
         "num_heads": config.heads,
         "intermediate_size": config.hidden,
         "hidden_act": "sqrelu",
-        "decay_low_rank_dim": config.rank_w,
-        "a_low_rank_dim": config.rank_a,
-        "v_low_rank_dim": config.rank_v,
-        "gate_low_rank_dim": config.rank_g,
         "norm_eps": 1e-5,
         "norm_first": True,
         "vocab_size": config.vocabulary,

@@ -15,6 +15,7 @@ from pathlib import Path
 import platformdirs
 
 from kvasir.core.errors import SettingsError
+from kvasir.core.operating_system import user_id
 
 DEFAULT_FILE = Path("kvasir.yaml")
 DATA_FOLDER = "kvasir-data"
@@ -169,10 +170,10 @@ def _upwards(start: Path) -> Iterator[Path]:
 
 def _is_trusted(path: Path) -> bool:
     """Return True if a file or folder is in the working directory, the user's, or root's."""
-    if path.parent == working_directory() or not hasattr(os, "geteuid"):
+    if path.parent == working_directory() or (user := user_id()) is None:
         return True
     try:
         # Also of a link itself, because anyone can make one to what is the user's.
-        return {path.stat().st_uid, path.lstat().st_uid} <= {0, os.geteuid()}
+        return {path.stat().st_uid, path.lstat().st_uid} <= {0, user}
     except OSError:
         return False

@@ -33,7 +33,7 @@ from kvasir.core.types import (
 )
 from kvasir.ingesting.extraction import ExtractionPool, OnPage
 from kvasir.ingesting.pipeline import IngestPipeline
-from kvasir.ingesting.web_pages import WebPages
+from kvasir.ingesting.web_pages import PageFetcher, WebPages
 from kvasir.testing.fakes import (
     FakeAnalyzer,
     FakeEmbedder,
@@ -63,6 +63,7 @@ class FakeCollections:
         self.analyzer = FakeAnalyzer()
         self.generator = FakeGenerator()
         self.web_search = FakeWebSearch()
+        self.page_fetcher = PageFetcher(allow_private=True, max_bytes=1 << 20, timeout=5.0)
         self._uri = f"fake-{uuid.uuid4()}"
         self._indexes: dict[str, Index] = {}
         weakref.finalize(self, self.catalog.close)
@@ -114,7 +115,7 @@ class FakeCollections:
 
     def make_web_pages(self) -> WebPages:
         """Fetch what ``web_search`` finds, also from this machine."""
-        return WebPages(self.web_search, allow_private=True, max_bytes=1 << 20, timeout=5.0)
+        return WebPages(self.web_search, self.page_fetcher)
 
 
 class FakeCollection(Collection):

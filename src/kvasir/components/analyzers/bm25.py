@@ -27,6 +27,7 @@ from qdrant_edge import SparseVector as EdgeSparseVector
 from kvasir.core.errors import SettingsError
 from kvasir.core.text import SOUTHEAST_ASIAN
 from kvasir.core.types import SparseVector
+from kvasir.language.compounds import compound_parts
 from kvasir.language.identifiers import find_identifiers, numbers
 from kvasir.language.question_words import QUESTION_WORDS
 
@@ -59,6 +60,9 @@ _WORDS = re.compile(r"\w+")
 _REMEMBERED, _SENTENCE = 4096, 500
 """Texts whose terms are remembered, and the most characters of one: an answer reads the sentences
 of its hits several times."""
+
+PART_WEIGHT = 0.5
+"""Weight of a term that is only a part of a word of the query."""
 
 _NO_STOP_WORDS = StopwordsSet(languages=set(), custom=set())
 
@@ -115,6 +119,19 @@ class Bm25Analyzer:
             wanted = merged.indices[~np.isin(merged.indices, self._asking(_code(language)))]
             terms = wanted if wanted.size else merged.indices
             found.append(SparseVector(terms, np.ones(terms.size, dtype=np.float32)))
+        return found
+
+    def search_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
+        """Return the terms of ``query_terms``, and those of parts of compounds with less weight."""
+        found = self.query_terms(texts, languages)
+        for number, (text, language) in enumerate(zip(texts, languages, strict=True)):
+            parts = compound_parts(text) if _code(language) == "de" else []
+            if parts:
+                whole, (added,) = found[number], self.query_terms([" ".join(parts)], [language])
+                new = added.indices[~np.isin(added.indices, whole.indices)]
+                weights = np.full(new.size, PART_WEIGHT, dtype=np.float32)
+                both = np.concatenate([whole.values, weights])
+                found[number] = _merged([SparseVector(np.concatenate([whole.indices, new]), both)])
         return found
 
     def _find_asking(self, code: str) -> NDArray[np.uint32]:

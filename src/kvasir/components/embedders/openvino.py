@@ -49,7 +49,7 @@ A question from the command line is one such call, for the sentences of its sour
 """
 _ONE_CORE_WEIGHTS = 30_000_000
 """Up to this many layer weights, one core computes single queries in bf16."""
-_QUICK_STEP = 16
+_QUICK_STEP = 8
 """Small calls are padded to a multiple, because planning the graph for a new width is slow.
 
 Their rows are computed beside rows of the same width only: padding to the longest sentence of an

@@ -18,7 +18,12 @@ from kvasir.components.extractors.html_inline import (
     flat,
     is_picture,
 )
-from kvasir.components.extractors.html_tables import add_table, is_data_table, outermost
+from kvasir.components.extractors.html_tables import (
+    add_table,
+    framed,
+    is_data_table,
+    outermost,
+)
 from kvasir.core.types import BlockKind
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -108,6 +113,9 @@ class BlockWriter:
             self._definitions(child, depth)
         elif tag in _DEFINITIONS and self._in_description:
             return  # Unclosed elements are in each other; each is written on its own.
+        elif tag == "table" and (cells := framed(child)):
+            for cell in cells:
+                self.write(cell, depth + 1)
         elif tag == "table" and is_data_table(child):
             add_table(builder, child, self._inline)
         elif tag in _CAPTIONS:

@@ -50,6 +50,20 @@ def is_data_table(table: etree._Element) -> bool:
     return len(rows) > 1 and max(len(_cells(row)) for row in rows) > 1
 
 
+def framed(table: etree._Element) -> list[etree._Element]:
+    """Return the cells of a box, such as a note with a sign beside it; empty for another table.
+
+    A picture alone stands beside all rows, which have one cell each. DocBook writes notes so.
+    """
+    rows = [row for row in own_rows(table) if _cells(row)]
+    first, *rest = _cells(rows[0]) if rows else [table]
+    spans_all = _span(first, "rowspan") >= len(rows) > 1
+    is_sign = not "".join(first.itertext()).strip() and len(list(first.iter("img", "svg"))) == 1
+    beside = [rest, *map(_cells, rows[1:])]
+    is_box = spans_all and is_sign and all(len(cells) == 1 for cells in beside)
+    return [cell for (cell,) in beside] if is_box else []
+
+
 def own_rows(table: etree._Element) -> list[etree._Element]:
     """Return the rows of a table, without those of tables inside it."""
     return [row for row in outermost(table, frozenset({"table", "tr"})) if row.tag == "tr"]

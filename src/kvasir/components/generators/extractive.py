@@ -23,13 +23,22 @@ from kvasir.components.generators.extractive_forms import (
     NUMBERED,
     begins_with,
     described_names,
+    described_side,
     form_scores,
+    identifiers_of,
 )
 from kvasir.components.generators.extractive_passages import (
     Passage,
     normalized,
     passages,
     without_bullet,
+)
+from kvasir.components.generators.extractive_scores import (
+    COST_OF_A_WEAK_ROW,
+    SECONDARY_COST,
+    inherit_heading_scores,
+    neighbours,
+    scaled,
 )
 from kvasir.components.generators.extractive_selection import (
     Asked,
@@ -51,8 +60,8 @@ from kvasir.language.detect import UNKNOWN, detect
 from kvasir.language.question_kinds import (
     QuestionKind,
     compares_all,
-    describes,
     is_definition,
+    listed_thing,
     parts_of,
     question_kind,
     sides_of,
@@ -65,10 +74,6 @@ FOREIGN_MEANING_SHARE = 0.1
 CHUNK_WEIGHT = 1.0
 NEIGHBOUR_WEIGHT = 0.1
 COST_OF_100_WORDS = 0.4
-SECONDARY_COST = 0.7
-"""Deducted for captions, code, headers of mails, and lines that look like headings."""
-COST_OF_A_WEAK_ROW = 0.3
-"""Deducted for a row that shares few terms."""
 COST_OF_ANOTHER_SUBJECT = 0.3
 """Of a passage whose document holds nothing of the question, where another holds all of it."""
 NAMED_ROW = 0.3
@@ -81,6 +86,10 @@ COST_OF_ANOTHER_LANGUAGE = 0.2
 """Of a passage in another language than the question's, where passages are in several."""
 ABOUT_THE_LIST = 0.6
 """Added for what leads to a list that holds all of the question's terms, with its headings."""
+NAMES_THE_THINGS = 0.5
+"""Added for what leads to a list, or is under a heading, with the word for the things asked for."""
+LONGEST_LEAD = 15
+"""Most words of such a lead."""
 MOST_SIDES = 3
 """Words of a question that are taken for the sides of a difference."""
 
@@ -170,9 +179,9 @@ class ExtractiveGenerator(EmbedderChoice):
         about = covered_by_documents(found, overlaps)
         is_weak = [p.quotable and o.is_weak_row for p, o in zip(found, overlaps, strict=True)]
         without_meaning = (
-            (1.0 - share) * _scaled(words)
+            (1.0 - share) * scaled(words)
             + CHUNK_WEIGHT * chunk
-            + NEIGHBOUR_WEIGHT * _scaled(_neighbours(words, found))
+            + NEIGHBOUR_WEIGHT * scaled(neighbours(words, found))
             - COST_OF_100_WORDS * length
             - SECONDARY_COST * np.array(is_secondary)
             - COST_OF_A_WEAK_ROW * np.array(is_weak)
@@ -187,8 +196,8 @@ class ExtractiveGenerator(EmbedderChoice):
         query = self._embedder.embed_queries([question])[0]
         cosines = self._embed([found[i].text for i in embedded]) @ query
         meaning = np.zeros_like(without_meaning)
-        meaning[embedded] = _scaled(cosines.astype(np.float64))
-        return _inherit_heading_scores(without_meaning + share * meaning, found)
+        meaning[embedded] = scaled(cosines.astype(np.float64))
+        return inherit_heading_scores(without_meaning + share * meaning, found)
 
     def _list_scores(
         self,
@@ -203,10 +212,11 @@ class ExtractiveGenerator(EmbedderChoice):
         items together hold more than half of the question's terms.
         """
         result = np.zeros(len(found))
+        asks_steps = kind is QuestionKind.HOW_TO
         leads = [
             i
-            for i in range(len(found) if kind is QuestionKind.LIST else 0)
-            if blocks.begins_list(found, i)
+            for i in range(len(found) if asks_steps or kind is QuestionKind.LIST else 0)
+            if blocks.begins_list(found, i) and (not asks_steps or blocks.begins_steps(found, i))
         ]
         if not leads:
             return result
@@ -216,6 +226,12 @@ class ExtractiveGenerator(EmbedderChoice):
             language: {*self._analyzer.query_terms([question], [language])[0].indices.tolist()}
             for language in languages
         }
+        thing = "" if asks_steps else listed_thing(question)
+        things = {
+            language: {*self._analyzer.query_terms([thing], [language])[0].indices.tolist()}
+            for language in languages
+            if thing
+        }
         texts = [" ".join(found[i].chunk.headings) for i in leads]
         headings = _restrict(self._term_weights(texts, languages), wanted, languages)
         rarest = max(idf.values(), default=1.0)
@@ -223,12 +239,18 @@ class ExtractiveGenerator(EmbedderChoice):
         total = sum(idf.values())
         for i, heading in zip(leads, headings, strict=True):
             held = heading.keys() | overlaps[i].shared
-            held = held.union(*(overlaps[item].shared for item in blocks.items_after(found, i)))
+            before_items = i + blocks.announces_list(found, i)
+            items = blocks.items_after(found, before_items)
+            held = held.union(*(overlaps[item].shared for item in items))
             if i and found[i - 1].marker == found[i].marker and not found[i - 1].is_item:
                 held |= overlaps[i - 1].shared
             share = sum(idf[term] for term in held) / (total or 1.0)
             worth = ABOUT_THE_LIST + LEADS_TO_LIST * found[i].is_item
             result[i] = worth * max(0.0, 2.0 * share - 1.0)
+            if things and found[i].words <= LONGEST_LEAD:
+                label = f"{' '.join(found[i].chunk.headings[-1:])} {found[i].text}"
+                (named,) = self._term_weights([label], [found[i].language])
+                result[i] += NAMES_THE_THINGS * bool(named.keys() & things[found[i].language])
         return result
 
     def _worth_embedding(
@@ -239,8 +261,8 @@ class ExtractiveGenerator(EmbedderChoice):
         Embedding all would take most of an answer's time. The one with the worst score is added:
         cosines are scaled from the lowest.
         """
-        worst = _inherit_heading_scores(without_meaning, found)
-        best = _inherit_heading_scores(without_meaning + share, found)
+        worst = inherit_heading_scores(without_meaning, found)
+        best = inherit_heading_scores(without_meaning + share, found)
         sure = max((score for score, p in zip(worst, found, strict=True) if p.quotable), default=0)
         if sure <= 0.0:
             return list(range(len(found)))
@@ -264,11 +286,16 @@ class ExtractiveGenerator(EmbedderChoice):
         options = list(dict.fromkeys(_OPTION.findall(question)))
         if kind is QuestionKind.DIFFERENCE and len(options) > 1:
             return [{o for o in options if begins_with(p.text, [o])} for p in found]
+        names = [] if kind is QuestionKind.DIFFERENCE else identifiers_of(question)
+        if len(names) > 1:
+            named = [{name for name in names if begins_with(p.text, [name])} for p in found]
+            if len(set().union(*named)) > 1:
+                return named
         counts = Counter(term for overlap in overlaps for term in overlap.shared)
         language = found[0].language
         sides: list[int] = []
         if kind is QuestionKind.DIFFERENCE and (both := sides_of(question)):
-            described = [_described_side(p, both) for p in found]
+            described = [described_side(p, both) for p in found]
             if len(set().union(*described)) == len(both):
                 return described
             sides = self._rarest_of_each(both, language, counts)
@@ -379,16 +406,6 @@ class ExtractiveGenerator(EmbedderChoice):
         return np.stack([known[text] for text in texts])
 
 
-def _described_side(passage: Passage, sides: Sequence[str]) -> set[int | str]:
-    """Return the side of a difference that a passage begins with, if it does not name the other."""
-    text = passage.text.casefold()
-    one, other = (side.casefold() for side in sides)
-    is_of_both = one in text and other in text and not (one in other or other in one)
-    if is_of_both or not passage.quotable:
-        return set()
-    return {side for side in sides if describes(passage.text, side)}
-
-
 def _asked_language(question: str, found: Sequence[Passage]) -> str:
     """Return the question's language, if passages are in several and it is one of these."""
     languages = list(dict.fromkeys(p.language for p in found if p.language not in ("", UNKNOWN)))
@@ -412,39 +429,3 @@ def _restrict(
         {term: weight for term, weight in terms.items() if term in wanted[language]}
         for terms, language in zip(weights, languages, strict=True)
     ]
-
-
-def _inherit_heading_scores(scores: Scores, found: Sequence[Passage]) -> Scores:
-    """Give text under a heading or question its score; table rows do not end the inheritance.
-
-    The first quotable sentence that is not secondary is the last to inherit. Scores never pass
-    from one hit to another.
-    """
-    result = scores.copy()
-    inherited = -np.inf
-    for i, passage in enumerate(found):
-        if i and found[i - 1].marker != passage.marker:
-            inherited = -np.inf
-        result[i] = max(result[i], inherited - SECONDARY_COST * passage.is_secondary)
-        if passage.quotable and not passage.is_secondary:
-            inherited = -np.inf
-        elif not passage.quotable and not passage.is_row:
-            inherited = result[i]
-        elif passage.is_table_header:
-            inherited = max(inherited, result[i] - COST_OF_A_WEAK_ROW)
-    return result
-
-
-def _scaled(values: Scores) -> Scores:
-    low, high = float(values.min()), float(values.max())
-    return (values - low) / (high - low) if high > low else np.ones_like(values)
-
-
-def _neighbours(words: Scores, found: Sequence[Passage]) -> Scores:
-    """Return the better score of the sentences before and after each one."""
-    result = np.zeros_like(words)
-    for i in range(1, len(found)):
-        if found[i - 1].marker == found[i].marker:
-            result[i] = max(result[i], words[i - 1])
-            result[i - 1] = max(result[i - 1], words[i])
-    return result

@@ -5,19 +5,20 @@ What is joined is one span of its chunk, to the letter; a cut list or table ends
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from itertools import accumulate, takewhile
 
 from kvasir.components.generators.extractive_passages import Passage
 from kvasir.language.lists import is_inside_list
+from kvasir.language.question_kinds import announces_a_number, is_step, names_its_thing
 
 LONGEST_COMMAND = 120
 """Most words of code that is quoted with its sentence."""
 _FEWEST_ITEMS = 2
 """Items of what is quoted as a list."""
 _NEXT_PARAGRAPH = 2
-"""Fewest characters between paragraphs."""
+"""Fewest line breaks between paragraphs."""
 
 
 def with_what_follows(found: Sequence[Passage], number: int, budget: int) -> Passage | None:
@@ -44,6 +45,8 @@ def with_what_follows(found: Sequence[Passage], number: int, budget: int) -> Pas
     if not is_readable or not (whole or _is_series(last)):
         return None
     joined = _joined(lead, last, whole=whole)
+    if last.is_line and last is not found[number + 1]:
+        return replace(joined, keep_line_breaks=True)
     if not last.is_row:
         return joined
     table = list(takewhile(lambda p: p.is_row and p.marker == lead.marker, found[number + 1 :]))
@@ -81,16 +84,20 @@ def _with_count(joined: Passage, table: Sequence[Passage], kept: int) -> Passage
     return replace(joined, text=f"{joined.text} ({shown}/{all_rows})")
 
 
-def with_its_paragraph(found: Sequence[Passage], number: int, budget: int) -> Passage | None:
-    """Return a sentence with those that follow it in its paragraph or item; None if none does."""
+def with_its_paragraph(
+    found: Sequence[Passage], number: int, budget: int, *, until: Container[int] = ()
+) -> Passage | None:
+    """Return a sentence with those that follow it in its paragraph or item; None if none does.
+
+    The numbers in ``until`` are of passages that belong to something else, and end it.
+    """
     last = first = found[number]
     words = first.words
-    for following in found[number + 1 :]:
-        is_near = (
-            following.marker == last.marker and 0 <= following.start - last.end < _NEXT_PARAGRAPH
-        )
+    for i, following in enumerate(found[number + 1 :], number + 1):
         words += following.words
-        if not is_near or not following.quotable or words > budget:
+        if i in until:
+            break
+        if not _is_near(last, following) or not following.quotable or words > budget:
             break
         if following.is_row or following.is_item or following.introduces_next:
             break
@@ -98,6 +105,24 @@ def with_its_paragraph(found: Sequence[Passage], number: int, budget: int) -> Pa
     if last is first:
         return None
     return replace(_joined(first, last, whole=True), keep_line_breaks=False)
+
+
+def with_its_value(
+    found: Sequence[Passage], number: int, budget: int, holds: Callable[[Passage], bool]
+) -> Passage | None:
+    """Return a sentence with the next or the last one of its paragraph that has what it lacks."""
+    passage = found[number]
+    if passage.is_row or passage.is_code or passage.introduces_next or holds(passage):
+        return None
+    for first, last in ((number, number + 1), (number - 1, number)):
+        if first < 0 or last >= len(found):
+            continue
+        one, other = found[first], found[last]
+        further = other if first == number else one
+        is_whole = one.words + other.words <= budget and _is_near(one, other)
+        if is_whole and further.quotable and not further.is_item and holds(further):
+            return replace(_joined(one, other, whole=True), keep_line_breaks=False)
+    return None
 
 
 def with_its_chunk(found: Sequence[Passage], number: int, budget: int) -> Passage | None:
@@ -128,18 +153,52 @@ def leads_to_list(found: Sequence[Passage], number: int) -> bool:
     )
 
 
+def announces_list(found: Sequence[Passage], number: int) -> bool:
+    """Return True if a sentence says how many things there are, and a list of them follows soon.
+
+    Another sentence may stand between: "There are three methods. They differ in speed."
+    """
+    if number + 1 >= len(found) or leads_to_list(found, number):
+        return False
+    lead, between = found[number], found[number + 1]
+    is_sentence = lead.quotable and not (lead.is_item or lead.is_row)
+    is_near = is_sentence and _is_near(lead, between) and leads_to_list(found, number + 1)
+    return is_near and announces_a_number(lead.text) and not _in_item(found, number)
+
+
 def begins_list(found: Sequence[Passage], number: int) -> bool:
     """Return True if a list follows a sentence or heading, or begins here without either."""
     passage, following = found[number], found[number + 1 : number + 2]
     if passage.is_item:
         before = found[number - 1] if number else passage
         return before.marker != passage.marker or number == 0 or before.start > passage.start
-    if leads_to_list(found, number):
+    if leads_to_list(found, number) or announces_list(found, number):
         return True
     return not (passage.quotable or passage.is_row) and any(
         each.marker == passage.marker and each.is_item and each.start > passage.start
         for each in following
     )
+
+
+def begins_steps(found: Sequence[Passage], number: int) -> bool:
+    """Return True if the list that begins here, or follows, has numbers."""
+    return any(
+        passage.is_item and passage.text[:1].isdigit() for passage in found[number : number + 2]
+    )
+
+
+def begins_entry(found: Sequence[Passage], number: int) -> int | None:
+    """Return where the entry of a list of names begins in which a passage stands, or None.
+
+    Entries explain one thing each, "- name: text"; items with numbers ("Step 2: ...") or words of
+    order ("First: ...") are steps.
+    """
+    first = number
+    while first and not found[first].is_item and _in_item(found, first):
+        first -= 1
+    item = found[first]
+    is_entry = item.is_item and not is_step(item.text) and names_its_thing(item.text)
+    return first if is_entry else None
 
 
 def items_after(found: Sequence[Passage], number: int) -> range:
@@ -159,6 +218,12 @@ def with_its_list(found: Sequence[Passage], number: int, budget: int) -> Passage
     None if the passage has no list. A list above the budget, in words, is cut at an item and
     says how many of the items of its chunk are there.
     """
+    if announces_list(found, number):
+        lead, between = found[number], found[number + 1]
+        listed = with_its_list(found, number + 1, budget - lead.words)
+        start = lead.chunk.start
+        before = lead.chunk.text[lead.start - start : between.start - start]
+        return listed and replace(listed, start=lead.start, text=f"{before}{listed.text}")
     first = number
     if not _introduces(found, number):
         while _goes_on(found, first) and not found[first].introduces_next:
@@ -196,9 +261,24 @@ def _goes_on(found: Sequence[Passage], number: int, lead: Passage | None = None)
         return False
     if (before.introduces_next or before is lead) and not _in_item(found, number - 1):
         return passage.is_item and (lead is None or lead is before)
-    is_same_paragraph = passage.start - before.end < _NEXT_PARAGRAPH
-    follows = passage.is_item or passage.is_command or is_same_paragraph or _is_inside(passage)
+    follows = passage.is_item or passage.is_command or _is_near(before, passage)
+    follows = follows or _is_inside(passage) or (before.introduces_next and passage.looks_typed)
     return follows and _in_item(found, number - 1)
+
+
+def _is_near(before: Passage, passage: Passage) -> bool:
+    """Return True if no empty line is between two passages; indented lines are of one item."""
+    if before.marker != passage.marker or passage.start < before.end:
+        return False
+    start = before.chunk.start
+    between = before.chunk.text[before.end - start : passage.start - start]
+    return between.count("\n") < _NEXT_PARAGRAPH
+
+
+def in_one_paragraph(found: Sequence[Passage], number: int) -> bool:
+    """Return True if a sentence and the next one stand in one paragraph."""
+    before, passage = found[number], found[number + 1]
+    return not (before.is_row or passage.is_row) and _is_near(before, passage)
 
 
 def _is_inside(passage: Passage) -> bool:
@@ -224,8 +304,8 @@ def _in_item(found: Sequence[Passage], number: int) -> bool:
     """Return True if a sentence or command stands in a list item."""
     while number and not found[number].is_item:
         passage, before = found[number], found[number - 1]
-        is_near = passage.is_command or passage.start - before.end < _NEXT_PARAGRAPH
-        is_near = is_near or _is_inside(passage)
+        is_near = passage.is_command or _is_near(before, passage) or _is_inside(passage)
+        is_near = is_near or (before.introduces_next and passage.looks_typed)
         if passage.marker != before.marker or not is_near:
             return False
         number -= 1
@@ -263,14 +343,16 @@ def _continues_list(last: Passage, following: Passage) -> bool:
     """Return True if a passage continues the list or table of the one before it."""
     if following.is_row or last.is_row:
         return following.is_row and last.is_row
-    is_same_paragraph = following.start - last.end < 2
+    if last.is_line and following.is_line:
+        return True
+    is_same_paragraph = _is_near(last, following)
     if following.is_item:
         return last.is_item or is_same_paragraph
     return last.is_item and is_same_paragraph
 
 
 def _is_series(passage: Passage) -> bool:
-    return passage.is_row or passage.is_item
+    return passage.is_row or passage.is_item or passage.is_line
 
 
 def _joined(first: Passage, last: Passage, *, whole: bool) -> Passage:
@@ -280,6 +362,6 @@ def _joined(first: Passage, last: Passage, *, whole: bool) -> Passage:
         first,
         text=text if whole else f"{text}\n…",
         quotable=True,
-        keep_line_breaks=_is_series(last) or last.is_code,
+        keep_line_breaks=last.is_row or last.is_item or last.is_code,
         header="",
     )

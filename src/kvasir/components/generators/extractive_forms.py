@@ -8,13 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from kvasir.components.generators import extractive_blocks as blocks
-from kvasir.components.generators.extractive_passages import Passage
+from kvasir.components.generators.extractive_passages import Passage, without_bullet
 from kvasir.components.generators.extractive_selection import Scores
 from kvasir.language.question_kinds import (
     QuestionKind,
+    asks_for_option,
+    defines,
     describes,
+    distinct_parts,
     holds_what_is_asked,
     is_definition,
+    is_entry,
     sides_of,
     term_of,
 )
@@ -25,15 +29,18 @@ DEFINED = 0.6
 """Added for a sentence that begins with the term and says what it is."""
 NAMED = 0.5
 """Added for a passage that begins with an option or identifier of the question."""
+OPTION = 0.4
+"""Added for the entry of an option, where the question asks which one does something."""
 LEADS_TO_LIST = 0.3
 """Added for a sentence before a list, where the question asks for one."""
 LEADS_TO_COMMAND = 0.3
 """Added for a sentence that announces a command, where the question asks how to do something."""
 
 _NAMED = re.compile(
-    r"(?<![\w-])(?:--?[A-Za-z][\w-]*|(?=\w*\d)(?=\w*[A-Z])\w{3,}|[A-Z]{2,}[A-Z\d_]+)"
+    r"(?<![\w-])(?:--?[A-Za-z][\w-]*|(?=\w*\d)(?=\w*[A-Z])\w{3,}|[A-Z]{2,}[A-Z\d_]+|"
+    r"[A-Za-z][A-Za-z\d]*(?:_[A-Za-z\d]+)+)"
 )
-"""Options, error codes and names in capitals."""
+"""Options, error codes, names in capitals, and names with an underscore, as of settings."""
 NUMBERED = re.compile(r"(?:[\u3400-\u9fff]{2}|[^\W\d_]+)[ -]\d[\w.]*(?<!\.)")
 """A word and its number, such as "Mill 23", which is another name than "Mill 3"."""
 _OPTIONS = 40
@@ -45,11 +52,13 @@ _WORD = re.compile(r"[A-Za-zÀ-ỹ\d][\w-]+(?<![\u4e00-\u9fff])|-{1,2}\w+")
 def form_scores(question: str, found: Sequence[Passage], kind: QuestionKind | None) -> Scores:
     """Return what the passages' form is worth for the kind of question."""
     term, names = described_names(question, kind)
+    asks_option = asks_for_option(question)
     return np.array(
         [
             ASKED_FOR * holds_what_is_asked(kind, p.text, p.language)
             + LEADS_TO_LIST * (kind is QuestionKind.LIST and blocks.leads_to_list(found, i))
             + LEADS_TO_COMMAND * (kind is QuestionKind.HOW_TO and _leads_to_command(found, i))
+            + OPTION * (asks_option and begins_with_option(p.text))
             + DEFINED * is_definition(p.text, term, p.language)
             + NAMED * begins_with(p.text, names)
             for i, p in enumerate(found)
@@ -66,11 +75,21 @@ def described_names(question: str, kind: QuestionKind | None) -> tuple[str, list
     return term, names
 
 
+def identifiers_of(question: str) -> list[str]:
+    """Return the options, codes and names of settings that a question names."""
+    return list(dict.fromkeys(match[0] for match in _NAMED.finditer(question)))
+
+
 def _leads_to_command(found: Sequence[Passage], number: int) -> bool:
     following = found[number + 1 : number + 2]
     return found[number].introduces_next and any(
         passage.marker == found[number].marker and passage.looks_typed for passage in following
     )
+
+
+def begins_with_option(text: str) -> bool:
+    """Return True if a text, its bullet aside, begins with an option."""
+    return _NAMED.match(without_bullet(text)) is not None and without_bullet(text)[0] == "-"
 
 
 def begins_with(text: str, names: Sequence[str]) -> bool:
@@ -87,3 +106,26 @@ def begins_with(text: str, names: Sequence[str]) -> bool:
         or (not name.startswith("-") and describes(opening, name))
         for name in names
     )
+
+
+def described_side(passage: Passage, sides: Sequence[str]) -> set[int | str]:
+    """Return the side of a difference that a passage begins with, if it does not name the other."""
+    text = passage.text.casefold()
+    one, other = (side.casefold() for side in sides)
+    if not passage.quotable:
+        return set()
+    defined = {side for side in sides if defines(passage.text, side, passage.language)}
+    if len(defined) == 1:
+        return {*defined}
+    names = zip(sides, distinct_parts(tuple(sides)), strict=True)
+    entries = {
+        side
+        for side, short in names
+        if is_entry(passage.text, side) or is_entry(passage.text, short)
+    }
+    if len(entries) == 1:
+        return {*entries}
+    is_of_both = one in text and other in text and not (one in other or other in one)
+    if is_of_both:
+        return set()
+    return {side for side in sides if describes(passage.text, side)}

@@ -19,6 +19,7 @@ from itertools import chain, pairwise
 from kvasir.core.markers import protected
 from kvasir.core.text import count_words
 from kvasir.core.types import Chunk, Hit
+from kvasir.language.lists import is_line
 from kvasir.language.sentences import sentence_spans, trim
 
 LONGEST_SENTENCE = 80
@@ -104,6 +105,11 @@ class Passage:
     def is_item(self) -> bool:
         """True if it is an item of a list."""
         return _LIST_ITEM.match(self.text) is not None
+
+    @property
+    def is_line(self) -> bool:
+        """True if it is a short line without an end, as of a list without signs."""
+        return self.quotable and is_line(self.text)
 
     @property
     def is_code(self) -> bool:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,11 @@ from numpy.typing import NDArray
 from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators.extractive_passages import Passage
 from kvasir.core.scoring import inverse_document_frequency
-from kvasir.language.question_kinds import QuestionKind, announces_a_number
+from kvasir.language.question_kinds import (
+    QuestionKind,
+    announces_a_number,
+    holds_what_is_asked,
+)
 
 MORE_OF_ANOTHER_DOCUMENT = 0.09
 """Added to ``min_relative_score`` for a sentence of another document than the best one's."""
@@ -23,6 +28,8 @@ OTHER_SIDE = 0.5
 """``min_relative_score`` for what speaks of the side of a difference that is not yet quoted."""
 WHOLE_LIST = 3.5
 """Most words of a list or of steps that the question asks for, as a multiple of ``max_words``."""
+WHOLE_SECTION = 1.5
+"""Most words of a passage that says with commands how to do something, as such a multiple."""
 LONGEST_DESCRIPTION = 60
 """Most words of a paragraph that describes a name or term of the question."""
 PARALLEL = 0.4
@@ -33,6 +40,9 @@ FEWEST_PARALLEL = 2
 
 _READ_WHOLE = (QuestionKind.HOW_TO, QuestionKind.WHY)
 """Questions that a sentence alone seldom answers: the best one is quoted with its passage."""
+
+_VALUES = (QuestionKind.WHEN, QuestionKind.HOW_MANY, QuestionKind.HOW_OFTEN)
+"""Questions for a value, which may stand in the sentence beside the one that names its thing."""
 
 Scores = NDArray[np.float64]
 Sides = Sequence[AbstractSet[int | str]]
@@ -84,7 +94,7 @@ class Asked:
             passage speaks of.
         is_several: The question asks several things.
         language: The question's language, if the passages are in several; else empty.
-        compares: The most or least of something is asked for, which no row alone shows.
+        compares: The most or least, or an amount without some of it, which no row alone shows.
     """
 
     kind: QuestionKind | None
@@ -162,6 +172,10 @@ def select(
         ):
             continue
         block = None if has_block else _block(found, i, asked, limits.max_words)
+        is_step = asked.kind is QuestionKind.HOW_TO and not chosen
+        if is_step and _is_one_of_commands(found, i, block):
+            longest = int(WHOLE_SECTION * limits.max_words)
+            block = blocks.with_its_chunk(found, i, longest) or block
         quoted = block
         if quoted is None and not chosen and (asked.kind in _READ_WHOLE or asked.is_several):
             quoted = blocks.with_its_chunk(found, i, limits.max_words)
@@ -169,7 +183,13 @@ def select(
             quoted = _paragraph(found, i, asked.kind, limits.max_words)
         if quoted is None and overlaps[i].describes:
             longest = min(LONGEST_DESCRIPTION, limits.max_words - words)
-            quoted = blocks.with_its_paragraph(found, i, longest)
+            others = {n for n, side in enumerate(sides) if side - sides[i]}
+            quoted = blocks.with_its_paragraph(found, i, longest, until=others)
+            if quoted and _is_quoted(quoted, chosen):
+                quoted = None
+        if quoted is None and not chosen and asked.kind in _VALUES:
+            holds = partial(_holds, asked.kind)
+            quoted = blocks.with_its_value(found, i, limits.max_words, holds)
         quoted = quoted or _completed(found, i, overlaps[i], limits.max_words - words)
         if quoted is None or (chosen and not block and words + quoted.words > limits.max_words):
             continue
@@ -199,6 +219,8 @@ def _is_about_another(
     passage, before = found[number], found[quoted]
     if (passage.is_row and before.is_row) or (passage.is_item and before.is_item):
         return True
+    if abs(number - quoted) == 1 and blocks.in_one_paragraph(found, min(number, quoted)):
+        return False
     longer = max(len(own.terms), len(other.terms))
     return len(own.terms & other.terms) >= max(FEWEST_PARALLEL, PARALLEL * longer)
 
@@ -224,10 +246,24 @@ def _block(found: Sequence[Passage], number: int, asked: Asked, max_words: int) 
         return blocks.with_its_table(found, number, int(WHOLE_LIST * max_words))
     if kind not in (QuestionKind.HOW_TO, QuestionKind.LIST) or passage.is_row:
         return None
+    if kind is QuestionKind.HOW_TO and blocks.begins_entry(found, number) is not None:
+        return None  # Of what is named beside each other, one answers; they are no steps.
     budget = int(WHOLE_LIST * max_words)
     if not passage.is_code and (listed := blocks.with_its_list(found, number, budget)):
         return listed
     return blocks.with_its_command(found, number) if kind is QuestionKind.HOW_TO else None
+
+
+def _holds(kind: QuestionKind, passage: Passage) -> bool:
+    return holds_what_is_asked(kind, passage.text, passage.language)
+
+
+def _is_one_of_commands(found: Sequence[Passage], number: int, block: Passage | None) -> bool:
+    """Return True if a block is a command with its sentence, and its hit has other commands."""
+    if block is None or block.is_item or not block.is_command:
+        return False
+    commands = [p for p in found if p.marker == found[number].marker and p.is_command]
+    return len(commands) > 1
 
 
 def _paragraph(
@@ -235,12 +271,18 @@ def _paragraph(
 ) -> Passage | None:
     """Return a passage with the rest of its paragraph, where it is the beginning of an answer."""
     passage = found[number]
-    is_wanted = kind is QuestionKind.HOW_TO or (
+    is_wanted = kind in _READ_WHOLE or (
         kind is QuestionKind.LIST and announces_a_number(passage.text)
     )
     if not is_wanted or passage.is_row or passage.is_code or passage.introduces_next:
         return None
-    return blocks.with_its_paragraph(found, number, max_words)
+    if kind is QuestionKind.WHY and passage.text[0].islower():
+        return None  # Its beginning is quoted with it.
+    first = number
+    if kind in _READ_WHOLE and (entry := blocks.begins_entry(found, number)) is not None:
+        first = entry
+    read = blocks.with_its_paragraph(found, first, max_words)
+    return read if read is None or read.end >= passage.end else None
 
 
 def _other_sides_first(order: Sequence[int], sides: Sides, kind: QuestionKind | None) -> list[int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from kvasir.core.types import Message, Prompt
 from kvasir.models.rwkv_files import find_rwkv, named_path
 from kvasir.rwkv.bases import AUTO
 from kvasir.rwkv.batching import Request
+from kvasir.rwkv.composition import APPROXIMATE, PassageReader, passage_numbers
 from kvasir.rwkv.engine import Engine
 from kvasir.rwkv.promotion import promoted_files
 from kvasir.rwkv.prompts import (
@@ -40,8 +41,8 @@ from kvasir.rwkv.state import State
 from kvasir.rwkv.state_cache import prefix_keys, stored
 from kvasir.rwkv.tuned import TunedBase, cache_of, load_tuned
 
-PREFIX, ROWS = "prefix", "rows"
-READINGS = (PREFIX, ROWS)
+PREFIX, ROWS, COMPOSED = "prefix", "rows", "composed"
+READINGS = (PREFIX, ROWS, COMPOSED)
 _CONTEXT = 4096
 """Tokens of prompt and answer if the name of the file does not say it."""
 _NAMED_CONTEXT = re.compile(r"ctx(\d{3,7})")
@@ -116,7 +117,8 @@ class RwkvGenerator:
                 ``{{question}}``.
             system: What ``{{system}}`` stands for.
             reading: ``prefix``: the passages one after the other. ``rows``: each passage alone, and
-                of the answers the one that has most support.
+                of the answers the one that has most support. ``composed``: each passage alone, and
+                one answer from the composed states, which is approximate.
             cache_mb: Most megabytes of the states kept on disk; 0 keeps none.
             cache_precision: ``f32``, ``f16`` or ``int8``.
             data_dir: The folder below which models and kept states are.
@@ -131,9 +133,10 @@ class RwkvGenerator:
         if temperature < 0 or not 0 <= top_p <= 1:
             raise SettingsError("temperature must be at least 0, and top_p 0 to 1")
         if reading not in READINGS:
-            raise SettingsError(f"reading must be {' or '.join(READINGS)}, not '{reading}'")
+            raise SettingsError(f"reading must be {', '.join(READINGS)}, not '{reading}'")
         check_template(template)
         self.answer_tokens = max_tokens
+        self.approximation = APPROXIMATE if reading == COMPOSED else ""
         self._reloading = threading.Lock()
         if tuned and (state or adapter):
             raise SettingsError("tuned takes the place of state and adapter: set one of them")
@@ -181,6 +184,12 @@ class RwkvGenerator:
             if (old := former.take()) is not None:
                 old.engine.retire()
 
+    def prompt_tokens(self) -> Mapping[str, int]:
+        """Return the tokens of prompts so far; nothing if no states are kept."""
+        if self.cache is None:
+            return {}
+        return {"kept": self.cache.kept_tokens, "read": self.cache.read_tokens}
+
     def context_tokens(self) -> int:
         """Return the tokens of prompt and answer.
 
@@ -205,15 +214,20 @@ class RwkvGenerator:
         if self._reading == ROWS and len(order) > 1:
             yield self._best_of_rows(loaded, prompt)
             return
-        request = self._request(loaded, segments(prompt, self._template, self._system, order))
-        numbers, is_first = Renumbering(order), True
+        if self._reading == COMPOSED and order:
+            numbers = dict(zip(passage_numbers(prompt.hits), range(len(order)), strict=True))
+            request = self._composed(loaded, prompt, numbers)
+        else:
+            numbers = dict(enumerate(order, 1))
+            request = self._request(loaded, segments(prompt, self._template, self._system, order))
+        renumbering, is_first = Renumbering(numbers), True
         with closing(loaded.engine.write(request)) as pieces:
             for piece in pieces:
-                text = numbers.feed(piece.lstrip() if is_first else piece)
+                text = renumbering.feed(piece.lstrip() if is_first else piece)
                 is_first = is_first and not piece.strip()
                 if text:
                     yield text
-        if rest := numbers.finish():
+        if rest := renumbering.finish():
             yield rest
 
     def _best_of_rows(self, loaded: _Loaded, prompt: Prompt) -> str:
@@ -225,8 +239,23 @@ class RwkvGenerator:
             requests.append(replace(self._request(loaded, parts), is_scored=True))
         answers = loaded.engine.write_together(requests)
         best = best_supported([(each.text, each.score) for each in answers])
-        numbers = Renumbering([best])
+        numbers = Renumbering({1: best})
         return (numbers.feed(answers[best].text) + numbers.finish()).lstrip()
+
+    def _composed(self, loaded: _Loaded, prompt: Prompt, numbers: Mapping[int, int]) -> Request:
+        """Return what is to be read after the composed states of the passages."""
+        tuned, parts = loaded.tuned, list[list[str]]()
+        for number, place in numbers.items():
+            own = replace(prompt, hits=(prompt.hits[place],))
+            parts.append(segments(own, self._template, self._system, [0], number))
+        encode = tuned.base.tokenizer.encode
+        (before, _, rest), passages = parts[0], [encode(passage) for _, passage, _ in parts]
+        reader = PassageReader(tuned.base.model, tuned.state, self.cache, tuned.identity)
+        with tuned.applied():
+            state = reader.read(encode(before), passages)
+        if self.cache is not None:
+            self.cache.count(0, len(encode(rest)))
+        return self._asked(encode(rest), state)
 
     def close(self) -> None:
         """Unload the model, unless another component uses it; answers break off."""
@@ -242,21 +271,18 @@ class RwkvGenerator:
         if self.cache is not None and len(parts) > 1:
             keys = prefix_keys(loaded.tuned.identity, tokens[:-1])
             done, found = self.cache.longest(keys)
-            state = _moved(found, loaded.tuned.state) if found else state
+            state = found.moved(state) if found else state
         rest = tokens[done:]
         if self.cache is not None:
             self.cache.count(sum(map(len, tokens[:done])), sum(map(len, rest)))
+        asked = self._asked([token for part in rest for token in part], state)
         marks, keys = _ends(rest[:-1]), keys[done:]
-        reached = stored(self.cache, keys, marks) if self.cache and keys else None
-        return Request(
-            [token for part in rest for token in part],
-            self.answer_tokens,
-            state,
-            self._sampling,
-            self._stops,
-            marks if keys else (),
-            reached,
-        )
+        if self.cache is None or not keys:
+            return asked
+        return replace(asked, marks=marks, reached=stored(self.cache, keys, marks))
+
+    def _asked(self, tokens: Sequence[int], state: State) -> Request:
+        return Request(tokens, self.answer_tokens, state, self._sampling, self._stops)
 
     def _load(self, files: _Files) -> _Loaded:
         path = find_rwkv(files.model, self._data_dir)
@@ -282,11 +308,6 @@ class RwkvGenerator:
                 f"({base.tokenizer.size}): put its vocabulary rwkv_vocab*.txt into its folder",
             )
         return _Loaded(tuned, Engine(base, tuned.adapter, rows=self._parallel))
-
-
-def _moved(state: State, like: State) -> State:
-    """Return a state on the device and in the precision of another one."""
-    return State(state.shift.to(like.shift), state.wkv.to(like.wkv))
 
 
 def _ends(parts: Sequence[Sequence[int]]) -> list[int]:

@@ -11,7 +11,7 @@ import numpy as np
 from kvasir.components.stores.database_store import ClientStore, Scores
 from kvasir.components.stores.keyword_index import IndexCache
 from kvasir.core.filters import Filter
-from kvasir.core.protocols import Candidate, PendingVectors
+from kvasir.core.protocols import Candidate, PendingVectors, SearchTerms, TextAnalyzer
 from kvasir.core.scoring import dense_scores
 from kvasir.core.types import Matrix, SparseVector
 
@@ -35,7 +35,8 @@ class TwoLegs(ClientStore):
         filters: Filter | None = None,
     ) -> list[list[Candidate]]:
         """Return for each query the chunks that either leg finds."""
-        words = self._rank(self._analyzer.query_terms(queries, languages), top_k, filters)
+        terms = search_terms(self._analyzer, queries, languages)
+        words = self._rank(terms, top_k, filters)
         vectors = resolved(vectors)
         nearest = self._nearest(vectors, len(queries), top_k, filters)
         return [
@@ -68,6 +69,15 @@ class KeywordsInMemory(TwoLegs):
     @abstractmethod
     def _scores(self, query: Matrix, ids: Sequence[str], filters: Filter | None) -> Scores:
         """Return the ``dense_score`` of the chunks that exist and pass the filter."""
+
+
+def search_terms(
+    analyzer: TextAnalyzer, queries: Sequence[str], languages: Sequence[str]
+) -> list[SparseVector]:
+    """Return the weighted terms of each query by which its keyword leg is ranked."""
+    if isinstance(analyzer, SearchTerms):
+        return analyzer.search_terms(queries, languages)
+    return analyzer.query_terms(queries, languages)
 
 
 def resolved(vectors: Matrix | PendingVectors) -> Matrix:

@@ -11,13 +11,13 @@ Source: https://qdrant.tech/documentation/edge/ and the package's type stubs, ve
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import qdrant_edge as edge
 
-from kvasir.components.stores.database_store import Scores
-from kvasir.components.stores.hybrid import Leg, Ranking, TwoLegs
+from kvasir.components.stores.database_store import Scores, check_vectors
+from kvasir.components.stores.hybrid import Ranking, join_legs, resolved, search_terms
 from kvasir.components.stores.qdrant_edge_folder import INSTEAD, CollectionFolder, drop_collection
 from kvasir.components.stores.qdrant_edge_graph import SEARCH_EF
 from kvasir.components.stores.qdrant_edge_shard import QdrantShard
@@ -35,7 +35,7 @@ from kvasir.components.stores.qdrant_points import (
 from kvasir.components.stores.store_uris import refuse_credentials
 from kvasir.core.batches import batches
 from kvasir.core.filters import Filter
-from kvasir.core.protocols import TextAnalyzer
+from kvasir.core.protocols import Candidate, PendingVectors, TextAnalyzer
 from kvasir.core.run import StopToken
 from kvasir.core.scoring import dense_score
 from kvasir.core.types import Chunk, Matrix, Metadata, SparseVector
@@ -63,8 +63,11 @@ _EARLY_POINTS = 10_000
 
 _NO_TERMS = edge.SparseVector([], [])
 
+Nearest = Callable[[list[float]], edge.QueryRequest]
+"""Makes the request for the nearest chunks of a vector."""
 
-class QdrantStore(QdrantPoints, TwoLegs):
+
+class QdrantStore(QdrantPoints):
     """Keeps one collection in the folder ``uri/collection``, with vectors and keyword index."""
 
     name = "qdrant"
@@ -200,29 +203,55 @@ class QdrantStore(QdrantPoints, TwoLegs):
             return shard.scroll(request)
 
     def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[Scores]:
-        condition = self._condition(filters)
-        params = self._params(condition)
-        return [self._near(vector, top_k, condition, params) for vector in vectors]
+        nearest = self._nearest_of(self._condition(filters), top_k)
+        return [_scores(*self._query(nearest(vector.tolist()))) for vector in vectors]
 
-    def _rank(self, terms: Sequence[SparseVector], top_k: int, filters: Filter | None) -> list[Leg]:
+    def search_hybrid(
+        self,
+        vectors: Matrix | PendingVectors,
+        queries: Sequence[str],
+        languages: Sequence[str],
+        top_k: int,
+        filters: Filter | None = None,
+    ) -> list[list[Candidate]]:
+        """Return for each query the chunks that either leg finds."""
+        terms = search_terms(self._analyzer, queries, languages)
         condition = self._condition(filters)
-        return [(self._words(query, top_k, condition), self._scores) for query in terms]
+        rankings = [self._words(query, top_k, condition) for query in terms]
+        vectors = resolved(vectors)
+        check_vectors(self._title, self.dimension, vectors, len(queries))
+        if top_k < 1:
+            return [[] for _ in queries]
+        nearest = self._nearest_of(condition, top_k)
+        return [
+            self._joined(nearest, vector.tolist(), ranking, top_k)
+            for vector, ranking in zip(vectors, rankings, strict=True)
+        ]
 
-    def _near(
-        self, vector: Matrix, top_k: int, condition: edge.Filter | None, params: edge.SearchParams
-    ) -> Scores:
-        points = self._query(vector.tolist(), DENSE, top_k, filter=condition, params=params)
-        return {str(point.id): dense_score(point.score) for point in points}
+    def _joined(
+        self, nearest: Nearest, vector: list[float], ranking: Ranking, top_k: int
+    ) -> list[Candidate]:
+        """Join the nearest chunks with a ranking of keywords, whose scores are asked for too.
+
+        Both in one call: a call waits for the engine's threads, with the interpreter's lock.
+        """
+        requests = [nearest(vector)]
+        if ranking:
+            ids = [chunk_id for chunk_id, _ in ranking]
+            known = edge.Filter(must=[edge.HasIdCondition(set(ids))])
+            requests.append(_request(vector, DENSE, len(ids), filter=known, params=_ALL))
+        near, *ranked = map(_scores, self._query(*requests))
+        return join_legs(near, ranking, top_k, lambda _: ranked[0])
 
     def _words(self, terms: SparseVector, top_k: int, condition: edge.Filter | None) -> Ranking:
         if top_k < 1 or not len(terms.indices):
             return []
-        points = self._query(_sparse(terms), BM25, top_k, filter=condition)
+        (points,) = self._query(_request(_sparse(terms), BM25, top_k, filter=condition))
         return [(str(point.id), point.score) for point in points if point.score > 0]
 
-    def _scores(self, vector: Matrix, ids: list[str]) -> Scores:
-        condition = edge.Filter(must=[edge.HasIdCondition(set(point_ids(ids)))])
-        return self._near(vector, len(ids), condition, _ALL)
+    def _nearest_of(self, condition: edge.Filter | None, top_k: int) -> Nearest:
+        params = self._params(condition)
+        return lambda vector: _request(vector, DENSE, top_k, filter=condition, params=params)
 
     def _params(self, condition: edge.Filter | None) -> edge.SearchParams:
         """Choose the search by the engine's estimate of the number of filtered chunks."""
@@ -235,15 +264,9 @@ class QdrantStore(QdrantPoints, TwoLegs):
             return _GRAPH
         return _ALL if left <= _SCAN_FILTERED else _ACORN
 
-    def _query(
-        self, vector: list[float] | edge.SparseVector, using: str, top_k: int, **options: Any
-    ) -> list[edge.ScoredPoint]:
-        nearest = edge.Query.Nearest(vector, using)
-        request = edge.QueryRequest(
-            limit=top_k, query=nearest, with_payload=False, with_vector=False, **options
-        )
+    def _query(self, *requests: edge.QueryRequest) -> list[list[edge.ScoredPoint]]:
         with self._shard.reading() as shard:
-            return shard.query(request)
+            return shard.query_batch(edge.QueryBatchRequest(list(requests)))
 
     def _index_number(self, path: str) -> None:
         self._shard.ensure_number_index(path)
@@ -257,6 +280,19 @@ class QdrantStore(QdrantPoints, TwoLegs):
         room = max(0, _EARLY_INDEXES - self._range_indexes())
         for field in sorted(fields - self._indexed)[:room]:
             self._index_number(field)
+
+
+def _request(
+    vector: list[float] | edge.SparseVector, using: str, top_k: int, **options: Any
+) -> edge.QueryRequest:
+    nearest = edge.Query.Nearest(vector, using)
+    return edge.QueryRequest(
+        limit=top_k, query=nearest, with_payload=False, with_vector=False, **options
+    )
+
+
+def _scores(points: Sequence[edge.ScoredPoint]) -> Scores:
+    return {str(point.id): dense_score(point.score) for point in points}
 
 
 def _point(chunk: Chunk, vector: Matrix, terms: SparseVector) -> edge.Point:

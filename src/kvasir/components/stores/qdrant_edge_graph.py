@@ -14,7 +14,7 @@ from typing import Self
 
 import qdrant_edge as edge
 
-from kvasir.components.stores.qdrant_edge_opening import end_with_parent
+from kvasir.components.stores.qdrant_edge_opening import end_with_owner
 from kvasir.components.stores.qdrant_points import BM25, DENSE
 from kvasir.core.environment import arguments, environment, module_command
 
@@ -28,6 +28,8 @@ _QUANTILE = 0.99
 """Share of the numbers that quantization keeps apart; the others are cut off."""
 _PLAIN_SCAN = 20_000
 """Up to this many vectors, after the filter, are scanned: 1 ms."""
+_SEARCH_THREADS = 3
+"""A search has work for two: a part with the graph and one for later chunks."""
 BACKGROUND = 15
 """Niceness of a build in the background."""
 
@@ -46,7 +48,9 @@ def edge_config(dimension: int, threads: int = 1) -> edge.EdgeConfig:
         quantization_config=edge.ScalarQuantizationConfig(
             edge.ScalarType.Int8, quantile=_QUANTILE, memory=edge.Memory.Pinned
         ),
-        # The number of search threads stays the engine's: with one, searches keep writers out.
+        # With one thread, searches keep writers out; with the engine's eight, they wake each other
+        # for nothing, a third of a search's processor time.
+        max_search_threads=_SEARCH_THREADS,
         hnsw_config=edge.HnswIndexConfig(
             m=GRAPH_M,
             ef_construct=GRAPH_EF_CONSTRUCT,
@@ -106,7 +110,7 @@ def _build(shard: str, dimension: int, threads: int, niceness: int, parent: int)
     """Run the child process."""
     # A killed owner cannot stop its child. On other systems the child finishes, and the next owner
     # removes the folder.
-    end_with_parent(parent)
+    end_with_owner(parent)
     if hasattr(os, "nice"):
         os.nice(niceness)
     opened = edge.EdgeShard.load(shard, edge_config(dimension, threads))

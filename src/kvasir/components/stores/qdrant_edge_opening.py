@@ -7,7 +7,6 @@ that opens some damaged files.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -26,6 +25,7 @@ from kvasir.components.stores.qdrant_edge_files import (
 )
 from kvasir.components.stores.qdrant_edge_folder import CollectionFolder, damaged
 from kvasir.core.environment import arguments, environment, module_command
+from kvasir.core.operating_system import end_with_parent
 
 _READ_AHEAD = 256 * 2**20
 """Bytes of chunk texts to read ahead, about 400,000 chunks of 60 words."""
@@ -33,7 +33,6 @@ _READ_STEP = 256 * 2**10
 """Linux reads at most about this much for one request."""
 _BLOCK = 512
 """Bytes of a block in ``st_blocks``; the engine's files have holes."""
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 
 class OpenShard:
@@ -72,12 +71,11 @@ def load(data: Path) -> OpenShard:
     return opened
 
 
-def end_with_parent(parent: int) -> None:
-    """End this child process when its parent ends; on Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-        if os.getppid() != parent:
-            raise SystemExit("the owner of the index is gone")
+def end_with_owner(parent: int) -> None:
+    """End this child process when its parent ends, where the system can do that."""
+    end_with_parent()
+    if sys.platform == "linux" and os.getppid() != parent:
+        raise SystemExit("the owner of the index is gone")
 
 
 def _try_in_child(folder: CollectionFolder, data: Path) -> None:
@@ -100,7 +98,7 @@ def _try_in_child(folder: CollectionFolder, data: Path) -> None:
 
 def _open_and_close(data: str, parent: int) -> None:
     """Run the child process."""
-    end_with_parent(parent)
+    end_with_owner(parent)
     shard = edge.EdgeShard.load(data)
     shard.scroll(edge.ScrollRequest(limit=1, with_payload=True, with_vector=True))
     shard.count(edge.CountRequest(exact=True))

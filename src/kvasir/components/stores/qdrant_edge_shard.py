@@ -303,7 +303,7 @@ class QdrantShard:
                     # A caller that waits leaves the processors free.
                     niceness = 0 if wait else BACKGROUND
                     running = threading.Thread(
-                        target=self._renew, args=[niceness, stop], daemon=True
+                        target=self._renew_while_due, args=[niceness, stop], daemon=True
                     )
                     self._failure = None
                     self._builder = running
@@ -314,6 +314,16 @@ class QdrantShard:
             stop.raise_if_set()
             if self._failure is not None:
                 raise ComponentError("qdrant", "building the graph", self._failure)
+
+    def _renew_while_due(self, niceness: int, stop: StopToken) -> None:
+        """Build until few points are outside the graph, however many come meanwhile."""
+        while True:
+            self._renew(niceness, stop)
+            with self._starting:
+                # With the lock: points that come later find no builder, and start another.
+                if self._closing or self._failure is not None or not self._is_due():
+                    self._builder = None
+                    return
 
     def _renew(self, niceness: int, stop: StopToken) -> None:
         """Build a copy with a graph and switch to it; runs in a thread."""

@@ -14,7 +14,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
 from kvasir.components.stores.database_store import DatabaseStore, Scores, check_vectors, not_ours
-from kvasir.components.stores.hybrid import join_legs, resolved
+from kvasir.components.stores.hybrid import join_legs, resolved, search_terms
 from kvasir.components.stores.qdrant_points import (
     BM25,
     CHUNK_FIELDS,
@@ -85,7 +85,7 @@ class QdrantServerStore(QdrantPoints, DatabaseStore):
 
         Its third part computes the dense scores of the keyword leg's chunks.
         """
-        terms = self._analyzer.query_terms(queries, languages)
+        terms = search_terms(self._analyzer, queries, languages)
         vectors = resolved(vectors)
         check_vectors(self._title, self.dimension, vectors, len(queries))
         if top_k < 1:

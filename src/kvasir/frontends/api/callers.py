@@ -39,9 +39,30 @@ _OWNER = Caller(None, frozenset(Scope))
 SESSION_COOKIE = "kvasir_session"
 """The cookie of people who signed in; only the pages for people accept it."""
 
-_login = OAuth2PasswordBearer(tokenUrl="login", auto_error=False)
-_bearer = HTTPBearer(auto_error=False)
-_api_key = APIKeyHeader(name="x-api-key", auto_error=False)
+SCHEMES = (
+    OAuth2PasswordBearer(tokenUrl="login", auto_error=False),
+    HTTPBearer(auto_error=False),
+    APIKeyHeader(name="x-api-key", auto_error=False),
+)
+"""The ways to send a credential, for the OpenAPI document."""
+
+Dependency = Callable[..., Any]
+_with_credential: set[Dependency] = set()
+
+
+def takes_credential(dependency: Dependency | None) -> bool:
+    """Return True for a dependency that finds out who calls."""
+    return dependency in _with_credential
+
+
+def _credential(dependency: Dependency) -> Dependency:
+    """Mark a dependency that finds out who calls.
+
+    It asks the request itself: that FastAPI resolves dependencies of dependencies took a fifth of
+    the interpreter's time for a search.
+    """
+    _with_credential.add(dependency)
+    return dependency
 
 
 async def kvasir_of(request: Request) -> App:
@@ -53,23 +74,17 @@ async def kvasir_of(request: Request) -> App:
 Kvasir = Annotated[App, Depends(kvasir_of)]
 
 
-async def _authenticate(
-    request: Request,
-    kvasir: Kvasir,
-    _swagger: Annotated[str | None, Depends(_login)],
-    _scheme: Annotated[object, Depends(_bearer)],
-    _key: Annotated[str | None, Depends(_api_key)],
-) -> Caller:
+async def _caller_of(request: Request) -> Caller:
     known: Caller | None = getattr(request.state, "caller", None)
-    return known or await _caller_of(request, kvasir)
+    return known or await _authenticate(request)
 
 
-async def _caller_of(request: Request, kvasir: App) -> Caller:
+async def _authenticate(request: Request) -> Caller:
     _check_query(request)
     credential = _credential_of(request)
     caller = _owner(request, credential)
     if caller is None:
-        caller = await _known_or_asked(kvasir, credential)
+        caller = await _known_or_asked(request.app.state.kvasir, credential)
         request.state.credential = credential
     request.state.caller = caller
     return caller
@@ -133,7 +148,7 @@ class UploadRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_if_known(request: Request) -> Response:
-            await _caller_of(request, request.app.state.kvasir)
+            await _authenticate(request)
             return await handle(UploadRequest(request.scope, request.receive))
 
         return handle_if_known
@@ -144,17 +159,12 @@ def _check_query(request: Request) -> None:
         raise RequestError("credentials in the address are refused: send them in a header")
 
 
-async def _authenticate_if_given(
-    request: Request,
-    kvasir: Kvasir,
-    swagger: Annotated[str | None, Depends(_login)],
-    scheme: Annotated[object, Depends(_bearer)],
-    api_key: Annotated[str | None, Depends(_api_key)],
-) -> Caller | None:
+@_credential
+async def _caller_if_given(request: Request) -> Caller | None:
     _check_query(request)
     if not has_header_credential(request):
         return None
-    caller = await _authenticate(request, kvasir, swagger, scheme, api_key)
+    caller = await _caller_of(request)
     if caller.must_change_password:
         raise ForbiddenError("change the temporary password first")
     return caller
@@ -165,40 +175,36 @@ def has_header_credential(request: Request) -> bool:
     return bool({"authorization", "x-api-key"} & set(request.headers.keys()))
 
 
-async def _authenticate_page(
-    request: Request,
-    kvasir: Kvasir,
-    swagger: Annotated[str | None, Depends(_login)],
-    scheme: Annotated[object, Depends(_bearer)],
-    api_key: Annotated[str | None, Depends(_api_key)],
-) -> Caller:
+async def _page_caller(request: Request) -> Caller:
     """Return the caller of a page of ours, where a browser signs in by a cookie."""
     if has_header_credential(request):
-        return await _authenticate(request, kvasir, swagger, scheme, api_key)
+        return await _caller_of(request)
     _check_query(request)
     token = request.cookies.get(SESSION_COOKIE)
     if not token:
         raise NotAuthenticatedError("this needs a login")
-    caller = await _known_or_asked(kvasir, token)
+    caller = await _known_or_asked(request.app.state.kvasir, token)
     if caller.api_key_id:
         raise NotAuthenticatedError("an API key in a cookie is refused: send it in a header")
     request.state.caller = caller
     return caller
 
 
-async def _overrides(
-    caller: Annotated[Caller, Depends(_authenticate)],
-    settings: Annotated[
-        str | None,
-        Header(
-            alias=SETTINGS_HEADER,
-            max_length=60_000,
-            description="a JSON object of settings for this request; for administrators",
-        ),
-    ] = None,
-) -> Mapping[str, Any]:
+_SentSettings = Annotated[
+    str | None,
+    Header(
+        alias=SETTINGS_HEADER,
+        max_length=60_000,
+        description="a JSON object of settings for this request; for administrators",
+    ),
+]
+
+
+@_credential
+async def _overrides(request: Request, settings: _SentSettings = None) -> Mapping[str, Any]:
     if settings is None:
         return {}
+    caller = await _caller_of(request)
     if not caller.is_admin:
         raise ForbiddenError("only an administrator may send settings with a request")
     found: Mapping[str, Any] = loads(Mapping[str, Any], settings)
@@ -210,7 +216,10 @@ Overrides = Annotated[Mapping[str, Any], Depends(_overrides)]
 """Settings for this request, by dotted key."""
 
 
-async def _with_overrides(kvasir: Kvasir, overrides: Overrides) -> AsyncIterator[App]:
+@_credential
+async def _with_overrides(request: Request, settings: _SentSettings = None) -> AsyncIterator[App]:
+    kvasir: App = request.app.state.kvasir
+    overrides = await _overrides(request, settings)
     if not overrides:
         # A thread would cost every search time.
         yield kvasir
@@ -231,35 +240,45 @@ def _check_scope(caller: Caller, scope: Scope) -> Caller:
     return caller
 
 
-def needs(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
+def needs(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
     """Return the dependency of a route that needs a scope."""
 
-    async def check(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
-        return _check_scope(caller, scope)
+    @_credential
+    async def check(request: Request) -> Caller:
+        return _check_scope(await _caller_of(request), scope)
 
     return check
 
 
-async def _page_reader(caller: Annotated[Caller, Depends(_authenticate_page)]) -> Caller:
-    return _check_scope(caller, Scope.READ)
-
-
-def _page_user(caller: Annotated[Caller, Depends(_authenticate_page)]) -> Caller:
+def _check_logged_in(caller: Caller) -> Caller:
     if caller.user is None or caller.api_key_id:
         raise ForbiddenError("this needs a login, not an API key")
     return caller
 
 
-async def signed_in(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
+@_credential
+async def _page_reader(request: Request) -> Caller:
+    return _check_scope(await _page_caller(request), Scope.READ)
+
+
+@_credential
+async def _page_user(request: Request) -> Caller:
+    return _check_logged_in(await _page_caller(request))
+
+
+@_credential
+async def signed_in(request: Request) -> Caller:
     """Return the caller, also one who has to change the password first."""
-    return caller
+    return await _caller_of(request)
 
 
-async def logged_in(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
+@_credential
+async def logged_in(request: Request) -> Caller:
     """Return a caller who logged in; an API key must not make others or change the password."""
+    caller = await _caller_of(request)
     if caller.must_change_password:
         raise ForbiddenError("change the temporary password first")
-    return _page_user(caller)
+    return _check_logged_in(caller)
 
 
 Reader = Annotated[Caller, Depends(needs(Scope.READ))]
@@ -271,7 +290,7 @@ LoggedIn = Annotated[Caller, Depends(logged_in)]
 PageUser = Annotated[Caller, Depends(_page_user)]
 """Who logged in and sees a page for people, also one who has to change the password first."""
 PageReader = Annotated[Caller, Depends(_page_reader)]
-MaybeCaller = Annotated[Caller | None, Depends(_authenticate_if_given)]
+MaybeCaller = Annotated[Caller | None, Depends(_caller_if_given)]
 
 
 def check_may_read(kvasir: App, caller: Caller, collection: str) -> None:

@@ -20,10 +20,11 @@ from kvasir.frontends.api.listening import take_last_connections
 from kvasir.frontends.api.owner import check_no_owner, owned, take_over
 from kvasir.frontends.api.readiness import Readiness
 from kvasir.frontends.api.registration import first_admin_link
-from kvasir.frontends.process import configure_logging, listen, stop_on_signals
+from kvasir.frontends.process import KEEP_ALIVE_SECONDS, configure_logging, listen, stop_on_signals
 
 logger = logging.getLogger(__name__)
 
+_PORT = "--port N or the setting server.port"
 _TICKS_A_LOOK = 10
 """Between two looks whether the owner of the index has ended: a second."""
 _SETTLE_SECONDS = 2.0
@@ -35,6 +36,7 @@ def serve(
     *,
     host: str,
     port: int,
+    quiet: bool = False,
     announce: Callable[[str], object] = lambda _: None,
     explain: Callable[[KvasirError], str] = str,
 ) -> None:
@@ -44,6 +46,7 @@ def serve(
         app: What is served.
         host: The address to listen at.
         port: The port; 0 takes any free one.
+        quiet: Log warnings and errors only, no requests.
         announce: Gets the lines for the operator.
         explain: Returns what to log of an error that the operator should know of.
 
@@ -52,11 +55,12 @@ def serve(
         StoreLockedError: Another process serves this index.
         SettingsError: A setting is unusable, such as a published signing key.
     """
-    configure_logging(app.settings.server.log_format, debug=app.settings.server.debug)
+    logged = app.settings.server
+    configure_logging(logged.log_format, debug=logged.debug, quiet=quiet)
     stop = StopToken()
     # Before the port: where the same index is served already, that says more than a taken port.
     check_no_owner(app.settings)
-    with closing(listen(host, port)) as listener, ExitStack() as opened:
+    with closing(listen(host, port, option=_PORT)) as listener, ExitStack() as opened:
         port = listener.getsockname()[1]
         _remember_port(app, port)
         check_accounts(app)
@@ -78,6 +82,7 @@ def serve(
             # By default uvicorn would believe every client of this machine.
             proxy_headers=bool(app.settings.server.trusted_proxies),
             forwarded_allow_ips=list(app.settings.server.trusted_proxies),
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=max(1, math.ceil(app.settings.server.shutdown_seconds)),
         )
         server = _Server(config, stop, api.state.readiness, app.settings.server.drain_seconds)
@@ -94,12 +99,20 @@ def serve(
             server.follow_owner(follow)
         announce(f"Kvasir serves at {address}, its manual at /docs")
         if link:
-            announce(f"There is no administrator yet; this link makes one, once: {link}")
+            announce(
+                "There is no administrator yet. For administration only, not needed to begin, "
+                f"this link makes one, once: {link}"
+            )
         warm_up = threading.Thread(
             target=_warm_up, args=(app, explain), name="warm up", daemon=True
         )
         warm_up.start()
-        drain = api.state.readiness.drain
+
+        def drain() -> None:
+            api.state.readiness.drain()
+            if not quiet:
+                announce("Stopping; finishing the requests in progress.")
+
         with stop.calling(drain), stop_on_signals(stop, at_once=server.exit_at_once):
             server.run(sockets=[listener, *local])
         if not server.started:

@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.encoders import jsonable_encoder
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse, HTMLResponse, Response
+from fastapi.routing import iter_route_contexts
 
 from kvasir.core.errors import NotFoundError, OperatorError
+from kvasir.frontends.api.callers import SCHEMES, takes_credential
 from kvasir.frontends.api.problems import MEDIA_TYPE, Problem
 
 router = APIRouter(include_in_schema=False)
@@ -133,6 +137,7 @@ def document(api: FastAPI) -> dict[str, Any]:
         routes=api.routes,
         tags=[{"name": name, "description": text} for name, text in _TAGS],
     )
+    _add_security(api, found)
     schemas = found.setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = Problem.model_json_schema()
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -149,6 +154,26 @@ def document(api: FastAPI) -> dict[str, Any]:
                 kept = responses.get(str(status), described) if status != 422 else described
                 responses[str(status)] = kept
     return found
+
+
+def _add_security(api: FastAPI, found: dict[str, Any]) -> None:
+    """Name the ways to send a credential, for each operation that takes one."""
+    components = found.setdefault("components", {})
+    components["securitySchemes"] = {
+        scheme.scheme_name: jsonable_encoder(scheme.model, by_alias=True, exclude_none=True)
+        for scheme in SCHEMES
+    }
+    for route in iter_route_contexts(api.routes):
+        operations = found["paths"].get(getattr(route, "path_format", None))
+        if operations is None or not _takes_credential(route.dependant):
+            continue
+        for method in route.methods or ():
+            if operation := operations.get(method.lower()):
+                operation["security"] = [{scheme.scheme_name: []} for scheme in SCHEMES]
+
+
+def _takes_credential(dependant: Dependant) -> bool:
+    return takes_credential(dependant.call) or any(map(_takes_credential, dependant.dependencies))
 
 
 def _leave_out_null(schema: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from kvasir.app import App
 from kvasir.core.errors import KvasirError
+from kvasir.core.protocols import KeepsPrompts
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +106,11 @@ class _Waiting(Collector):
     def collect(self) -> Iterable[Metric]:
         """Yield what can be read; a database that does not answer must not hide the rest."""
         yield _gauge("generations", "Answers being generated, and waiting", self._generations())
+        yield from _read(
+            "prompt_tokens",
+            "Tokens of prompts that a generator kept from earlier ones, and that it read",
+            lambda: _prompt_tokens(self._kvasir),
+        )
         services = self._kvasir.services
         yield from _read(
             "jobs",
@@ -121,6 +127,11 @@ class _Waiting(Collector):
         yield from _read(
             "mails", "Other mails that wait", lambda: {"waiting": _mails(self._kvasir)}
         )
+
+
+def _prompt_tokens(kvasir: App) -> Numbers:
+    generator = kvasir.generator
+    return generator.prompt_tokens() if isinstance(generator, KeepsPrompts) else {}
 
 
 def _mails(kvasir: App) -> float:

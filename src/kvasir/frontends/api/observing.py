@@ -5,6 +5,7 @@ A middleware of plain ASGI, since Starlette's base class would copy every piece 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import Any
@@ -25,6 +26,8 @@ logger = logging.getLogger("kvasir.access")
 _FORM_OVERHEAD = 1 << 20
 """Bytes of a multipart form around its file."""
 
+_RETRY_SECONDS = 5
+"""When a client whose request a stopping server gave up may ask again."""
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -96,6 +99,14 @@ class Observing:
                 await refused(scope, receive, send_with_headers)
             else:
                 await self._app(scope, self._limited(receive, scope, limit), send_with_headers)
+        except asyncio.CancelledError:
+            if not self._readiness.is_draining:
+                raise
+            # The time for requests in progress is over.
+            if not status:
+                answer = problem(503, "closed", "the server is stopping: try again later")
+                answer.headers["Retry-After"] = str(_RETRY_SECONDS)
+                await answer(scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001 - logged, and answered if it still can be
             answer = unforeseen(scope["method"], scope["path"], error)
             if not status:

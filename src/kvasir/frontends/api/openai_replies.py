@@ -145,6 +145,7 @@ class CompletionWriter:
             "refused": answer.refused,
             "certainty": answer.certainty.value,
             "confidence": answer.confidence,
+            "doubt": answer.doubt,
             "removed_citations": answer.removed_citations,
             "checked_sentences": answer.checked_sentences,
             "unsupported_sentences": answer.unsupported_sentences,

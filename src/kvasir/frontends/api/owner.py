@@ -27,6 +27,7 @@ from kvasir.core.environment import running_command
 from kvasir.core.errors import StorageError, StoreLockedError
 from kvasir.core.private_files import make_private_folder
 from kvasir.frontends.api.application import make_application
+from kvasir.frontends.process import KEEP_ALIVE_SECONDS
 from kvasir.remote.owner import OwnerRecord, remove_owner, write_owner
 from kvasir.settings.schema import Settings
 from kvasir.sharing import index_of, is_embedded, owner_of
@@ -90,6 +91,7 @@ class OwnerServer:
                     log_config=None,
                     access_log=False,
                     server_header=False,
+                    timeout_keep_alive=KEEP_ALIVE_SECONDS,
                     timeout_graceful_shutdown=_STOP_SECONDS,
                 )
                 self._server = uvicorn.Server(config)

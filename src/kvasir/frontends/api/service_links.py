@@ -46,6 +46,21 @@ def running_settings(settings: Settings) -> Settings | None:
     return load_settings(record.config, {"data_dir": str(settings.data_folder)})
 
 
+def has_tuning(settings: Settings, part: TuningPart) -> bool:
+    """Return True if the settings, or the services that run, have a service of tuning."""
+    section = _tuning_section(settings)
+    return section is not None and section.part(part).enabled
+
+
+def _tuning_section(settings: Settings) -> TuningSettings | None:
+    chosen = running_settings(settings)
+    if chosen is None and settings.uses_services:
+        chosen = settings
+    if chosen is None or not chosen.uses("tuning"):
+        return None
+    return chosen.service_of(TuningSettings)
+
+
 @contextmanager
 def tuning_jobs(settings: Settings, part: TuningPart) -> Iterator[RemoteTuningJobs]:
     """Connect to a service of tuning: that of the settings, or of the services that run.
@@ -54,12 +69,9 @@ def tuning_jobs(settings: Settings, part: TuningPart) -> Iterator[RemoteTuningJo
         ComponentError: There is none, or it does not answer.
     """
     name = f"tuning ({part})"
-    chosen = running_settings(settings)
-    if chosen is None and settings.uses_services:
-        chosen = settings
-    if chosen is None or not chosen.uses("tuning"):
+    section = _tuning_section(settings)
+    if section is None:
         raise _unreachable(name, "no service of tuning runs")
-    section = chosen.service_of(TuningSettings)
     if not section.part(part).enabled:
         raise _unreachable(name, "the settings have this service off")
     front, _ = section.ends(part)
@@ -90,5 +102,5 @@ def _load(module: str) -> Any:
         return importlib.import_module(f"kvasir.remote.zeromq.{module}")
     except ModuleNotFoundError as error:
         if error.name in ("zmq", "msgpack"):
-            raise MissingExtraError("the services", "services") from error
+            raise MissingExtraError("reaching the services", "services") from error
         raise

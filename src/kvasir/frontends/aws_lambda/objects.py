@@ -19,19 +19,21 @@ _DETAILS = frozenset({"Object Created", "Object Deleted"})
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An object that may have changed, or an address to index.
+    """An object that may have changed, an address to index, or a list to follow.
 
     Attributes:
         bucket: The object's bucket; empty for an address.
         key: Its key.
         url: The address.
         collection: Where it is indexed; by default as the settings say.
+        listing: ``s3://BUCKET/FOLDER``, or the address of a sitemap.
     """
 
     bucket: str = ""
     key: str = ""
     url: str = ""
     collection: str = ""
+    listing: str = ""
 
     @property
     def source(self) -> Source:
@@ -40,7 +42,7 @@ class Change:
 
 
 def changes_of(event: Mapping[str, Any]) -> list[Change] | None:
-    """Return what an event is about; None if it is neither of S3 nor names an address.
+    """Return what an event is about; None if it is neither of S3 nor names what to index.
 
     Raises:
         RequestError: A part of it is missing.
@@ -51,8 +53,11 @@ def changes_of(event: Mapping[str, Any]) -> list[Change] | None:
         if event.get("source") == "aws.s3" and event.get("detail-type") in _DETAILS:
             detail = event["detail"]
             return [Change(detail["bucket"]["name"], detail["object"]["key"])]
-        if "url" in event and "Records" not in event:
-            return [Change(url=_text(event["url"]), collection=_text(event.get("collection", "")))]
+        if "Records" not in event and ("url" in event or "sync" in event):
+            collection = _text(event.get("collection", ""))
+            if "url" in event:
+                return [Change(url=_text(event["url"]), collection=collection)]
+            return [Change(listing=_listing(event["sync"]), collection=collection)]
         records = event.get("Records")
         if not records or any(each.get("eventSource") != "aws:s3" for each in records):
             return None
@@ -62,6 +67,13 @@ def changes_of(event: Mapping[str, Any]) -> list[Change] | None:
         ]
     except (KeyError, TypeError, AttributeError) as error:
         raise RequestError(f"the event is malformed: {error!r}") from None
+
+
+def _listing(value: object) -> str:
+    """Return the address of a list; a file of the instance is none."""
+    if not _text(value).lower().startswith(("s3://", "http://", "https://")):
+        raise RequestError(f"'{value}' is neither a bucket nor the address of a sitemap")
+    return _text(value)
 
 
 def _text(value: object) -> str:

@@ -5,8 +5,8 @@ and EventBridge index what they name; a message of SQS that fails is reported al
 others of its batch are not done again.
 
 An instance is frozen between two events, so nothing runs in the background: the jobs of a request
-are done before its answer is returned. Before the first event only the model is loaded, because
-SnapStart keeps the memory of that moment for all instances: connections are made afterwards.
+are done before its answer is returned. Before the first event the model and the code are loaded,
+and nothing is connected, because SnapStart keeps the memory of that moment for all instances.
 
 Source: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 """
@@ -17,13 +17,18 @@ import json
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mangum import Mangum
 
 from kvasir.app import App
+from kvasir.collection import Collection
+from kvasir.collection_settings import make_page_fetcher
+from kvasir.core import registry
 from kvasir.core.deadline import deadline, remaining
 from kvasir.core.errors import (
     CollectionNotFoundError,
@@ -58,6 +63,12 @@ _WITHOUT_THREADS: Mapping[str, Any] = {
     "mail.send": False,
 }
 _KEPT_COLLECTIONS = 32
+_FOR_AN_ANSWER = (
+    "kvasir.accounts.sql",
+    "kvasir.answering.answers",
+    "kvasir.answering.search_filters",
+    "kvasir.questions.answer_log",
+)
 
 
 def from_settings() -> LambdaProcess:
@@ -96,8 +107,14 @@ class LambdaProcess:
         return Bucket(max_bytes=self._app.settings.rag.ingest.max_file_mb << 20)
 
     def load(self) -> None:
-        """Load the embedding model, which uses no connection."""
-        self._app.embedder.embed_queries(["kvasir"])
+        """Load the embedding model, and the code of an answer; no connection is made.
+
+        The model is compiled outside of the interpreter, which imports meanwhile.
+        """
+        with ThreadPoolExecutor(1) as thread:
+            loading = thread.submit(self._app.embedder.embed_queries, ["kvasir"])
+            _import_code(self._app.settings)
+            loading.result()
 
     def close(self) -> None:
         """Close the application."""
@@ -170,6 +187,9 @@ class LambdaProcess:
         """
         name = change.collection or self._app.settings.question_collection
         with self._app.collection(name) as collection:
+            if change.listing:
+                self._sync(collection, change.listing)
+                return
             if change.url:
                 check_report(collection.ingest(change.url))
                 return
@@ -181,6 +201,43 @@ class LambdaProcess:
             with suppress(CollectionNotFoundError, DocumentNotFoundError):
                 collection.delete(change.source.uri)
 
+    def _sync(self, collection: Collection, address: str) -> None:
+        """Make the collection equal to a list; what is not done in time is done by the next run."""
+        from kvasir.listed_sources import ListedSources
+
+        with self._stopping_in_time() as stop:
+            run = Run(stop)
+            ingest = partial(collection.ingest, run=run)
+            fetcher = make_page_fetcher(self._app.settings)
+            work = ListedSources(collection, ingest, fetcher, run, prune=True)
+            report = work.ingest_all(address)
+        for failed in report.failed:
+            logger.error("%s", failed.line)
+        logger.info(
+            "%s: %d added, %d replaced, %d unchanged, %d removed, %d failed, %d left",
+            address,
+            len(report.added),
+            len(report.replaced),
+            len(report.unchanged),
+            len(report.removed),
+            len(report.failed),
+            len(report.left),
+        )
+
+    @contextmanager
+    def _stopping_in_time(self) -> Iterator[StopToken]:
+        """Give a token that is set when the time of the function is over."""
+        stop, left = StopToken(), remaining()
+        timer = None if left is None else threading.Timer(left, stop.set)
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        try:
+            yield stop
+        finally:
+            if timer is not None:
+                timer.cancel()
+
     def _do_jobs(self) -> None:
         """Do the jobs that wait, such as that of an upload, whose bytes this instance has.
 
@@ -189,22 +246,26 @@ class LambdaProcess:
         if not self._has_job.is_set():
             return
         self._has_job.clear()
-        stop, left = StopToken(), remaining()
-        worker = self._app.services.make_job_worker(self._perform, stop)
-        timer = None if left is None else threading.Timer(left, stop.set)
-        if timer is not None:
-            timer.daemon = True
-            timer.start()
-        try:
+        with self._stopping_in_time() as stop:
+            worker = self._app.services.make_job_worker(self._perform, stop)
             while not stop.is_set() and worker.work_once():
                 pass
-        finally:
-            if timer is not None:
-                timer.cancel()
 
     def _perform(self, job: Job, run: Run) -> Any:
         with _logged_as(job.id):
             return perform(self._app, job, run)
+
+
+def _import_code(settings: Settings) -> None:
+    """Import the modules that the first request would import one by one."""
+    for family, name in (
+        ("analyzers", "bm25"),
+        ("stores", settings.rag.vectordb.type),
+        ("generators", settings.generator.type),
+    ):
+        registry.load(family, name)
+    for module in _FOR_AN_ANSWER:
+        import_module(module)
 
 
 def unshared(settings: Settings) -> Iterator[str]:
@@ -237,7 +298,7 @@ def _changes_of_message(body: str) -> list[Change]:
         return _changes_of_message(str(event["Message"]))  # S3 through SNS
     changes = changes_of(event) if isinstance(event, dict) else None
     if changes is None:
-        raise RequestError("the message is neither an event of S3 nor has it a 'url'")
+        raise RequestError("the message is neither an event of S3 nor has it a 'url' or 'sync'")
     return changes
 
 

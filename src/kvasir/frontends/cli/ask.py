@@ -12,12 +12,14 @@ from rich.text import Text
 
 from kvasir.core.matches import MatchFinder
 from kvasir.core.places import LineFinder, is_source_code
+from kvasir.core.protocols import KeepsPrompts
 from kvasir.core.text import one_line, printable
 from kvasir.core.types import Answer, Citation, Hit, Retrieved
 from kvasir.core.types import Text as TextPiece
 from kvasir.frontends.cli.explanations import answer_lines, hit_lines, search_lines
 from kvasir.frontends.cli.main import EXIT_REFUSED
 from kvasir.frontends.cli.options import (
+    GENERATORS,
     SettingRow,
     current_app,
     server_of,
@@ -89,7 +91,7 @@ def search(collection: Collection, words: tuple[str, ...], explain: bool) -> Non
 @click.argument("words", nargs=-1, required=True, metavar="QUESTION")
 @setting_options(
     *_RETRIEVAL,
-    ("--generator", "generator.type", "What writes the answer."),
+    ("--generator", "generator.type", f"What writes the answer: {GENERATORS}."),
     ("--llm", "generator.model", "The language model: its name at the server, or a GGUF file."),
 )
 @click.option("--why", is_flag=True, help="Say how it was decided whether to answer.")
@@ -111,7 +113,22 @@ def ask(collection: Collection, words: tuple[str, ...], why: bool) -> int:
         page.show_why(answer)
     for note in answer.notes:
         echo(f"hint: {note}", err=True)
+    if why:
+        _say_what_was_kept(collection)
     return EXIT_REFUSED if answer.refused else 0
+
+
+def _say_what_was_kept(collection: Collection) -> None:
+    """Say how much of the prompt was in kept states, where this process wrote the answer."""
+    from kvasir.remote.collection import RemoteCollection
+
+    if isinstance(collection, RemoteCollection):
+        return
+    generator = current_app().generator
+    tokens = generator.prompt_tokens() if isinstance(generator, KeepsPrompts) else {}
+    if any(tokens.values()):
+        said = f"{tokens['kept']:,} tokens from kept states, {tokens['read']:,} read"
+        echo(f"prompt: {said}", err=True)
 
 
 class _Page:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import click
 
 from kvasir.core.errors import ConflictError, StorageError
-from kvasir.core.reports import BackupReport, RestoreReport
 from kvasir.core.run import Run
 from kvasir.frontends.cli.long_work import long_work, stop_token
 from kvasir.frontends.cli.main import config_option, data_dir_option, set_option
@@ -26,6 +25,7 @@ from kvasir.settings.loading import read_settings_file
 from kvasir.sharing import owner_of
 
 if TYPE_CHECKING:
+    from kvasir.core.reports import BackupReport, RestoreReport
     from kvasir.remote.service import RemoteService
 
 

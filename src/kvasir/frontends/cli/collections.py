@@ -7,16 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
-import yaml
 
 from kvasir.core.errors import RequestError, SettingsError, StoppedError
-from kvasir.core.reports import CopyReport
 from kvasir.core.types import StoreAddress
 from kvasir.core.wire import to_json
 from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
-from kvasir.frontends.cli.long_work import await_input, long_work, rate
+from kvasir.frontends.cli.long_work import await_input, long_work
 from kvasir.frontends.cli.main import EXIT_DECLINED, EXIT_SOME_FAILED, fail
 from kvasir.frontends.cli.options import settings_of, with_collection, with_service
+from kvasir.frontends.cli.rates import rate
 from kvasir.frontends.cli.remembered import memory_of
 from kvasir.frontends.cli.rendering import print_result, print_table, printed_json, wants_json
 from kvasir.frontends.cli.services import Service
@@ -26,6 +25,7 @@ from kvasir.settings.store_uris import absolute_uri, guess_store
 
 if TYPE_CHECKING:
     from kvasir.collection import Collection, Fitted
+    from kvasir.core.reports import CopyReport
 
 _AGREED = "kvasir.agreed"
 """In a context's ``meta``: the answer to the question before a collection is deleted."""
@@ -185,6 +185,8 @@ def _print(report: CopyReport) -> None:
 
 def _describe(settings: Settings, to: StoreAddress, name: str | None) -> str:
     """Return the settings to change to use the copy, without secrets."""
+    import yaml
+
     username = {"username": to.username} if to.username is not None else {}
     renamed = name is not None and name != settings.collection
     tree = {"rag": {"vectordb": {"type": to.type, "uri": to.uri} | username}}

@@ -12,8 +12,8 @@ from rich.text import Text
 from kvasir.core.errors import DocumentNotFoundError
 from kvasir.core.ledger import DocumentRecord, VersionStatus
 from kvasir.core.places import is_source_code
-from kvasir.core.reports import ConversionReport, Failed
 from kvasir.core.text import one_line, printable, shown
+from kvasir.core.types import Listing
 from kvasir.core.wire import dumps, to_json
 from kvasir.frontends.cli.folder_options import FolderOptions, with_folder_options
 from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
@@ -44,6 +44,7 @@ from kvasir.frontends.cli.wrapping import hanging
 if TYPE_CHECKING:
     from kvasir.app import App
     from kvasir.collection import Collection
+    from kvasir.core.reports import ConversionReport
 
 _LONGEST_TITLE = 80
 """Most characters of a title in the list."""
@@ -84,10 +85,12 @@ def convert(
     What cannot be converted is listed at the end, and the rest goes on; where only a part was
     converted, the part is kept and a warning names what is missing. Needs the extra docling.
     """
+    given = folders.sources(typed)
+    sources = [each for each in given if not isinstance(each, Listing)]
+    if len(sources) < len(given):
+        raise click.UsageError("a bucket cannot be converted: ingest it, or convert its files")
     with long_work() as run:
-        report = app.convert(
-            folders.sources(typed), to.absolute(), converter=converter, models=models, run=run
-        )
+        report = app.convert(sources, to.absolute(), converter=converter, models=models, run=run)
     if not printed_json(report):
         _print_converted(report)
     if report.interrupted:
@@ -237,6 +240,8 @@ def _print_text(text: str, source_uri: str, terminal: Terminal) -> None:
 
 
 def _failure(record: DocumentRecord) -> str:
+    from kvasir.core.reports import Failed
+
     reason, message = record.error_reason or "", record.error_message or ""
     line = explained_line(Failed(record.source_uri, reason, message))
     is_live = record.status is VersionStatus.LIVE

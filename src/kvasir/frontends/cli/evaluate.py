@@ -17,6 +17,7 @@ from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
 from kvasir.frontends.cli.long_work import long_work, stop_token
 from kvasir.frontends.cli.main import exit_code_of
 from kvasir.frontends.cli.options import (
+    GENERATORS,
     SPLIT_LENGTHS,
     make_app,
     setting_options,
@@ -111,7 +112,7 @@ def chunking(app: App, dataset: str, top_k: int) -> None:
 )
 @setting_options(
     ("--top-k", "chat.rag.retriever.top_k", "Most passages."),
-    ("--generator", "generator.type", "What writes the answers."),
+    ("--generator", "generator.type", f"What writes the answers: {GENERATORS}."),
     ("--judge", "evaluation.judge.type", "Who grades besides: ragas."),
 )
 @click.option("--cases", is_flag=True, help="Print every question with its answer too.")
@@ -172,7 +173,7 @@ def answers(
 @click.argument("file", type=_FILE, metavar="FILE")
 @setting_options(
     ("--top-k", "chat.rag.retriever.top_k", "Most passages."),
-    ("--generator", "generator.type", "What writes the answers."),
+    ("--generator", "generator.type", f"What writes the answers: {GENERATORS}."),
 )
 @click.option(
     "--half",

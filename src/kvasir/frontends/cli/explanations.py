@@ -196,7 +196,7 @@ def _of_left_out(left_out: LeftOut, search: SearchExplanation) -> str:
         search.reply_language,
         count=left_out.count,
         threshold=search.threshold,
-        most=search.most_of_one,
+        most=min(search.most_of_one, search.top_k),
         top_k=search.top_k,
     )
     named = [

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from kvasir.core.errors import RequestError
-from kvasir.core.text import has_scheme
-from kvasir.core.types import LocalFile
+from kvasir.core.text import has_scheme, is_bucket
+from kvasir.core.types import Listing, LocalFile
 from kvasir.frontends.cli.paths import identity
 
 R = TypeVar("R")
@@ -25,8 +25,8 @@ class FolderOptions:
     exclude: tuple[str, ...] = ()
     ignore_files: bool = True
 
-    def sources(self, typed: tuple[str, ...]) -> list[LocalFile | str]:
-        """Return typed sources: paths as local files, addresses unchanged.
+    def sources(self, typed: tuple[str, ...]) -> list[LocalFile | Listing | str]:
+        """Return typed sources: paths as local files, buckets as lists, addresses unchanged.
 
         Raises:
             RequestError: A path is empty.
@@ -34,7 +34,13 @@ class FolderOptions:
         if "" in typed:
             raise RequestError("the name of a source is empty: name a file, folder or address")
         chosen = self.include, self.exclude, self.ignore_files
-        return [text if has_scheme(text) else LocalFile(identity(text), *chosen) for text in typed]
+
+        def source(text: str) -> LocalFile | Listing | str:
+            if is_bucket(text):
+                return Listing(text)
+            return text if has_scheme(text) else LocalFile(identity(text), *chosen)
+
+        return list(map(source, typed))
 
 
 def with_folder_options(command: Callable[..., R]) -> Callable[..., R]:

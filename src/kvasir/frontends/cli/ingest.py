@@ -9,16 +9,20 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
 
-from kvasir.core.errors import ComponentError, StoppedError, StoreIncompleteError
-from kvasir.core.reports import IngestReport, NotRead, WebIngestReport
+from kvasir.core.errors import (
+    CollectionNotFoundError,
+    ComponentError,
+    StoppedError,
+    StoreIncompleteError,
+)
 from kvasir.core.run import Run
-from kvasir.core.text import shown
-from kvasir.core.types import LocalFile, Metadata
+from kvasir.core.text import has_scheme, shown
+from kvasir.core.types import Listing, LocalFile, Metadata
 from kvasir.frontends.cli.folder_options import FolderOptions, with_folder_options
 from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
 from kvasir.frontends.cli.long_work import is_drawn_on, long_work
@@ -27,10 +31,12 @@ from kvasir.frontends.cli.metadata import parse_metadata
 from kvasir.frontends.cli.options import (
     SPLIT_LENGTHS,
     STORE_AND_MODEL,
+    server_of,
     setting_options,
+    settings_of,
     with_collection,
 )
-from kvasir.frontends.cli.paths import location, source_name
+from kvasir.frontends.cli.paths import home_name, identity, location, source_name
 from kvasir.frontends.cli.remembered import memory_of, path_of
 from kvasir.frontends.cli.rendering import (
     counted,
@@ -43,8 +49,9 @@ from kvasir.frontends.cli.terminal import echo
 
 if TYPE_CHECKING:
     from kvasir.collection import Collection
+    from kvasir.core.reports import IngestReport, NotRead, WebIngestReport
 
-R = TypeVar("R", bound=IngestReport)
+R = TypeVar("R", bound="IngestReport")
 
 
 @click.command()
@@ -55,6 +62,13 @@ R = TypeVar("R", bound=IngestReport)
     type=click.IntRange(1, 100),
     metavar="N",
     help="Most pages of --web; default: rag.web_search.max_results.",
+)
+@click.option(
+    "--sitemap",
+    "sitemaps",
+    multiple=True,
+    metavar="URL|FILE",
+    help="Read the pages of a sitemap, or of a file with an address on each line.",
 )
 @with_folder_options
 @click.option(
@@ -109,8 +123,9 @@ def ingest(
     folders: FolderOptions,
     web: str | None,
     max_results: int | None,
+    sitemaps: tuple[str, ...],
 ) -> int:
-    """Read files, folders, URLs and the results of a web search into a collection.
+    """Read files, folders, URLs, buckets and the results of a web search into a collection.
 
     A source that did not change costs nothing but a look; of one that changed, only the changed
     passages are embedded. What cannot be read is listed at the end, and the rest goes on. Files of
@@ -122,6 +137,7 @@ def ingest(
     if web is not None:
         unused = {
             "PATH or URL": typed,
+            "--sitemap": sitemaps,
             "--prune": prune,
             "--re-split": re_split,
             "--include, --exclude or --no-ignore": folders != FolderOptions(),
@@ -131,24 +147,29 @@ def ingest(
         return _ingest_web(collection, web, max_results, given, verbose=verbose)
     if max_results is not None:
         raise click.UsageError("--max-results needs --web")
-    if not typed:
+    if not typed and not sitemaps:
         raise click.UsageError("name a PATH or URL, or --web QUERY")
     sources = folders.sources(typed)
+    sources += (Listing(text if has_scheme(text) else identity(text)) for text in sitemaps)
     memory = memory_of(click.get_current_context(), collection.name)
     memory.sources()  # A file that cannot be read is refused before the work, not after it.
+    made = _is_made(collection)
     with long_work() as run:
         report = ingest_sources(
             collection, sources, prune=prune, re_split=re_split, metadata=given, run=run
         )
     missing = {failed.source_uri for failed in report.failed if failed.reason == "missing"}
+    missing |= {path_of(each) for each in sources if isinstance(each, Listing)} & {
+        failed.source_uri for failed in report.failed
+    }
     found = [each for each in sources if collection.source_uri(path_of(each)) not in missing]
     memory.remember(found, given)
-    return finish(collection, report, verbose=verbose)
+    return finish(collection, report, verbose=verbose, is_new=not made)
 
 
 def ingest_sources(
     collection: Collection,
-    sources: Sequence[LocalFile | str],
+    sources: Sequence[LocalFile | Listing | str],
     *,
     run: Run,
     prune: bool = False,
@@ -158,18 +179,40 @@ def ingest_sources(
     gone: Sequence[str] = (),
 ) -> IngestReport:
     """Ingest sources; chunks that the store lost are restored before."""
-    ingest_all = partial(
-        collection.ingest,
-        *sources,
-        prune=prune,
-        re_split=re_split,
-        metadata=metadata,
-        metadata_of_new=metadata_of_new,
-        gone=gone,
-        run=run,
-        build_graph=False,
-    )
-    return _restoring(collection, ingest_all, run)
+
+    def ingest(*given: Any, **more: Any) -> IngestReport:
+        ingest_all = partial(
+            collection.ingest,
+            *given,
+            re_split=re_split,
+            metadata=metadata,
+            metadata_of_new=metadata_of_new,
+            run=run,
+            build_graph=False,
+            **more,
+        )
+        return _restoring(collection, ingest_all, run)
+
+    from kvasir.core.reports import IngestReport
+
+    report = IngestReport()
+    listings = [each for each in sources if isinstance(each, Listing)]
+    if others := [each for each in sources if not isinstance(each, Listing)]:
+        report = ingest(*others, prune=prune, gone=gone)
+    if listings:
+        from kvasir.collection_settings import make_page_fetcher
+        from kvasir.listed_sources import ListedSources
+
+        fetcher = make_page_fetcher(settings_of(click.get_current_context()))
+        listed = ListedSources(
+            collection, ingest, fetcher, run, metadata=metadata, re_split=re_split, prune=prune
+        )
+        for each in listings:
+            if report.interrupted:
+                report.left.append(each.path)
+            else:
+                report.add(listed.ingest_all(each.path))
+    return report
 
 
 def _restoring(collection: Collection, ingest: Callable[[], R], run: Run) -> R:
@@ -193,6 +236,7 @@ def _ingest_web(
     verbose: bool,
 ) -> int:
     """Search the web and ingest the pages; print the report and return the exit code."""
+    made = _is_made(collection)
     with long_work() as run:
         search = partial(
             collection.ingest_web,
@@ -205,7 +249,7 @@ def _ingest_web(
         report = _restoring(collection, search, run)
     if not wants_json():
         _print_found(report, verbose=verbose)
-    return finish(collection, report, verbose=verbose)
+    return finish(collection, report, verbose=verbose, is_new=not made)
 
 
 def _print_found(report: WebIngestReport, *, verbose: bool) -> None:
@@ -218,9 +262,25 @@ def _print_found(report: WebIngestReport, *, verbose: bool) -> None:
         echo(f"{page.outcome}: {shown(page.url)}{why}")
 
 
-def finish(collection: Collection, report: IngestReport, *, verbose: bool) -> int:
-    """Print the report and build the search graph; return the exit code."""
+def _is_made(collection: Collection) -> bool:
+    """Return True if a collection is there already."""
+    try:
+        collection.record()
+    except CollectionNotFoundError:
+        return False
+    return True
+
+
+def finish(
+    collection: Collection, report: IngestReport, *, verbose: bool, is_new: bool = False
+) -> int:
+    """Print the report and build the search graph; return the exit code.
+
+    Where the run made the collection, or with ``verbose``, it says in which library.
+    """
     if not printed_json(report):
+        if is_new or verbose:
+            _print_library(collection, is_new=is_new)
         _print_ingested(report, verbose=verbose)
     if report.interrupted:
         return EXIT_INTERRUPTED
@@ -243,6 +303,14 @@ def _build_graph(collection: Collection, run: Run) -> None:
             collection.optimize(wait=True, run=run)
     except ComponentError as error:
         echo(f"warning: {error}; searches are slower until the next ingest", err=True)
+
+
+def _print_library(collection: Collection, *, is_new: bool) -> None:
+    """Say which collection of which library was written into."""
+    ctx = click.get_current_context()
+    server = server_of(ctx)
+    where = shown(server) if server else home_name(settings_of(ctx).data_folder)
+    echo(f"{'new ' if is_new else ''}collection '{shown(collection.name)}' in {where}")
 
 
 def _print_ingested(report: IngestReport, *, verbose: bool) -> None:

@@ -17,20 +17,16 @@ from time import monotonic
 from types import FrameType
 
 import click
-from rich import progress
 from rich.console import Console
-from rich.text import Text
 
 from kvasir.core.run import Progress, Run, StopToken
-from kvasir.core.text import shown
 from kvasir.core.wire import dumps, to_json
+from kvasir.frontends.cli.rates import duration, rate
 from kvasir.frontends.cli.rendering import wants_json
 
 _STOP = "kvasir.stop"
 """In a context's ``meta``: the running command's stop token."""
 _END = b"\0"
-_PAUSE = 0.1
-"""Seconds between two drawings of the same download."""
 LINE_SECONDS = 10.0
 """Seconds between two lines of progress where there is no terminal."""
 
@@ -126,14 +122,6 @@ def await_input() -> None:
         select.select([stdin, receiver], [], [])
 
 
-def rate(count: int, seconds: float) -> str:
-    """Return the number per second."""
-    if seconds <= 0:
-        return "-"
-    value = count / seconds
-    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
-
-
 def is_drawn_on(console: Console) -> bool:
     """Return True if progress is drawn: on a terminal, for a person."""
     return console.is_terminal and not wants_json()
@@ -149,52 +137,10 @@ def _stages(quiet: bool, for_programs: bool) -> Iterator[Callable[[Progress], No
     if not is_drawn_on(console):
         yield ProgressLines()
         return
-    bars = progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("{task.fields[rate]}/s"),
-        _Remaining(),
-        console=console,
-        transient=True,
-    )
-    tasks: dict[str, progress.TaskID] = {}
-    line = _Line(console)
+    from kvasir.frontends.cli.progress_bars import stage_bars
 
-    def show(event: Progress) -> None:
-        if event.stage == "download":
-            line(event)
-            return
-        # Not before the first stage, because a download may still use the line.
-        bars.start()
-        if event.stage not in tasks:
-            tasks[event.stage] = bars.add_task(
-                event.stage, total=event.total, rate="-", remaining=None
-            )
-        task = tasks[event.stage]
-        elapsed = bars.tasks[bars.task_ids.index(task)].elapsed or 0.0
-        bars.update(
-            task,
-            completed=event.done,
-            total=event.total,
-            rate=rate(event.done, elapsed),
-            remaining=event.remaining,
-        )
-
-    try:
+    with stage_bars(console) as show:
         yield show
-    finally:
-        line.clear()
-        bars.stop()
-
-
-class _Remaining(progress.TimeRemainingColumn):
-    """The remaining time as the work estimates it, else as the bar's own speed says."""
-
-    def render(self, task: progress.Task) -> Text:
-        """Return the time of one bar."""
-        seconds = task.fields.get("remaining")
-        return super().render(task) if seconds is None else Text(f"about {duration(seconds)} left")
 
 
 class ProgressLines:
@@ -239,14 +185,6 @@ class JsonLines:
             click.echo(dumps({"progress": to_json(event)}), err=True)
 
 
-def duration(seconds: float) -> str:
-    """Return a time as ``45 s``, ``3 min`` or ``2 h 5 min``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
 @contextmanager
 def download() -> Iterator[Callable[[Progress], None]]:
     """Show downloads, in bytes, if standard error is a terminal, unless for programs."""
@@ -254,62 +192,10 @@ def download() -> Iterator[Callable[[Progress], None]]:
     if not is_drawn_on(console):
         yield lambda _: None
         return
-    line = _Line(console)
+    from kvasir.frontends.cli.progress_bars import DownloadLine
+
+    line = DownloadLine(console)
     try:
         yield line
     finally:
         line.clear()
-
-
-class _Line:
-    """One line that is overwritten, and removed at the end.
-
-    It is drawn only during a call: no thread writes into the output of a chat or an answer.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bars = progress.Progress(
-            progress.TextColumn("{task.description}", markup=False),
-            progress.BarColumn(),
-            progress.DownloadColumn(),
-            progress.TransferSpeedColumn(),
-            progress.TimeRemainingColumn(),
-            console=console,
-            auto_refresh=False,
-        )
-        self._drawn = 0.0
-        self._written = False
-
-    def __call__(self, event: Progress) -> None:
-        if not event.total:
-            self._write(shown(event.item)[: self._console.width - 1])
-            return
-        finished = event.done >= event.total
-        self._update(shown(event.item), event.done, event.total)
-        if finished or monotonic() - self._drawn > _PAUSE:
-            with self._console.capture() as captured:
-                self._console.print(self._bars.get_renderable())
-            self._write(captured.get().splitlines()[0])
-        if finished:
-            self.clear()
-
-    def clear(self) -> None:
-        if self._written:
-            self._write("")
-            self._written = False
-
-    def _update(self, what: str, done: int, total: int) -> None:
-        bars = self._bars
-        if not bars.tasks or bars.tasks[0].total != total or bars.tasks[0].finished:
-            for task in bars.task_ids:
-                bars.remove_task(task)
-            # An earlier run's bytes do not count for the rate.
-            bars.add_task(what, total=total, completed=done)
-        bars.update(bars.task_ids[0], description=what, completed=done)
-
-    def _write(self, line: str) -> None:
-        # Not print: the bars of an ingest would keep it above themselves.
-        self._console.file.write(f"\r{line}\x1b[K")
-        self._console.file.flush()
-        self._drawn, self._written = monotonic(), True

@@ -9,7 +9,7 @@ import click
 
 from kvasir.core.errors import StoppedError
 from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
-from kvasir.frontends.cli.long_work import long_work, rate
+from kvasir.frontends.cli.long_work import long_work
 from kvasir.frontends.cli.main import fail
 from kvasir.frontends.cli.options import (
     current_app,
@@ -20,6 +20,7 @@ from kvasir.frontends.cli.options import (
     with_settings,
 )
 from kvasir.frontends.cli.paths import absolute_folder
+from kvasir.frontends.cli.rates import rate
 from kvasir.frontends.cli.rendering import (
     json_option,
     print_result,

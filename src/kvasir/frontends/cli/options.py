@@ -47,6 +47,9 @@ _FILTERS = "chat.rag.retriever.filters"
 SettingRow = tuple[str, str, str] | tuple[str, str, str, click.Choice[str]]
 """Declares a setting's option: names separated by a space, dotted key, help, choices."""
 
+GENERATORS = "extractive, llama, rwkv, openai, ollama, huggingface, haystack, remote, or a plug-in"
+"""The generators, for help texts: to ask the registry takes longer than the help may."""
+
 SPLIT_LENGTHS: tuple[SettingRow, ...] = (
     ("--split-length", "rag.splitter.split_length", "Most units in a chunk."),
     ("--split-overlap", "rag.splitter.split_overlap", "Units that neighbouring chunks share."),

@@ -102,6 +102,13 @@ def source_name(source_uri: str) -> str:
     return source_uri.removeprefix(here + os.sep)
 
 
+def home_name(folder: Path) -> str:
+    """Return a folder's name, safe to print, with ``~`` for the home folder."""
+    home = os.path.expanduser("~")  # noqa: PTH111
+    name = str(folder)
+    return shown("~" + name.removeprefix(home) if name.startswith(home + os.sep) else name)
+
+
 def location(source_uri: str, page: int | None = None, line: int | None = None) -> str:
     """Return a location such as ``moon.md, line 3``, in one line, safe to print."""
     name = shown(source_name(source_uri))

@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
-from filelock import FileLock
 
 from kvasir.core.errors import SettingsError, WireError
-from kvasir.core.types import LocalFile, Metadata
+from kvasir.core.types import Listing, LocalFile, Metadata
 from kvasir.core.wire import dumps, loads
 from kvasir.frontends.cli.options import server_of, settings_of
 
@@ -27,19 +26,22 @@ class RememberedSource:
     """A source with the options of its last ingest."""
 
     collection: str
-    source: LocalFile  # Of an address, ``path`` is the address.
+    source: LocalFile  # Of an address or a list, ``path`` is the address.
     metadata: Metadata | None = None
     server: str = ""  # Its address; empty for the collections of this data folder.
     is_address: bool = False
+    is_listing: bool = False
 
     @property
-    def input(self) -> LocalFile | str:
-        """The source as ``Collection.ingest`` takes it."""
+    def input(self) -> LocalFile | Listing | str:
+        """The source as ``ingest_sources`` takes it."""
+        if self.is_listing:
+            return Listing(self.source.path)
         return self.source.path if self.is_address else self.source
 
 
-def path_of(source: LocalFile | str) -> str:
-    """Return the path of a local file, or an address."""
+def path_of(source: LocalFile | Listing | str) -> str:
+    """Return the path of a local file, or the address of anything else."""
     return source if isinstance(source, str) else source.path
 
 
@@ -60,7 +62,9 @@ class SourceMemory:
         """Return the sources in the order in which they were first given."""
         return [each for each in self._read() if self._is_own(each)]
 
-    def remember(self, given: Sequence[LocalFile | str], metadata: Metadata | None) -> None:
+    def remember(
+        self, given: Sequence[LocalFile | Listing | str], metadata: Metadata | None
+    ) -> None:
         """Add sources; one that is there gets the new options, and keeps its metadata for None."""
         former = {each.source.path: each.metadata for each in self.sources()}
         chosen: dict[str, RememberedSource | None] = {}
@@ -79,10 +83,12 @@ class SourceMemory:
         """Remove all sources, because the collection was deleted."""
         self.forget(each.source.path for each in self.sources())
 
-    def _entry(self, given: LocalFile | str, metadata: Metadata | None) -> RememberedSource:
-        source = LocalFile(given) if isinstance(given, str) else given
-        is_address = isinstance(given, str)
-        return RememberedSource(self.collection, source, metadata, self.server, is_address)
+    def _entry(
+        self, given: LocalFile | Listing | str, metadata: Metadata | None
+    ) -> RememberedSource:
+        source = given if isinstance(given, LocalFile) else LocalFile(path_of(given))
+        kind = isinstance(given, str), isinstance(given, Listing)
+        return RememberedSource(self.collection, source, metadata, self.server, *kind)
 
     def _is_own(self, each: RememberedSource) -> bool:
         return (each.collection, each.server) == (self.collection, self.server)
@@ -91,6 +97,8 @@ class SourceMemory:
         """Replace, add or (None) remove sources by path."""
         if not chosen:
             return
+        from filelock import FileLock
+
         path = self.folder / _FILE
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

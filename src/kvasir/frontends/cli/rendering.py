@@ -122,6 +122,10 @@ def nearest_title(answer: Answer) -> str:
     """Return the line over the nearest passages of an answer that is refused or not sure."""
     likely = f"(confidence {answer.confidence:.2f})"
     if answer.certainty is Certainty.NOT_SURE:
+        if answer.doubt:
+            # A high confidence beside "not sure" would read as a contradiction.
+            doubt = shown(answer.doubt)
+            return f"Not sure that this answers the question: {doubt}. The nearest passages:"
         return f"Not sure that this answers the question {likely}. The nearest passages:"
     return f"The nearest passages {likely}:"
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     ("--host", "server.host", "The address to listen at."),
     ("--port", "server.port", "The port to listen at."),
 )
+@click.option("--quiet", is_flag=True, hidden=True, help="Log no requests, for 'kvasir up'.")
 @with_app
-def serve(app: App) -> None:
+def serve(app: App, quiet: bool) -> None:
     """Serve the documents over HTTP: REST, an OpenAI-compatible interface, and accounts."""
     chosen = app.settings.server
     # By name: front doors do not import each other.
@@ -31,6 +32,7 @@ def serve(app: App) -> None:
         app,
         host=chosen.host,
         port=chosen.port,
+        quiet=quiet,
         announce=partial(echo, err=True),
         explain=explain,
     )

@@ -7,6 +7,7 @@ import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -101,8 +102,9 @@ def start(ctx: click.Context, /, settings: Settings) -> None:
     else the preset aiirwkv. A process that dies is started again; a section of the file that is
     changed is read again.
     """
-    starter_module, control = _load("starter"), _load("control")
-    plans = _load("plans")
+    starter_module, control, plans = (
+        _load(name, settings) for name in ("starter", "control", "plans")
+    )
     configure_logging(settings.server.log_format)
     file = settings.file
     arguments = [*setting_arguments(ctx)]
@@ -328,17 +330,27 @@ def _client(settings: Settings) -> Any:
     """
     record = read_record(settings.data_folder)
     if record is None:
-        cause = f"none run for {settings.data_folder}: 'kvasir services start' starts them"
-        raise ComponentError("the services", "connecting", cause, kind="unreachable")
+        cause = f"no services run for {settings.data_folder}: 'kvasir services start' starts them"
+        error = ComponentError("services", "connecting", cause, kind="unreachable")
+        error.args = (cause,)  # Nothing failed.
+        raise error
     module = importlib.import_module("kvasir.remote.zeromq.starter")
     return module.StarterClient(record.address, settings.data_folder / FOLDER)
 
 
-def _load(module: str) -> Any:
-    """Import a module of the starter by name: front doors do not import each other."""
+def _load(module: str, settings: Settings) -> Any:
+    """Import a module of the starter by name: front doors do not import each other.
+
+    Raises:
+        MissingExtraError: It names all extras that these settings need and that are missing.
+    """
     try:
         return importlib.import_module(f"kvasir.frontends.services.{module}")
     except ModuleNotFoundError as error:
         if error.name in ("zmq", "msgpack"):
-            raise MissingExtraError("the services", "services") from error
+            index = settings.index
+            is_chroma = index is not None and index.enabled and index.vectordb is None
+            lacks_chroma = is_chroma and find_spec("chromadb") is None
+            extras = "services,chroma" if lacks_chroma else "services"
+            raise MissingExtraError("'kvasir services start'", extras) from error
         raise

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import click
 
 from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, RequestError
-from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run
 from kvasir.core.wire import dumps
 from kvasir.frontends.cli.ingest import finish, ingest_sources
@@ -23,6 +22,7 @@ from kvasir.frontends.cli.remembered import RememberedSource, SourceMemory, memo
 
 if TYPE_CHECKING:
     from kvasir.collection import Collection
+    from kvasir.core.reports import IngestReport
 
 
 @click.command()
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 def sync(collection: Collection, watch: bool, verbose: bool) -> int:
     """Ingest the sources of earlier ingests again, with their options.
 
-    Afterwards the collection has what the folders and files have now: what is new or changed is
-    ingested, what was moved is moved, and what is gone is removed.
+    Afterwards the collection has what the folders, files, buckets and sitemaps have now: what is
+    new or changed is ingested, what was moved is moved, and what is gone is removed.
     """
     memory = memory_of(click.get_current_context(), collection.name)
     if not memory.sources():
@@ -67,10 +67,13 @@ def _follow(collection: Collection, memory: SourceMemory, *, verbose: bool) -> i
 
 def synchronize(collection: Collection, memory: SourceMemory, run: Run) -> IngestReport:
     """Ingest all remembered sources; return one report of it."""
+    from kvasir.core.reports import IngestReport
+
     started, report = perf_counter(), IngestReport()
     sources = memory.sources()
     gone = [each.source.path for each in sources if _is_gone(each, collection)]
-    present = [each for each in sources if each.source.path not in gone]
+    listings = [each for each in sources if each.is_listing]
+    present = [each for each in sources if each.source.path not in gone and not each.is_listing]
     ingest = partial(ingest_sources, collection, gone=[*map(collection.source_uri, gone)], run=run)
     groups: dict[str, list[RememberedSource]] = {}
     for each in present:
@@ -88,6 +91,11 @@ def synchronize(collection: Collection, memory: SourceMemory, run: Run) -> Inges
     if not report.interrupted:
         report.removed += _remove(collection, gone)
         memory.forget(gone)
+    for each in listings:
+        if report.interrupted:
+            report.left.append(each.source.path)
+        else:
+            report.add(ingest([each.input], prune=True, metadata_of_new=each.metadata))
     report.seconds["total"] = perf_counter() - started
     return report
 
@@ -111,7 +119,7 @@ def has_changes(report: IngestReport) -> bool:
 def _is_gone(source: RememberedSource, collection: Collection) -> bool:
     """Return True for a file whose folder is there, so that it is no disk that is missing."""
     path = Path(source.source.path)
-    if source.is_address or path.exists() or not path.parent.is_dir():
+    if source.is_address or source.is_listing or path.exists() or not path.parent.is_dir():
         return False
     try:
         collection.document(collection.source_uri(str(path)))

@@ -159,7 +159,7 @@ _training("pissa", "Train a PiSSA adapter, which starts from the strongest direc
 @click.option("--adapter", help="Merge this LoRA or PiSSA adapter into the weights.")
 @with_app
 def export(app: App, model: str, target: Path, adapter: str | None) -> None:
-    """Write a model to FILE.pth, or to a folder as Transformers and fla read it (RWKV-7)."""
+    """Write a model to FILE.pth, or to a folder as Transformers and fla read it."""
     from kvasir.tuning import export_model
 
     written = export_model(

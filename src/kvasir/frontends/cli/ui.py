@@ -37,9 +37,10 @@ _ANSWER_SECONDS = 2.0
     ("--port", "ui.port", "The port to listen at."),
     ("--server", "ui.server", "The server that it is a client of."),
 )
+@click.option("--quiet", is_flag=True, hidden=True, help="Print no address, for 'kvasir up'.")
 @with_settings
 @click.pass_context
-def ui(ctx: click.Context, /, settings: Settings) -> None:
+def ui(ctx: click.Context, /, settings: Settings, quiet: bool) -> None:
     """Serve the web client: ask, add documents, share and evaluate in the browser.
 
     It starts a server of its own if none is named and none answers.
@@ -51,7 +52,9 @@ def ui(ctx: click.Context, /, settings: Settings) -> None:
     command = _command()
     if settings.ui.server is not None and not answers(clean_address(address)):
         echo(f"No server answers at {address}; the pages say so until one does.", err=True)
-    listener = listen(settings.ui.host, settings.ui.port, "ui.port")
+    listener = listen(
+        settings.ui.host, settings.ui.port, "ui.port", option="--port N or the setting ui.port"
+    )
     connection = importlib.import_module("kvasir.frontends.ui.connection").Connection(
         clean_address(address),
         owner_token=partial(_owner_token, settings, clean_address(address)),
@@ -63,7 +66,7 @@ def ui(ctx: click.Context, /, settings: Settings) -> None:
         host=settings.ui.host,
         max_file_mb=settings.rag.ingest.max_file_mb,
         left_seconds=round(settings.ui.left_seconds),
-        announce=partial(echo, err=True),
+        announce=_say_nothing if quiet else partial(echo, err=True),
     )
 
 
@@ -84,21 +87,24 @@ def _run_both(ctx: click.Context, settings: Settings) -> None:
     api_port = _free_port(server.host, server.port, "server.port")
     ui_port = _free_port(client.host, client.port, "ui.port")
     address, shown = _url(server.host, api_port), _url(client.host, ui_port)
+    # The address to open is the last line: what the server does is logged with server.debug alone.
     kvasir = [sys.executable, "-m", "kvasir", *setting_arguments(ctx)]
+    web_client = [*kvasir, "ui", "--quiet", "--host", client.host]
     programs = [
         Program(
             "the server",
-            [*kvasir, "serve", "--port", str(api_port)],
+            [*kvasir, "serve", "--quiet", "--port", str(api_port)],
             is_ready=partial(answers, address),
         ),
         Program(
             "the web client",
-            [*kvasir, "ui", "--host", client.host, "--port", str(ui_port), "--server", address],
+            [*web_client, "--port", str(ui_port), "--server", address],
             is_ready=partial(answers, shown, "/_stcore/health"),
         ),
     ]
     stop = StopToken()
-    with stop_on_signals(stop):
+    saying = stop.calling(partial(echo, "Stopping the server and the web client.", err=True))
+    with saying, stop_on_signals(stop):
         run_together(
             programs,
             stop,
@@ -117,6 +123,10 @@ def answers(address: str, path: str = "/health") -> bool:
         reply = httpx.get(address + path, timeout=_ANSWER_SECONDS, trust_env=False)
         return reply.status_code == httpx.codes.OK
     return False
+
+
+def _say_nothing(_: str) -> None:
+    """Leave the lines for the operator to ``kvasir up``."""
 
 
 def _command() -> Any:
@@ -154,6 +164,6 @@ def _free_port(host: str, port: int, setting: str) -> int:
     Raises:
         StorageError: It is taken.
     """
-    with listen(host, port, setting) as probe:
+    with listen(host, port, setting, option=f"--set {setting}=N") as probe:
         found: int = probe.getsockname()[1]
         return found

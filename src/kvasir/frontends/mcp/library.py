@@ -325,6 +325,7 @@ class Library:
             refused=answer.refused,
             certainty=answer.certainty.value,
             confidence=answer.confidence,
+            doubt=answer.doubt,
             nearest=[self._result(name, hit) for hit in answer.nearest],
             collection=name,
             citations=cited,

@@ -148,12 +148,14 @@ class GivenAnswer(BaseModel):
     """An answer from the documents; refused if they do not have one.
 
     ``certainty`` is "sure", "not sure" or "no"; but for the first, the nearest passages are named.
+    ``doubt`` says why it is not sure, where the reason is not the confidence.
     """
 
     answer: str
     refused: bool
     certainty: Literal["sure", "not sure", "no"]
     confidence: float
+    doubt: str = ""
     nearest: list[SearchResult]
     collection: str
     citations: list[Cited]

@@ -7,7 +7,7 @@ import re
 import streamlit as st
 
 from kvasir.core.errors import KvasirError
-from kvasir.frontends.ui import elements, faults
+from kvasir.frontends.ui import elements, faults, uploads
 from kvasir.frontends.ui.connection import part
 from kvasir.frontends.ui.session import Session, in_page_language
 from kvasir.frontends.ui.texts import text
@@ -22,13 +22,15 @@ _NOT_IN_NAMES = re.compile(r"[\\/\x00-\x1f]+")
 def show(session: Session, name: str) -> None:
     """Draw the ways to add documents."""
     place = f"/v1/collections/{part(name)}/documents"
-    _upload(session, place)
-    _paste(session, place)
-    _fetch(session, place)
+    _upload(session, name, place)
+    _paste(session, name, place)
+    uploads.show(session, "paste", name)
+    _fetch(session, name, place)
+    uploads.show(session, "web", name)
     _search(session, place)
 
 
-def _upload(session: Session, place: str) -> None:
+def _upload(session: Session, collection: str, place: str) -> None:
     st.subheader(text("knowledge.upload"), anchor=False)
     # With a new key the field is empty, and Streamlit forgets the bytes of the former files.
     number = st.session_state.setdefault("upload", 0)
@@ -40,34 +42,29 @@ def _upload(session: Session, place: str) -> None:
         key=f"upload-{number}",
     )
     st.caption(text("knowledge.upload_help", size=session.max_file_mb))
-    _show_result()
+    elements.refused_files(text("knowledge.refused_file", size=session.max_file_mb))
+    uploads.show(session, "files", collection)
     if not chosen or not st.button(
         text("knowledge.upload_button", count=len(chosen)), type="primary", icon=":material/upload:"
     ):
         return
     bar, failures = st.progress(0.0), list[str]()
+    jobs = list[tuple[str, str]]()
     for position, file in enumerate(chosen):
         values = {"name": elements.plain(file.name), "number": position + 1, "count": len(chosen)}
         bar.progress(position / len(chosen), text("knowledge.uploading", **values))
         try:
-            session.api.send("POST", place, files={"file": (file.name, file, file.type or "")})
+            sent = {"file": (file.name, file, file.type or "")}
+            jobs.append((session.api.send("POST", place, files=sent).json()["id"], file.name))
         except KvasirError as error:
             reason = faults.words(error)
             failures.append(text("knowledge.not_uploaded", name=values["name"], reason=reason))
-    st.session_state["uploaded"] = len(chosen) - len(failures), failures
+    uploads.note("files", collection, jobs, failures)
     st.session_state["upload"] = number + 1
     st.rerun()
 
 
-def _show_result() -> None:
-    count, failures = st.session_state.pop("uploaded", (0, []))
-    if count:
-        st.success(text("knowledge.uploaded", count=count), icon=":material/check:")
-    for each in failures:
-        st.error(each, icon=":material/error:")
-
-
-def _paste(session: Session, place: str) -> None:
+def _paste(session: Session, collection: str, place: str) -> None:
     st.subheader(text("knowledge.paste"), anchor=False)
     with st.form("paste", clear_on_submit=True):
         title = st.text_input(text("knowledge.paste_title"), max_chars=200)
@@ -78,18 +75,20 @@ def _paste(session: Session, place: str) -> None:
         st.warning(text("knowledge.paste_missing"), icon=":material/edit:")
         return
     name = _NOT_IN_NAMES.sub(" ", title).strip() + ".md"
-    session.api.send("POST", place, files={"file": (name, pasted.encode(), "text/markdown")})
-    st.success(text("knowledge.uploaded", count=1), icon=":material/check:")
+    sent = {"file": (name, pasted.encode(), "text/markdown")}
+    job = session.api.send("POST", place, files=sent).json()
+    uploads.note("paste", collection, [(job["id"], name)])
 
 
-def _fetch(session: Session, place: str) -> None:
+def _fetch(session: Session, collection: str, place: str) -> None:
     st.subheader(text("knowledge.web"), anchor=False)
     with st.form("web", clear_on_submit=True):
         address = st.text_input(text("knowledge.web_address"), placeholder="https://")
         if not st.form_submit_button(text("knowledge.web_button")):
             return
-    session.api.post(f"{place}/from-url", {"url": address.strip()})
-    st.success(text("knowledge.uploaded", count=1), icon=":material/check:")
+    address = address.strip()
+    job = session.api.post(f"{place}/from-url", {"url": address})
+    uploads.note("web", collection, [(job["id"], address)])
 
 
 def _search(session: Session, place: str) -> None:

@@ -8,9 +8,9 @@ from uuid import uuid4
 import streamlit as st
 
 from kvasir.core.errors import KvasirError
-from kvasir.frontends.ui import elements, faults
+from kvasir.frontends.ui import elements, faults, notes
 from kvasir.frontends.ui.session import Session, open_session
-from kvasir.frontends.ui.sources import show_sources
+from kvasir.frontends.ui.sources import count_passages, show_sources
 from kvasir.frontends.ui.texts import text
 from kvasir.frontends.ui.turns import Turn, ask, kept
 
@@ -154,12 +154,12 @@ def _show_answer(session: Session, turn: Turn) -> None:
         _show_error(turn)
         return
     for note in turn.notes:
-        st.caption(elements.plain(note))
+        st.caption(notes.words(note, is_admin=session.is_admin))
     if turn.certainty == "not sure" and turn.sources:
         st.caption(f":material/help: {text('chat.not_sure')}")
     place = turn.collection, turn.answer_id
     if turn.sources:
-        title = text("chat.sources", count=len(turn.sources))
+        title = text("chat.sources", count=count_passages(turn.sources))
         show_sources(session, *place, turn.sources, title)
     elif turn.nearest:
         show_sources(session, *place, turn.nearest, text("chat.nearest"))

@@ -13,7 +13,7 @@ import uvicorn
 from streamlit.web import bootstrap
 
 from kvasir.core.run import StopToken
-from kvasir.frontends.process import configure_logging, stop_on_signals
+from kvasir.frontends.process import KEEP_ALIVE_SECONDS, configure_logging, stop_on_signals
 from kvasir.frontends.ui.application import application_parts, make_application
 from kvasir.frontends.ui.connection import Connection, use
 from kvasir.frontends.ui.look import THEME
@@ -27,7 +27,10 @@ _OPTIONS: Mapping[str, Any] = {
     "client.showErrorLinks": False,
     "client.toolbarMode": "minimal",
     "global.developmentMode": False,
+    "logger.level": "warning",
     "runner.magicEnabled": False,
+    # It would collect the garbage of the whole process whenever a page was drawn: half the time.
+    "runner.postScriptGC": False,
     "server.enableAgentApi": False,
     "server.enableStaticServing": False,
     "server.enableXsrfProtection": True,
@@ -78,6 +81,7 @@ def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=math.ceil(_STOP_SECONDS),
     )
     stop = stop or StopToken()

@@ -107,6 +107,15 @@ def empty_state(icon: str, title: str, more: str) -> None:
         st.markdown(more, text_alignment="center")
 
 
+def refused_files(said: str) -> None:
+    """Draw what to say when the browser does not take a chosen file; hidden until it refuses one.
+
+    Such a file does not come to the script: only the style of the page knows of it.
+    """
+    with st.container(key="refused-files"):
+        st.warning(said, icon=":material/error:")
+
+
 def without_grid(quote: str) -> str:
     """Return a quote whose table rows are the contents of their cells, for one line."""
     rows = [line.strip() for line in quote.splitlines() if not _RULE.fullmatch(line)]
@@ -133,9 +142,22 @@ def whole_words(before: str, after: str, *, begins: bool, ends: bool) -> tuple[s
     return before, after
 
 
-def passage(before: str, quote: str, after: str) -> None:
-    """Show a passage marked in the text around it."""
-    body = f"{_html(before)}<mark>{_html(quote)}</mark>{_html(after)}"
+def passage(before: str, quote: str, after: str, marked: Sequence[tuple[int, int]]) -> None:
+    """Show a passage in the text around it.
+
+    Args:
+        before: The text before the passage.
+        quote: The passage.
+        after: The text behind it.
+        marked: Begins and ends of the parts of ``quote`` that are marked, in characters.
+    """
+    body, position = _html(before), 0
+    for begin, end in sorted(marked):
+        begin = max(begin, position)
+        if begin < end:
+            body += f"{_html(quote[position:begin])}<mark>{_html(quote[begin:end])}</mark>"
+            position = end
+    body += _html(quote[position:] + after)
     st.html(f'<div class="kvasir-passage">{body}</div>')
 
 

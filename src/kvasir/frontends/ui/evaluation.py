@@ -64,8 +64,12 @@ def _run(session: Session) -> None:
     with st.form("evaluation"):
         collection = st.selectbox(text("chat.collection"), names)
         file = st.file_uploader(
-            text("evaluation.file"), type=["jsonl"], help=text("evaluation.file_help")
+            text("evaluation.file"),
+            type=["jsonl"],
+            help=text("evaluation.file_help"),
+            max_upload_size=session.max_file_mb,
         )
+        elements.refused_files(text("knowledge.refused_file", size=session.max_file_mb))
         if not st.form_submit_button(text("evaluation.run"), type="primary") or file is None:
             return
     questions = _read(file.getvalue())

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
 from typing import Any
 
 import streamlit as st
 
-from kvasir.core.errors import CollectionNotFoundError, KvasirError
+from kvasir.core.error_forms import error_from
+from kvasir.core.errors import (
+    CollectionNotFoundError,
+    DocumentNotFoundError,
+    ExtractionError,
+    FetchError,
+    KvasirError,
+    RequestError,
+)
 from kvasir.frontends.ui import elements, faults
 from kvasir.frontends.ui.connection import part
-from kvasir.frontends.ui.session import Session, in_page_language
+from kvasir.frontends.ui.session import (
+    Session,
+    in_page_language,
+    is_page_outdated,
+    note_work,
+)
 from kvasir.frontends.ui.texts import text
 
 _PAGE = 25
 _LOOK_SECONDS = 1.0
 """Between two looks at the jobs while there are any."""
 _MOST_JOBS = 20
+_FAULTS_OF_FILES = ("encrypted", "empty", "malformed", "unsupported", "too_large")
+"""Reasons for which reading the same file again fails again."""
 
 
 def show(session: Session, name: str) -> None:
-    """Draw jobs in progress, then the documents by their names."""
-    jobs = _jobs(session, name)
-    is_busy = any(job["state"] in ("waiting", "running") for job in jobs)
+    """Draw jobs in progress, then the documents by their names, the failed ones first."""
+    jobs = _jobs(session, name, "waiting", "running")
     if jobs:
-        draw = st.fragment(
-            in_page_language(_show_jobs), run_every=_LOOK_SECONDS if is_busy else None
-        )
-        draw(session, name)
+        note_work("files", len(jobs))
+        st.fragment(in_page_language(_show_jobs), run_every=_LOOK_SECONDS)(session, name)
     said = st.session_state.pop("file_said", "")
     if said:
         st.success(said, icon=":material/check:")
@@ -37,10 +51,13 @@ def show(session: Session, name: str) -> None:
         found = session.api.get(f"/v1/collections/{part(name)}/documents", **query)
     except CollectionNotFoundError:
         found = []  # A knowledge base has no index before its first document.
+    failed = [] if wanted or after else _failed(session, name)
+    for job in failed:
+        _show_job(session, job)
     if not found:
         if wanted:
             st.info(text("knowledge.not_found"))
-        elif not jobs:
+        elif not jobs and not failed:
             title, more = text("knowledge.no_documents"), text("knowledge.no_documents_more")
             elements.empty_state(":material/note_add:", title, more)
         return
@@ -49,20 +66,58 @@ def show(session: Session, name: str) -> None:
     _show_paging(found, after)
 
 
-def _jobs(session: Session, name: str) -> list[dict[str, Any]]:
-    """Return the jobs that are not done, the oldest first."""
-    query = {"collection": name, "state": ["waiting", "running", "failed"], "limit": _MOST_JOBS}
+def _jobs(session: Session, name: str, *states: str) -> list[dict[str, Any]]:
+    """Return the jobs that are in one of some states, the oldest first."""
+    query = {"collection": name, "state": [*states], "limit": _MOST_JOBS}
     found: list[dict[str, Any]] = session.api.get("/v1/jobs", **query)
     return found[::-1]
 
 
+def _failed(session: Session, name: str) -> list[dict[str, Any]]:
+    """Return the last jobs that failed, one for each source, whose failure no document shows."""
+    last: dict[tuple[str, str], dict[str, Any]] = {}
+    for job in _jobs(session, name, "failed", "done"):
+        last[job["task"], _uri(job) or json.dumps(job["arguments"], sort_keys=True)] = job
+    return [
+        job
+        for job in last.values()
+        if job["state"] == "failed"
+        # A file that cannot be read is among the documents, with the reason.
+        and not isinstance(error_from(job["code"], job["message"]), ExtractionError)
+        and not _is_settled(session, name, job)
+    ]
+
+
+def _is_settled(session: Session, name: str, job: dict[str, Any]) -> bool:
+    """Return True if the source was read later than a job failed, or shows the same failure."""
+    if not (uri := _uri(job)) or not job["finished"]:
+        return False
+    try:
+        record = session.api.get(f"/v1/collections/{part(name)}/documents", source=uri)[0]
+    except (CollectionNotFoundError, DocumentNotFoundError):
+        return False
+    if record["error_message"]:
+        return bool(record["error_message"] == job["message"])
+    finished = datetime.fromisoformat(job["finished"])
+    return datetime.fromisoformat(record["indexed"]) > finished
+
+
+def _uri(job: dict[str, Any]) -> str:
+    """Return the source of a job; empty if it has several."""
+    given = job["arguments"]
+    return str(given.get("uri") or given.get("url") or "")
+
+
+def _may_help_again(job: dict[str, Any]) -> bool:
+    """Return True if a failed job may succeed when it is tried again: the request was no fault."""
+    error = error_from(job["code"], job["message"])
+    return isinstance(error, FetchError) or not isinstance(error, RequestError)
+
+
 def _show_jobs(session: Session, name: str) -> None:
     with faults.shown():
-        jobs = _jobs(session, name)
-        was_busy = st.session_state.get("busy", 0)
-        busy = sum(job["state"] in ("waiting", "running") for job in jobs)
-        st.session_state["busy"] = busy
-        if busy < was_busy:
+        jobs = _jobs(session, name, "waiting", "running")
+        if is_page_outdated("files", len(jobs)):
             st.rerun()  # Documents were added, which the list below lacks.
         if not jobs:
             return
@@ -72,8 +127,7 @@ def _show_jobs(session: Session, name: str) -> None:
 
 
 def _show_job(session: Session, job: dict[str, Any]) -> None:
-    given = job["arguments"]
-    name = elements.file_name(str(given.get("uri") or given.get("url") or job["task"]))
+    name = elements.file_name(_uri(job) or job["task"])
     with st.container(border=True):
         if job["state"] == "waiting":
             said = text("knowledge.job_waiting", position=job["position"])
@@ -86,6 +140,8 @@ def _show_job(session: Session, job: dict[str, Any]) -> None:
         if progress and progress["total"]:
             st.progress(min(1.0, progress["done"] / progress["total"]))
         is_failed = job["state"] == "failed"
+        if is_failed and not _may_help_again(job):
+            return
         action, label = ("retry", "job_retry") if is_failed else ("cancel", "job_cancel")
         icon = ":material/refresh:" if is_failed else ":material/close:"
         shown = text(f"knowledge.{label}", name=elements.plain(name))
@@ -112,7 +168,10 @@ def _show_document(session: Session, name: str, record: dict[str, Any]) -> None:
         key = record["id"]
         place = f"/v1/collections/{part(name)}/documents/{part(key)}"
         label = text("knowledge.reindex", name=file)
-        if st.button(label, key=f"reindex-{key}", icon=":material/refresh:", type="tertiary"):
+        is_useful = not is_failed or record["error_reason"] not in _FAULTS_OF_FILES
+        if is_useful and st.button(
+            label, key=f"reindex-{key}", icon=":material/refresh:", type="tertiary"
+        ):
             _do(session, "POST", f"{place}/reindex", text("knowledge.reindexed", name=file))
         label = text("knowledge.delete_file", name=file)
         if st.button(label, key=f"delete-{key}", icon=":material/delete:", type="tertiary"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import streamlit as st
@@ -14,6 +15,8 @@ from kvasir.frontends.ui.texts import text
 
 VISIBILITIES = ("private", "shared", "public")
 _MOST = 1000
+_NAME = re.compile(r"[\w.-]+")
+"""Names of knowledge bases, as the API takes them."""
 
 
 def show() -> None:
@@ -52,7 +55,7 @@ def _show_row(name: str, rights: dict[str, Any] | None) -> None:
                 if rights["owner"]:
                     parts.append(text("knowledge.owner", name=elements.plain(rights["owner"])))
                 st.caption(" · ".join(parts))
-        label = text("knowledge.open", name=name)
+        label = text("knowledge.open", name=elements.plain(name))
         if st.button(label, key=f"open-{name}", icon=":material/folder_open:"):
             st.session_state["opened"] = name
             st.rerun()
@@ -60,16 +63,20 @@ def _show_row(name: str, rights: dict[str, Any] | None) -> None:
 
 def _make(session: Session) -> None:
     with st.form("new-collection", border=False):
-        name = st.text_input(text("knowledge.name"), help=text("knowledge.name_help"), max_chars=64)
+        name = st.text_input(text("knowledge.name"), max_chars=64).strip()
+        st.caption(elements.plain(text("knowledge.name_help")))
         visibility = _visibility("private")
         if not st.form_submit_button(text("knowledge.create"), type="primary"):
             return
+    if not _NAME.fullmatch(name):
+        st.error(elements.plain(text("knowledge.name_invalid")), icon=":material/error:")
+        return
     try:
-        session.api.post("/v1/collections", {"name": name.strip(), "visibility": visibility})
+        session.api.post("/v1/collections", {"name": name, "visibility": visibility})
     except KvasirError as error:
         faults.show(error)
         return
-    st.session_state["opened"] = name.strip()
+    st.session_state["opened"] = name
     st.session_state["said"] = text("knowledge.created", name=elements.plain(name))
     st.rerun()
 
@@ -147,7 +154,10 @@ def _names(typed: str) -> list[str]:
 def _delete(session: Session, name: str) -> None:
     with st.form("delete"):
         st.markdown(f"**{text('knowledge.delete_title', name=elements.plain(name))}**")
-        typed = st.text_input(text("knowledge.delete_confirm", name=elements.plain(name)))
+        st.markdown(text("knowledge.delete_confirm", name=elements.plain(name)))
+        # Screen readers read a label as it is, with the backslashes of Markdown.
+        label = text("knowledge.delete_confirm", name=name)
+        typed = st.text_input(label, label_visibility="collapsed")
         pressed = st.form_submit_button(text("knowledge.delete_button"), type="primary")
     if not pressed or typed.strip() != name:
         return

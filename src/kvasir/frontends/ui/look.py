@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+
+from kvasir.frontends.ui.texts import text
 
 THEME: Mapping[str, str] = {
     "theme.font": "sans-serif",
@@ -44,12 +47,16 @@ width:100%}
 .kvasir-heading{font-size:.95rem;font-weight:600;margin:0}
 [data-testid="stSidebarUserContent"]{padding-bottom:1.5rem}
 [data-stale="true"]{opacity:1!important}
+[data-testid="stMain"]:not(:has([data-testid="stFileChip"][aria-invalid="true"]))
+*:has(>.st-key-refused-files),[data-testid="stFileChip"] [role="alert"],
+[role="tooltip"]:has(>[data-testid="stTooltipErrorContent"]){display:none}
 @media (prefers-reduced-motion:reduce){*{animation:none!important;transition:none!important}}
 """
 """For Streamlit's pages, in addition to the theme.
 
 What is being drawn again is not faded: a page that looks every two seconds would flicker, and faded
-text has too little contrast.
+text has too little contrast. Streamlit says in English only, and in a hint, why the browser did not
+take a file: the page's own words are shown in its place.
 """
 
 PLAIN_STYLE = """
@@ -71,3 +78,32 @@ footer{margin-top:2rem}
 a{color:var(--main)}
 """
 """For the pages to sign in, which need no script."""
+
+
+_CHOOSE_FILES = '[data-testid="stFileUploaderDropzone"] button'
+
+
+def page_style() -> str:
+    """Return the style of a page, with the words that Streamlit has in English only."""
+    words = json.dumps(text("app.choose_files"), ensure_ascii=False)
+    return (
+        f'{STYLE}{_CHOOSE_FILES} [data-testid="stMarkdownContainer"]{{display:none}}\n'
+        f"{_CHOOSE_FILES}::after{{content:{words};margin-left:.5rem}}\n"
+    )
+
+
+def naming_script() -> str:
+    """Return a script that gives the names for screen readers which Streamlit has in English only.
+
+    It also names what is drawn later.
+    """
+    button, words = json.dumps(_CHOOSE_FILES), json.dumps(text("app.choose_files"))
+    skip = json.dumps(text("app.skip"))
+    return (
+        "const name=()=>{"
+        f"document.querySelectorAll({button}).forEach(b=>b.setAttribute('aria-label',{words}));"
+        "document.querySelectorAll('[data-testid=\"stSkipToContent\"]')"
+        f".forEach(a=>{{if(a.textContent!=={skip})a.textContent={skip}}})}};"
+        "window.kvasirNames?.disconnect();window.kvasirNames=new MutationObserver(name);"
+        "window.kvasirNames.observe(document.body,{childList:true,subtree:true});name();"
+    )

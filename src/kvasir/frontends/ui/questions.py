@@ -8,8 +8,14 @@ import streamlit as st
 
 from kvasir.core.errors import KvasirError
 from kvasir.frontends.ui import elements, faults
-from kvasir.frontends.ui.session import Session, in_page_language, open_session
-from kvasir.frontends.ui.sources import show_sources
+from kvasir.frontends.ui.session import (
+    Session,
+    in_page_language,
+    is_page_outdated,
+    note_work,
+    open_session,
+)
+from kvasir.frontends.ui.sources import count_passages, show_sources
 from kvasir.frontends.ui.texts import text
 from kvasir.frontends.ui.turns import Source, titles_of
 
@@ -33,14 +39,18 @@ def show() -> None:
     st.markdown(text("questions.intro"))
     _ask(session)
     before = st.session_state.get("before", "")
-    is_busy = any(each["state"] in _OPEN for each in _questions(session, before))
-    draw = st.fragment(in_page_language(_show_list), run_every=_LOOK_SECONDS if is_busy else None)
+    note_work("questions", busy := _busy(_questions(session, before)))
+    draw = st.fragment(in_page_language(_show_list), run_every=_LOOK_SECONDS if busy else None)
     draw(session, before)
 
 
 def _questions(session: Session, before: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = session.api.get("/v1/questions", before=before, limit=_PAGE)
     return found
+
+
+def _busy(questions: list[dict[str, Any]]) -> int:
+    return sum(each["state"] in _OPEN for each in questions)
 
 
 def _ask(session: Session) -> None:
@@ -73,11 +83,8 @@ def _show_list(session: Session, before: str) -> None:
         if len(found) == _PAGE and st.button(text("questions.earlier")):
             st.session_state["before"] = found[-1]["id"]
             st.rerun()
-        busy = any(each["state"] in _OPEN for each in found)
-        if st.session_state.get("questions_busy") and not busy:
-            st.session_state["questions_busy"] = busy
+        if is_page_outdated("questions", busy := _busy(found)) and not busy:
             st.rerun()
-        st.session_state["questions_busy"] = busy
 
 
 def _show_question(session: Session, question: dict[str, Any]) -> None:
@@ -97,7 +104,7 @@ def _show_question(session: Session, question: dict[str, Any]) -> None:
     if answer and answer["citations"]:
         titles = titles_of(answer)
         sources = [Source.of_citation(each, titles) for each in answer["citations"]]
-        title = text("chat.sources", count=len(sources))
+        title = text("chat.sources", count=count_passages(sources))
         show_sources(session, question["collection"], question["id"], sources, title, is_open=False)
     if state in _OPEN:
         key = f"cancel-{question['id']}"

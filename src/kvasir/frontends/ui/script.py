@@ -21,7 +21,7 @@ from kvasir.frontends.ui import (
     services,
     tuning,
 )
-from kvasir.frontends.ui.look import STYLE
+from kvasir.frontends.ui.look import naming_script, page_style
 from kvasir.frontends.ui.session import (
     LANGUAGE_COOKIE,
     choose_language,
@@ -50,7 +50,7 @@ def main() -> None:
     st.logo(_ICON, size="large")
     language = choose_language()
     _set_language_of_page(language)
-    st.html(f"<style>{STYLE}</style>")
+    st.html(f"<style>{page_style()}</style>")
     pages = {key: _page(key, icon, draw) for key, icon, draw in PAGES}
     st.session_state["pages"] = pages
     chosen_page = st.navigation(list(pages.values()))
@@ -105,7 +105,7 @@ def _set_language_of_page(language: str) -> None:
     cookie = f"{LANGUAGE_COOKIE}={language};path=/;max-age=31536000;SameSite=Lax"
     st.html(
         f"<script>document.documentElement.lang={json.dumps(language)};"
-        f"document.cookie={json.dumps(cookie)};</script>",
+        f"document.cookie={json.dumps(cookie)};(()=>{{{naming_script()}}})();</script>",
         unsafe_allow_javascript=True,
     )
 

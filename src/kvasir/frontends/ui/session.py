@@ -107,3 +107,21 @@ def choose_language() -> str:
         st.session_state["language"] = language
     chosen.set(str(language))
     return str(language)
+
+
+def note_work(key: str, busy: int) -> None:
+    """Note how much work a page shows, just before it draws the fragment that looks again."""
+    st.session_state[f"{key}_busy"], st.session_state[f"{key}_with_page"] = busy, True
+
+
+def is_page_outdated(key: str, busy: int) -> bool:
+    """Return True if a fragment that is drawn alone finds less work than its page shows.
+
+    A page that is being drawn is not outdated: drawn again, it would lose the click for which it
+    is drawn.
+    """
+    shown: int = st.session_state.get(f"{key}_busy", 0)
+    if st.session_state.pop(f"{key}_with_page", False):
+        return False
+    st.session_state[f"{key}_busy"] = max(shown, busy)
+    return busy < shown

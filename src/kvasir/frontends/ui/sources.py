@@ -34,28 +34,36 @@ def show_sources(
 ) -> None:
     """Draw the cards of an answer's sources."""
     with st.expander(title, expanded=is_open, icon=":material/library_books:"):
-        for number, source in enumerate(_by_marker(sources)):
+        for number, quotes in enumerate(_by_marker(sources)):
             with st.container(border=True):
-                _show_card(session, collection, f"open-{answer_id}-{number}", source)
+                _show_card(session, collection, f"open-{answer_id}-{number}", quotes)
 
 
-def _by_marker(sources: Sequence[Source]) -> list[Source]:
-    """Return the first passage of each marker, in the order of the markers."""
-    found: dict[tuple[int, int], Source] = {}
+def count_passages(sources: Sequence[Source]) -> int:
+    """Return the number of cards that an answer's sources make."""
+    return len(_by_marker(sources))
+
+
+def _by_marker(sources: Sequence[Source]) -> list[list[Source]]:
+    """Return the different quotes of each marker and page, in the order of markers and text."""
+    found: dict[tuple[int, int], dict[int, Source]] = {}
     for each in sources:
-        found.setdefault((each.marker, each.start), each)
-    return sorted(found.values(), key=lambda each: (each.marker, each.start))
+        found.setdefault((each.marker, each.page or 0), {}).setdefault(each.start, each)
+    return [[own[start] for start in sorted(own)] for _, own in sorted(found.items())]
 
 
-def _show_card(session: Session, collection: str, key: str, source: Source) -> None:
+def _show_card(session: Session, collection: str, key: str, quotes: Sequence[Source]) -> None:
+    """Draw one passage with all that is quoted from it."""
+    source = quotes[0]
     place = _place(source)
     tail = f" · {elements.plain(place)}" if place else ""
     st.markdown(f"**\\[{source.marker}\\] {elements.plain(source.title)}**{tail}")
-    quote = one_line(elements.without_grid(source.quote), _QUOTE)
-    st.markdown(f"> {elements.plain(quote)}")
+    for each in quotes:
+        quote = one_line(elements.without_grid(each.quote), _QUOTE)
+        st.markdown(f"> {elements.plain(quote)}")
     label = text("chat.open", marker=source.marker)
     if st.button(label, key=key, icon=":material/open_in_new:", type="secondary"):
-        open_document(session, collection, source)
+        open_document(session, collection, quotes)
 
 
 def _place(source: Source) -> str:
@@ -67,23 +75,25 @@ def _place(source: Source) -> str:
     return " · ".join(parts)
 
 
-def open_document(session: Session, collection: str, source: Source) -> None:
-    """Open a document at a passage, in a dialog over the page."""
+def open_document(session: Session, collection: str, quotes: Sequence[Source]) -> None:
+    """Open a document at the quotes of a passage, in a dialog over the page."""
+    source = quotes[0]
     st.session_state.pop("page", None)
     st.session_state.pop("wider", None)
     title = one_line(source.title, 80) or text("document.title")
     st.dialog(elements.plain(title), width="large")(in_page_language(_show_document))(
-        session, collection, source
+        session, collection, quotes
     )
 
 
-def _show_document(session: Session, collection: str, source: Source) -> None:
+def _show_document(session: Session, collection: str, quotes: Sequence[Source]) -> None:
+    source = quotes[0]
     with faults.shown():
         place = f"/v1/collections/{part(collection)}/documents/{part(source.document_id)}"
         record = session.api.get(place)
         if record["state"]["media_type"] == _PDF and source.page is not None:
             _show_page(session, place, record, source)
-        _show_passage(session, place, source)
+        _show_passage(session, place, quotes)
         _show_download(session, place, record)
 
 
@@ -118,16 +128,18 @@ def _page_count(metadata: dict[str, Any]) -> int | None:
     return pages if isinstance(pages, int) else None
 
 
-def _show_passage(session: Session, place: str, source: Source) -> None:
+def _show_passage(session: Session, place: str, quotes: Sequence[Source]) -> None:
     around = _WIDER if st.session_state.get("wider") else _AROUND
-    found = session.api.get(f"{place}/passage", start=source.start, end=source.end, around=around)
+    start, end = quotes[0].start, max(each.end for each in quotes)
+    found = session.api.get(f"{place}/passage", start=start, end=end, around=around)
     st.markdown(f"#### {text('document.text')}")
     begins = found["start"] <= len(found["before"])
     ends = len(found["after"]) < around
     before, after = elements.whole_words(found["before"], found["after"], begins=begins, ends=ends)
-    elements.passage(before, found["quote"], after)
+    marked = [(each.start - start, each.end - start) for each in quotes]
+    elements.passage(before, found["quote"], after, marked)
     shown = {"first": found["start"] + 1, "last": found["end"]}
-    parts = [_place(source), text("document.part", **shown)]
+    parts = [_place(quotes[0]), text("document.part", **shown)]
     st.caption(" · ".join(elements.plain(each) for each in parts if each))
     is_cut = not (begins and ends)
     if (

@@ -23,23 +23,31 @@ def show() -> None:
         st.info(text("app.admins"), icon=":material/lock:")
         return
     st.markdown(text("tuning.intro"))
-    try:
-        runners = session.api.get("/v1/tuning/ft")["runners"]
-        session.api.get("/v1/tuning/j2b")
-    except ComponentError:
+    # A service that is off is no fault: nothing is asked of it, and the server logs no error.
+    if not (found := _runners(session)):
         title, more = text("tuning.off"), text("tuning.off_more")
         elements.empty_state(":material/model_training:", title, more)
         return
     if said := st.session_state.pop("tuning_said", ""):
         st.success(said, icon=":material/check:")
     chosen = tuning_data.show(session)
-    job = _train(session, runners, chosen)
+    job = _train(session, found, chosen)
     start = st.container()
     # Drawn first: a service that has just been started takes seconds to know the memory.
     tuning_jobs.show(session)
     if job is not None:
         with start:
             _start(session, job)
+
+
+def _runners(session: Session) -> list[str]:
+    """Return what can be run to tune; nothing if one of the two services is off or away."""
+    try:
+        parts = [session.api.get(f"/v1/tuning/{name}") for name in ("ft", "j2b")]
+    except ComponentError:
+        return []
+    runners: list[str] = parts[0]["runners"]
+    return runners if all(each["is_on"] for each in parts) else []
 
 
 def _train(session: Session, runners: list[str], data: str | None) -> dict[str, Any] | None:

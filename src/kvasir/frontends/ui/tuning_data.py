@@ -71,6 +71,7 @@ def _upload(session: Session) -> None:
         max_upload_size=session.max_file_mb,
         key=f"tuning-upload-{number}",
     )
+    elements.refused_files(text("knowledge.refused_file", size=session.max_file_mb))
     if file is None or not st.button(text("tuning.upload_button"), icon=":material/upload:"):
         return
     try:

@@ -11,7 +11,7 @@ import streamlit as st
 from kvasir.core.errors import KvasirError
 from kvasir.frontends.ui import elements, faults
 from kvasir.frontends.ui.connection import part
-from kvasir.frontends.ui.session import Session, in_page_language
+from kvasir.frontends.ui.session import Session, in_page_language, is_page_outdated, note_work
 from kvasir.frontends.ui.texts import text
 
 _LOOK_SECONDS = 1.0
@@ -42,8 +42,8 @@ def submit(session: Session, service: str, job: dict[str, Any], said: str) -> No
 def show(session: Session) -> None:
     """Draw the jobs, newest first; while one waits or runs, again and again."""
     st.subheader(text("tuning.jobs"), anchor=False)
-    is_busy = any(job["state"] in _ACTIVE for _, job in _jobs(session))
-    st.fragment(in_page_language(_show_jobs), run_every=_LOOK_SECONDS if is_busy else None)(session)
+    note_work("tuning", busy := _busy(_jobs(session)))
+    st.fragment(in_page_language(_show_jobs), run_every=_LOOK_SECONDS if busy else None)(session)
 
 
 def _jobs(session: Session) -> list[tuple[str, dict[str, Any]]]:
@@ -55,6 +55,10 @@ def _jobs(session: Session) -> list[tuple[str, dict[str, Any]]]:
     return sorted(found, key=lambda each: each[1]["created"], reverse=True)[:_SHOWN]
 
 
+def _busy(jobs: list[tuple[str, dict[str, Any]]]) -> int:
+    return sum(job["state"] in _ACTIVE for _, job in jobs)
+
+
 def _show_jobs(session: Session) -> None:
     with faults.shown():
         found = _jobs(session)
@@ -64,10 +68,7 @@ def _show_jobs(session: Session) -> None:
         for service, job in found:
             with st.container(border=True):
                 _show_job(session, service, job)
-        busy = sum(job["state"] in _ACTIVE for _, job in found)
-        was_busy = st.session_state.get("tuning_busy", 0)
-        st.session_state["tuning_busy"] = busy
-        if busy < was_busy:
+        if is_page_outdated("tuning", _busy(found)):
             st.rerun()  # There is a file or a result that the page above lacks.
 
 

@@ -82,6 +82,21 @@ def titles_of(answer: dict[str, Any]) -> dict[str, str]:
     return {chunk["document_id"]: _title(chunk) for chunk in chunks}
 
 
+def nearest_of(answer: dict[str, Any]) -> tuple[Source, ...]:
+    """Return the best hits of an answer that look different on their cards, at most three."""
+    found, seen = list[Source](), set[object]()
+    for hit in answer["hits"]:
+        source = Source.of_hit(len(found) + 1, hit)
+        place = source.headings, source.page, source.line
+        keys: set[object] = {(source.title, source.quote)}
+        if any(place):
+            keys.add((source.document_id, place))
+        if not keys & seen:
+            found.append(source)
+        seen |= keys
+    return tuple(found[:_NEAREST])
+
+
 def _title(chunk: dict[str, Any]) -> str:
     metadata = chunk["metadata"]
     return str(metadata.get("title", "")) or file_name(str(metadata.get("source_uri", "")))
@@ -121,46 +136,49 @@ class Turn:
     certainty: str = ""
     error: KvasirError | None = field(default=None, repr=False)
     rated: bool = False
+    _follower: object = field(default=None, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def follow(self, api: Api) -> Iterator[None]:
         """Take the events that come, until the last one.
 
         It yields a few times a second, also while nothing comes, so that the page can be drawn and
         left. An error ends it. One of the connection leaves the answer going on, to be followed
-        again.
+        again, as does an end before the last event, which a proxy may cause. Streamlit draws a page
+        again in another thread before the last drawing has ended: the later one goes on.
         """
-        self.error = None
+        this = object()
+        with self._lock:
+            if self.is_over:
+                return
+            self.error, self._follower = None, this
+            first = self.next_event
         items: SimpleQueue[Event | KvasirError | None] = SimpleQueue()
         left = threading.Event()
-        reader = partial(self._read, api, items, left)
+        reader = partial(self._read, api, first, items, left)
         threading.Thread(target=reader, name="answer", daemon=True).start()
         try:
-            while not self.is_over:
+            while True:
                 yield
                 end = time.monotonic() + _PAUSE
                 with suppress(Empty):
-                    while not self.is_over:
+                    while True:
                         item = items.get(timeout=max(0.0, end - time.monotonic()))
-                        if item is None:
-                            self.is_over = True
-                        elif isinstance(item, KvasirError):
-                            raise item
-                        else:
-                            self._take(*item)
-        except ComponentError as error:
-            self.error = error
-            # The connection broke off, or something failed there, which is the last event.
-            self.is_over = not is_unreachable(error, at_once=False)
-        except KvasirError as error:
-            self.error, self.is_over = error, True
+                        with self._lock:
+                            if self._follower is not this or not self._accept(item):
+                                return
         finally:
             left.set()
 
     def _read(
-        self, api: Api, items: SimpleQueue[Event | KvasirError | None], left: threading.Event
+        self,
+        api: Api,
+        first: int,
+        items: SimpleQueue[Event | KvasirError | None],
+        left: threading.Event,
     ) -> None:
-        """Put the events of the answer into a queue, then None or an error; end when left."""
-        path, query = f"/v1/answers/{self.answer_id}/events", {"first": self.next_event}
+        """Put the events of the answer into a queue, then an error, or None; end when left."""
+        path, query = f"/v1/answers/{self.answer_id}/events", {"first": first}
         try:
             with closing(api.events(path, params=query, is_left=left.is_set)) as events:
                 for event in events:
@@ -168,6 +186,20 @@ class Turn:
             items.put(None)
         except KvasirError as error:
             items.put(error)
+
+    def _accept(self, item: Event | KvasirError | None) -> bool:
+        """Take an event, or why there are no more; return whether others may come."""
+        if item is None:
+            self.error = _broken_off()
+        elif isinstance(item, ComponentError):
+            # The connection broke off, or something failed there, which is the last event.
+            self.error, self.is_over = item, not is_unreachable(item, at_once=False)
+        elif isinstance(item, KvasirError):
+            self.error, self.is_over = item, True
+        else:
+            self._take(*item)
+            return not self.is_over
+        return False
 
     def _take(self, name: str, data: dict[str, Any]) -> None:
         self.next_event += 1
@@ -185,8 +217,7 @@ class Turn:
         titles = titles_of(answer)
         self.sources = tuple(Source.of_citation(each, titles) for each in answer["citations"])
         if self.certainty != "sure":
-            nearest = answer["hits"][:_NEAREST]
-            self.nearest = tuple(Source.of_hit(n, hit) for n, hit in enumerate(nearest, 1))
+            self.nearest = nearest_of(answer)
         self.is_over = True
 
     @property
@@ -198,6 +229,11 @@ class Turn:
     def is_lost(self) -> bool:
         """True if the API does not know it any more."""
         return isinstance(self.error, NotFoundError)
+
+
+def _broken_off() -> ComponentError:
+    cause = "the answer broke off"
+    return ComponentError("the server", "following", cause, kind="unreachable")
 
 
 def ask(

@@ -19,6 +19,7 @@ from typing import Any
 
 from kvasir.core.errors import ComponentError, KvasirError, WireError
 from kvasir.core.wire import from_json
+from kvasir.remote.zeromq import dispatching_records as records
 from kvasir.remote.zeromq import envelopes as wire
 from kvasir.remote.zeromq.dispatching_records import Client, Limits, Peer, Request, Service
 from kvasir.remote.zeromq.failures import pack_error
@@ -36,7 +37,6 @@ _MOST_SILENT = 10
 an engine may hold the interpreter, and so the thread that answers, for seconds."""
 _IDLE_SECONDS = 600.0
 """Then a client without requests is forgotten; it is known again with its next request."""
-_BUSY_SECONDS = 1.0
 _LONGEST_NAME = 200
 """Of a service, in characters."""
 
@@ -96,6 +96,8 @@ class Dispatcher:
                 self._cancel(client, id_)
             elif kind == wire.PING:
                 self._tell(client, wire.PONG)
+            elif kind == wire.HELLO:
+                self._tell(client, wire.WELCOME)
             elif kind == wire.BYE:
                 self._forget(client)
             elif kind == wire.STATISTICS:
@@ -145,31 +147,14 @@ class Dispatcher:
         request = Request(client, id_, service, now + number / 1000, flags)
         request.body = frames[2:]
         request.size = sum(map(len, frames))
-        limits = self._limits
         if self.is_stopping:
-            self._fail(
-                request,
-                ComponentError(
-                    name, "taking a request", "the broker is stopping", kind="unreachable"
-                ),
-            )
+            stops = "the broker is stopping"
+            self._fail(request, ComponentError(name, records.TAKING, stops, kind="unreachable"))
             return
-        if (
-            len(self._open) >= limits.requests
-            or self._held_bytes + request.size > limits.held_bytes
-        ):
+        held = self._held_bytes + request.size
+        if excess := self._limits.exceeded(name, len(self._open), held):
             service.counts["busy"] += 1
-            busy = f"{len(self._open)} requests are waiting or running already"
-            self._fail(
-                request,
-                ComponentError(
-                    name or "the broker",
-                    "taking a request",
-                    busy,
-                    kind="busy",
-                    retry_after=_BUSY_SECONDS,
-                ),
-            )
+            self._fail(request, excess)
             return
         self._services.setdefault(name, service)
         client.requests[id_] = request
@@ -211,7 +196,9 @@ class Dispatcher:
                 del worker.requests[key]
                 request.worker, request.attempts = None, request.attempts - 1
                 waiting.appendleft(request)
-                self._lose(worker, "its connection is gone")
+                worker.free[name] += 1
+                worker.gets_nothing = True
+                self._give_nothing(worker)
 
     def _forward(self, client: Client, id_: int, kind: int, number: int = 0) -> None:
         request = client.requests.get(id_)
@@ -269,11 +256,16 @@ class Dispatcher:
         if worker is None or session != worker.session:
             if kind == wire.HELLO:
                 self._register(identity, version, frames[2:], now)
+            elif kind == wire.BYE:
+                # It has left already, and asks whether all that it had sent was read.
+                self._to_worker((identity, wire.write(wire.BYE, session)))
             else:
                 self._counts["late"] += kind in (wire.REPLY, wire.ERROR)
                 self._to_worker((identity, wire.write(wire.RESET, session, id_)))
             return
-        worker.seen = now
+        worker.seen, worker.is_cut = now, False
+        if worker.gets_nothing:
+            self._give_again(worker)
         if kind == wire.REPLY or kind == wire.ERROR:
             request = worker.requests.pop(id_, None)
             if request is None:
@@ -292,6 +284,8 @@ class Dispatcher:
                 self._tell(request.client, kind, request.id, number, frames[2:])
         elif kind == wire.PING:
             self._to_worker((identity, wire.write(wire.PONG, session)))
+        elif kind == wire.HELLO:
+            self._welcome(worker)
         elif kind == wire.BYE:
             self._dismiss(worker)
             self._to_worker((identity, wire.write(wire.BYE, session)))
@@ -313,20 +307,24 @@ class Dispatcher:
         if known is not None and not known.leaving:
             # It has not read the first welcome yet, or had heard nothing for long.
             known.seen = now
-            self._to_worker((identity, wire.write(wire.WELCOME, known.session, 0, self.is_open)))
+            self._welcome(known)
             return
         if known is not None:
             # It has begun again, and knows nothing of what it had.
             self._lose(known, "it has begun again")
         worker = self._workers[identity] = Peer(identity, now)
         worker.name, worker.slots, worker.free = name, dict(slots), dict(slots)
-        self._to_worker((identity, wire.write(wire.WELCOME, worker.session, 0, self.is_open)))
+        self._welcome(worker)
         logger.info("worker %s serves %s", name, ", ".join(sorted(slots)))
         for each in slots:
             service = self._services.setdefault(each, Service(each))
             service.is_known = True
             service.ready[worker] = None
             self._give(service)
+
+    def _welcome(self, worker: Peer) -> None:
+        envelope = wire.write(wire.WELCOME, worker.session, 0, self.is_open)
+        self._to_worker((worker.identity, envelope))
 
     def _free(self, worker: Peer, service: Service) -> None:
         if worker.leaving:
@@ -341,10 +339,21 @@ class Dispatcher:
     def _dismiss(self, worker: Peer) -> None:
         """Give a worker nothing more; it answers what it has."""
         worker.leaving = True
-        for name in worker.slots:
-            self._services[name].ready.pop(worker, None)
+        self._give_nothing(worker)
         if not worker.requests:
             self._workers.pop(worker.identity, None)
+
+    def _give_again(self, worker: Peer) -> None:
+        """Give a worker requests again that could not be reached for a while, but speaks."""
+        worker.gets_nothing = False
+        for name, free in worker.free.items():
+            if free and not worker.leaving:
+                self._services[name].ready[worker] = None
+                self._give(self._services[name])
+
+    def _give_nothing(self, worker: Peer) -> None:
+        for name in worker.slots:
+            self._services[name].ready.pop(worker, None)
 
     def _lose(self, worker: Peer, why: str) -> None:
         """Forget a worker that is gone; give its requests to others, or fail them."""
@@ -352,8 +361,7 @@ class Dispatcher:
             return
         self._counts["workers_lost"] += 1
         logger.warning("worker %s is gone: %s", worker.name, why)
-        for name in worker.slots:
-            self._services[name].ready.pop(worker, None)
+        self._give_nothing(worker)
         lost, worker.requests = worker.requests, {}
         again: dict[Service, None] = {}
         for request in reversed(lost.values()):
@@ -389,7 +397,10 @@ class Dispatcher:
             if now - worker.seen > longest:
                 self._lose(worker, "it does not answer")
             elif not self._to_worker((worker.identity, wire.write(wire.PING, worker.session))):
-                self._lose(worker, "its connection is gone")
+                # What it had sent before may still be unread.
+                if worker.is_cut:
+                    self._lose(worker, "its connection is gone")
+                worker.is_cut = True
         for client in list(self._clients.values()):
             if now - client.seen > (longest if client.requests else _IDLE_SECONDS):
                 self._forget(client)
@@ -419,27 +430,11 @@ class Dispatcher:
 
     def statistics(self, now: float) -> Mapping[str, Any]:
         """Return what the broker does and has done, as plain data."""
-        services: dict[str, dict[str, Any]] = {
-            name: {
-                "waiting": 0,
-                "running": 0,
-                "workers": 0,
-                "slots": 0,
-                **each.counts,
-            }
-            for name, each in self._services.items()
-        }
-        for request in self._open:
-            services[request.service.name]["waiting" if request.worker is None else "running"] += 1
-        for worker in self._workers.values():
-            for name, slots in worker.slots.items():
-                if not worker.leaving:
-                    services[name]["workers"] += 1
-                    services[name]["slots"] += slots
+        workers = self._workers.values()
         return {
             "since": self._began,
-            "services": services,
-            "workers": [each.described(now) for each in self._workers.values()],
+            "services": records.describe(self._services.values(), self._open, workers),
+            "workers": [each.described(now) for each in workers],
             "clients": len(self._clients),
             "held_bytes": self._held_bytes,
             **self._counts,

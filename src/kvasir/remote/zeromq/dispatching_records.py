@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from kvasir.core.errors import ComponentError
 from kvasir.remote.zeromq import envelopes as wire
+
+TAKING = "taking a request"
+_BUSY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,14 @@ class Limits:
     message_bytes: int = 256 << 20  # Of one frame.
     frames: int = 64  # Of one message.
     clients: int = 10_000  # Connections.
+
+    def exceeded(self, service: str, requests: int, size: int) -> ComponentError | None:
+        """Return the error for one request more than so many, with so many bytes in all."""
+        if requests < self.requests and size <= self.held_bytes:
+            return None
+        busy = f"{requests} requests are waiting or running already"
+        name = service or "the broker"
+        return ComponentError(name, TAKING, busy, kind="busy", retry_after=_BUSY_SECONDS)
 
 
 class Request:
@@ -64,7 +77,18 @@ class Client:
 class Peer:
     """A worker, a connection at the back end."""
 
-    __slots__ = ("free", "identity", "leaving", "name", "requests", "seen", "session", "slots")
+    __slots__ = (
+        "free",
+        "gets_nothing",
+        "identity",
+        "is_cut",
+        "leaving",
+        "name",
+        "requests",
+        "seen",
+        "session",
+        "slots",
+    )
 
     def __init__(self, identity: bytes, now: float) -> None:
         self.identity, self.seen, self.session = identity, now, os.urandom(8)
@@ -73,6 +97,8 @@ class Peer:
         self.free: dict[str, int] = {}
         self.requests: dict[int, Request] = {}
         self.leaving = False
+        self.is_cut = False  # Its connection is gone, and nothing was read from it since.
+        self.gets_nothing = False  # It could not be sent a request; it gets some when it speaks.
 
     def described(self, now: float) -> dict[str, Any]:
         """Return what statistics say of it."""
@@ -96,3 +122,21 @@ class Service:
         self.waiting: deque[Request] = deque()
         self.ready: OrderedDict[Peer, None] = OrderedDict()
         self.counts = dict.fromkeys(("served", "failed", "busy", "expired", "retried"), 0)
+
+
+def describe(
+    services: Iterable[Service], requests: Iterable[Request], workers: Iterable[Peer]
+) -> dict[str, dict[str, Any]]:
+    """Return what statistics say of services, by their names."""
+    found: dict[str, dict[str, Any]] = {
+        each.name: {"waiting": 0, "running": 0, "workers": 0, "slots": 0, **each.counts}
+        for each in services
+    }
+    for request in requests:
+        found[request.service.name]["waiting" if request.worker is None else "running"] += 1
+    for worker in workers:
+        for name, slots in worker.slots.items():
+            if not worker.leaving:
+                found[name]["workers"] += 1
+                found[name]["slots"] += slots
+    return found

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from kvasir.core.daemon_threads import start_daemon
 from kvasir.core.deadline import current_stop, stopping
 from kvasir.core.protocols import (
+    Approximate,
     BoundedContext,
     Generator,
     Preparable,
@@ -34,6 +35,7 @@ _KNOWN: Mapping[str, type] = {
     "prompt_counter": PromptCounter,
     "quotes_only": QuotesOnly,
     "preparable": Preparable,
+    "approximate": Approximate,
 }
 
 
@@ -63,6 +65,10 @@ class _Quotes:
     quotes_only: bool
 
 
+class _Approximates:
+    approximation: str
+
+
 class _Prepares:
     _client: Any
     _service: str
@@ -84,6 +90,7 @@ class RemoteGenerator(RemoteComponent):
         "prompt_counter": _CountsPrompts,
         "quotes_only": _Quotes,
         "preparable": _Prepares,
+        "approximate": _Approximates,
     }
 
     def __init__(
@@ -103,6 +110,8 @@ class RemoteGenerator(RemoteComponent):
             self.answer_tokens = self._fact("answer_tokens", int)
         if isinstance(self, _Quotes):
             self.quotes_only = self._fact("quotes_only", bool)
+        if isinstance(self, _Approximates):
+            self.approximation = self._fact("approximation", str)
 
     def generate(self, prompt: Prompt) -> Iterator[str]:
         """Yield the answer's text in pieces; closing the iterator stops the model."""
@@ -130,6 +139,8 @@ def generator_service(generator: Generator, name: str = ROLE, slots: int = 1) ->
         )
     if isinstance(generator, QuotesOnly):
         described["quotes_only"] = generator.quotes_only
+    if isinstance(generator, Approximate):
+        described["approximation"] = generator.approximation
     if isinstance(generator, Preparable):
         preparable = generator
         operations["prepare"] = lambda _: _progress_of(preparable)

@@ -150,7 +150,8 @@ class Link:
         """Send a message in the link's thread; return False if there is no session any more."""
         if not self.session and kind != wire.HELLO:
             return False
-        session = self.session or wire.NO_SESSION
+        # A broker that was only silent for long knows the session still.
+        session = self.session or self._known or wire.NO_SESSION
         frame = wire.write(kind, session, id_, number, flags, service)
         try:
             self._socket.send_multipart((frame, *body), zmq.NOBLOCK)

@@ -34,7 +34,7 @@ from kvasir.remote.zeromq import envelopes as wire
 from kvasir.remote.zeromq.addresses import Address
 from kvasir.remote.zeromq.curve_keys import KeyPair
 from kvasir.remote.zeromq.failures import pack_error
-from kvasir.remote.zeromq.links import Link
+from kvasir.remote.zeromq.links import LIVENESS, Link
 from kvasir.remote.zeromq.packing import pack, unpack
 from kvasir.remote.zeromq.sockets import MOST_BYTES
 
@@ -158,6 +158,9 @@ class Worker:
         self._queues: dict[str, SimpleQueue[_Running | None]] = {}
         self._running: dict[int, _Running] = {}
         self._changed = threading.Condition()
+        self._held: list[tuple[str, _Running, Sequence[Any]]] = []
+        """What is to be sent when the broker is heard again."""
+        self._patience = LIVENESS * heartbeat
         self._hang_seconds, self._most_bytes = hang_seconds, most_bytes
         self._is_leaving = False
         self._said_bye = threading.Event()
@@ -205,15 +208,13 @@ class Worker:
         return True
 
     def close(self, wait_seconds: float = 0.0) -> None:
-        """Take no more requests, wait for those in progress, and end."""
-        self._link.post(("bye", None, ()))
+        """Take no more requests, wait for those in progress and until they are read, and end."""
         end = time.monotonic() + wait_seconds
-        # Without a broker nobody says it, and nobody takes the answers.
-        while self._link.session and time.monotonic() < end and not self._said_bye.wait(0.1):
-            pass
-        if self._said_bye.is_set():
+        if self._say_bye(end):
             with self._changed:
                 self._changed.wait_for(lambda: not self._running, max(0.0, end - time.monotonic()))
+            # The reply to the second one comes after the broker has read the answers.
+            self._say_bye(end)
         self._link.close()
         for running in list(self._running.values()):
             running.stop.set()
@@ -221,6 +222,16 @@ class Worker:
             for _ in range(each.slots):
                 self._queues[each.name].put(None)
         self._ended.set()
+
+    def _say_bye(self, end: float) -> bool:
+        """Return whether the broker has replied; without one nobody does."""
+        self._said_bye.clear()
+        self._link.post(("bye", None, ()))
+        while time.monotonic() < end and not self._said_bye.wait(0.1):
+            silent = time.monotonic() - self._link.lost_at
+            if not self._link.session and silent > self._patience:
+                break
+        return self._said_bye.is_set()
 
     # In the thread of the connection.
 
@@ -240,6 +251,9 @@ class Worker:
             logger.error("%s: %s", self.name, self._refused)
             self._is_leaving = True
             self._ended.set()
+        held, self._held = self._held, []
+        for item in held:
+            self.posted(item)
         if self._is_leaving:
             self._link.send(wire.BYE)
 
@@ -262,7 +276,10 @@ class Worker:
             self._said_bye.set()
 
     def posted(self, item: tuple[str, _Running | None, Sequence[Any]]) -> None:
-        """Send what a call has to say, unless its session is over."""
+        """Send what a call has to say, unless its session is over.
+
+        While the broker is silent it is held back: the session may go on.
+        """
         what, running, message = item
         if running is None:
             if what == "bye":
@@ -272,6 +289,9 @@ class Worker:
         if running.session == self._link.session:
             kind, number, body = message
             self._link.send(kind, running.id, number, body)
+        if not self._link.session:
+            self._held.append((what, running, message))
+            return
         if what == "end":
             with self._changed:
                 self._running.pop(running.id, None)

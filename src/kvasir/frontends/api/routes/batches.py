@@ -27,6 +27,8 @@ router = APIRouter(
 )
 
 _MOST = 1000
+_KEPT = {"uri", "media_type", "in_folder", "modified", "known"}
+"""What a job has to know about a file."""
 
 
 class BatchSource(BaseModel):
@@ -39,6 +41,9 @@ class BatchSource(BaseModel):
     in_folder: bool = Field(False, description="found in a folder: its kind may be one not read")
     modified: float | None = Field(
         None, allow_inf_nan=False, description="time of its last change, seconds since 1970"
+    )
+    known: MetadataValues = Field(
+        {}, description="metadata from elsewhere than its bytes; the document's own override it"
     )
 
 
@@ -84,6 +89,8 @@ def upload_batch(
         raise RequestError(f"batch.{place}: {first['msg']}") from error
     sent = {file.filename: file for file in files}
     check_metadata({**(given.metadata_of_new or {}), **(given.metadata or {})})
+    for each in given.sources:
+        check_metadata(each.known)
     for each in given.sources if caller.user is not None else ():
         # Files of the data folder's own user may have any name.
         checked_uri(each.uri)
@@ -158,4 +165,4 @@ def _store(
         raise RequestError(f"the file '{source.file}' of '{source.uri}' is not sent")
     digest, size = kvasir.services.spool.put(sent[source.file].file, max_bytes=limit)
     stored = {"digest": digest, "size": size}
-    return source.model_dump(include={"uri", "media_type", "in_folder", "modified"}) | stored
+    return source.model_dump(include=_KEPT) | stored

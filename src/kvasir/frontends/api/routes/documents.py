@@ -331,6 +331,7 @@ def add_job(
     request.app.state.wake_workers()
     headers = {"Location": f"/v1/jobs/{job.id}"}
     return respond(
+        request,
         kvasir,
         job,
         wait,

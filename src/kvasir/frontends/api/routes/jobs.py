@@ -25,6 +25,8 @@ from kvasir.frontends.api.streaming import whole_response
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _OPEN = (JobState.WAITING, JobState.RUNNING)
+_LONGEST_DELAY = 0.5
+"""Seconds between two looks whether a job has ended, or the server stops."""
 Wait = Annotated[float, Query(ge=0, le=60, description="most seconds to wait until it has ended")]
 
 
@@ -54,7 +56,7 @@ def show(
 ) -> Response:
     """Show a job: its state, position, why it waits, its progress and its error."""
     job = _visible(kvasir, caller, job_id)
-    return respond(kvasir, job, wait, lambda found: cached(request, described(caller, found)))
+    return respond(request, kvasir, job, wait, lambda at: cached(request, described(caller, at)))
 
 
 @router.post("/{job_id}/cancel", responses={200: {"model": Job}})
@@ -81,14 +83,20 @@ def described(caller: Caller, job: Job) -> Any:
     return to_json(job)
 
 
-def respond(kvasir: App, job: Job, wait: float, render: Callable[[Job], Response]) -> Response:
-    """Return a response about a job, as soon as it has ended or the client has waited enough."""
+def respond(
+    request: Request, kvasir: App, job: Job, wait: float, render: Callable[[Job], Response]
+) -> Response:
+    """Return a response about a job, as soon as it has ended or the client has waited enough.
+
+    A server that stops lets nobody wait: the job goes on when it is back.
+    """
+    readiness = request.app.state.readiness
 
     def make() -> Response:
         end, found, delay = time.monotonic() + wait, job, 0.05
-        while found.state in _OPEN and time.monotonic() < end:
+        while found.state in _OPEN and time.monotonic() < end and not readiness.is_draining:
             sleep(delay)
-            delay = min(1.0, 1.5 * delay)
+            delay = min(_LONGEST_DELAY, 1.5 * delay)
             found = kvasir.services.jobs.job(job.id)
         return render(found)
 

@@ -20,10 +20,18 @@ from kvasir.core.wire import to_json
 from kvasir.frontends.api.callers import Admin, Kvasir, UploadRoute
 from kvasir.frontends.api.problems import describe, describe_unforeseen
 from kvasir.frontends.api.routes.jobs import described
-from kvasir.frontends.api.service_links import TuningPart, tuning_jobs
+from kvasir.frontends.api.service_links import TuningPart, has_tuning, tuning_jobs
 from kvasir.frontends.api.streaming import Ending, Put, pushed_stream, server_sent_event
 from kvasir.language_models import choose_model
-from kvasir.tuning_files import KeptExamples, TuningFile, keep_answers, keep_examples, list_files
+from kvasir.tuning_files import (
+    KeptExamples,
+    TuningFile,
+    is_answer,
+    is_good,
+    keep_answers,
+    keep_examples,
+    list_files,
+)
 
 router = APIRouter(prefix="/v1/tuning", tags=["tuning"])
 uploads = APIRouter(prefix="/v1/tuning", tags=["tuning"], route_class=UploadRoute)
@@ -54,6 +62,7 @@ class NewTuningJob(BaseModel):
 class Runners(BaseModel):
     """What a service of tuning can run."""
 
+    is_on: bool = Field(True, description="false if the settings have no such service")
     runners: list[str] = Field(examples=[["lora", "pissa", "state"]])
 
 
@@ -98,9 +107,8 @@ def keep_logged_answers(body: AnswersFile, kvasir: Kvasir, caller: Admin) -> JSO
     del caller
 
     def is_wanted(each: LoggedAnswer) -> bool:
-        is_rated = each.rating == 1 or not body.only_good
-        of_collection = body.collection in (None, each.collection)
-        return is_rated and of_collection and not each.refused and bool(each.answer.strip())
+        is_chosen = is_good(each) if body.only_good else is_answer(each)
+        return is_chosen and body.collection in (None, each.collection)
 
     answers = filter(is_wanted, kvasir.services.answer_log.export())
     kept = keep_answers(kvasir.settings.data_folder, body.name, answers)
@@ -109,8 +117,10 @@ def keep_logged_answers(body: AnswersFile, kvasir: Kvasir, caller: Admin) -> JSO
 
 @router.get("/{part}")
 def show_runners(part: TuningPart, kvasir: Kvasir, caller: Admin) -> Runners:
-    """Show what a service of tuning can run."""
+    """Show what a service of tuning can run; without such a service, that it is off."""
     del caller
+    if not has_tuning(kvasir.settings, part):
+        return Runners(is_on=False, runners=[])
     with tuning_jobs(kvasir.settings, part) as jobs:
         return Runners(runners=list(jobs.runners))
 

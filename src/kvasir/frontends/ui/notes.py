@@ -1,0 +1,44 @@
+"""Notes of an answer in words of the page's language, with the way out.
+
+The API writes notes in English, because its other clients print them as they are.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kvasir.core.types import KNOWS_ENGLISH_ONLY
+from kvasir.frontends.ui import elements
+from kvasir.frontends.ui.texts import has, text
+
+_LANGUAGES = re.compile(
+    r"seems to be in '(?P<language>[\w-]+)', and .*?\bin (?P<documents>[\w, -]+?),? cannot be"
+)
+_OTHERS = {
+    re.compile(r"nothing in the documents passed the filters"): "note.nothing_found",
+    re.compile(r"the collection has no documents"): "note.empty",
+    re.compile(r"the answer is approximate: "): "note.approximate",
+    re.compile(r"(?P<read>\d+) of (?P<found>\d+) passages fit"): "note.passages",
+    re.compile(r"left out, .* the (?P<count>\d+) oldest messages"): "note.messages",
+    re.compile(r"the question was searched for as typed"): "note.not_refined",
+}
+"""Beginnings of the notes that the API makes, with the texts that say the same."""
+
+
+def words(note: str, *, is_admin: bool) -> str:
+    """Return a note as Markdown; one that is not known stays in English."""
+    if KNOWS_ENGLISH_ONLY in note and (found := _LANGUAGES.search(note)):
+        remedy = text("note.multilingual" if is_admin else "note.ask_administrator")
+        documents = ", ".join(map(_language, found["documents"].split(", ")))
+        values = {"language": _language(found["language"]), "documents": documents}
+        return f"{text('note.languages', **values)} {remedy}"
+    for pattern, key in _OTHERS.items():
+        if found := pattern.match(note):
+            return text(key, **found.groupdict())
+    return elements.plain(note)
+
+
+def _language(code: str) -> str:
+    """Return the name of a language, or its code if the table has no name."""
+    key = f"language.{code}"
+    return text(key) if has(key) else elements.plain(code)

@@ -1,0 +1,86 @@
+"""Notes of an answer are in the language of the page, and name the way out."""
+
+import pytest
+
+from kvasir.answering.answers import EMPTY, NOTHING_FOUND, Answerer
+from kvasir.frontends.ui import notes
+from kvasir.frontends.ui.texts import LANGUAGES, chosen, table
+from kvasir.rwkv.composition import APPROXIMATE
+from kvasir.testing.fakes import FakeEmbedder
+
+
+@pytest.fixture
+def spanish():
+    token = chosen.set("es")
+    yield
+    chosen.reset(token)
+
+
+class EnglishOnly(FakeEmbedder):
+    languages = frozenset({"en"})
+
+
+def language_note(question, *held):
+    answerer = object.__new__(Answerer)
+    answerer.embedder, answerer.languages = EnglishOnly(), held
+    (note,) = answerer._language_note(question)
+    return note
+
+
+QUESTION = "¿Cuántos días de vacaciones tienen los empleados de la empresa cada año?"
+
+
+@pytest.mark.usefixtures("spanish")
+def test_a_question_in_another_language_is_explained_in_that_of_the_page():
+    said = notes.words(language_note(QUESTION, "en"), is_admin=True)
+    assert "(español)" in said and "(inglés)" in said and "compararlos" in said
+    assert "`kvasir models use multilingual`" in said
+    assert "cannot" not in said
+
+
+@pytest.mark.usefixtures("spanish")
+def test_who_is_no_administrator_is_sent_to_one():
+    said = notes.words(language_note(QUESTION, "en"), is_admin=False)
+    assert "administrador" in said and "kvasir" not in said
+
+
+def test_documents_in_several_languages_are_named():
+    question = "How many days of vacation do the employees of the company have each year?"
+    said = notes.words(language_note(question, "en", "es", "sv"), is_admin=True)
+    assert "(English)" in said and "(Spanish, sv)" in said
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("note", "key", "values"),
+    [
+        (NOTHING_FOUND, "note.nothing_found", {}),
+        (EMPTY, "note.empty", {}),
+        (APPROXIMATE, "note.approximate", {}),
+        (
+            "3 of 10 passages fit into the model's window",
+            "note.passages",
+            {"read": 3, "found": 10},
+        ),
+        (
+            "left out, as the model's window is full: the 4 oldest messages of the chat",
+            "note.messages",
+            {"count": 4},
+        ),
+        (
+            "the question was searched for as typed, not refined: no model",
+            "note.not_refined",
+            {},
+        ),
+    ],
+)
+def test_each_note_of_the_service_has_a_text(note, key, values, language):
+    token = chosen.set(language)
+    try:
+        assert notes.words(note, is_admin=False) == table()[key][language].format(**values)
+    finally:
+        chosen.reset(token)
+
+
+def test_a_note_that_is_not_known_is_shown_as_it_is():
+    assert notes.words("*new*", is_admin=False) == r"\*new\*"
