@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -242,37 +243,46 @@ def _end(group: int) -> None:
         return
 
 
-def report(kept: Path) -> str:
-    """Return the page of all figures that are kept."""
+def report(kept: Path, page: str) -> str:
+    """Return the page with the figures that are kept.
+
+    Args:
+        kept: Folder of the parts' figures.
+        page: The page as it is. Sections of parts without figures, and those of benchmarks that
+            are no part, stay as they are.
+    """
     results = {
         name: json.loads((kept / f"{name}.json").read_text())
         for name in PARTS
         if (kept / f"{name}.json").exists()
     }
+    sections = {}
+    for section in re.split(r"^(?=## )", page, flags=re.MULTILINE)[1:]:
+        sections[section.splitlines()[0].removeprefix("## ")] = section.strip()
+    for name, each in results.items():
+        sections[PARTS[name].title] = _section(name, each)
     newest = max((each["machine"] for each in results.values()), key=lambda m: m["when"])
     packages = ", ".join(f"{name} {number}" for name, number in newest["packages"].items())
-    lines = [
-        "# Results",
-        "",
-        "Written by `make bench`. Figures describe this machine; what carries over to others are",
-        "the proportions.",
-        "",
-        f"- Processor: {newest['processor']}, {newest['cores']} cores",
-        f"- Memory: {newest['memory_gb']} GB",
-        f"- System: {newest['system']}, Python {newest['python']}",
-        f"- Packages: {packages}",
-        "",
-    ]
-    for name, each in results.items():
-        when, load = each["machine"]["when"], each["machine"]["load"]
-        lines += [
-            f"## {PARTS[name].title}",
-            "",
-            f"`python bench/{name}.py`, {when}, load of the machine before: {load}",
-            "",
-            PARTS[name].render(each["figures"]),
-        ]
-    return "\n".join(lines)
+    head = f"""# Results
+
+The parts of `make bench` are written by it, each with its machine; the other sections name the
+command that measures them. What carries over to other machines are the proportions.
+
+- Memory: {newest["memory_gb"]} GB
+- System: {newest["system"]}, Python {newest["python"]}
+- Packages: {packages}"""
+    return "\n\n".join([head, *sections.values()]) + "\n"
+
+
+def _section(name: str, result: dict[str, Any]) -> str:
+    """Return a part's figures with its heading, its command and its machine."""
+    ran_on = result["machine"]
+    command = f"`python bench/{name}.py`, {ran_on['when']}"
+    where = f"{ran_on['processor']}, {ran_on['cores']} cores"
+    return (
+        f"## {PARTS[name].title}\n\n{command}, {where}, load before: {ran_on['load']}\n\n"
+        f"{PARTS[name].render(result['figures']).strip()}"
+    )
 
 
 def main() -> int:
@@ -298,7 +308,7 @@ def main() -> int:
         if not run_part(name, arguments, kept):
             failed.append(name)
     page = kept / "RESULTS.md" if given.quick else RESULTS
-    page.write_text(report(kept), "utf-8")
+    page.write_text(report(kept, RESULTS.read_text("utf-8")), "utf-8")
     print(f"written to {page}")
     if failed:
         print(f"failed, or below what it must reach: {', '.join(failed)}", file=sys.stderr)

@@ -1,11 +1,13 @@
 """Writes the help texts of the command line into ``docs/cli.md``, between its markers.
 
-``make docs`` runs it; a test fails when the page is not what it would write.
+python scripts/embed_help.py            ``make docs`` runs it
+python scripts/embed_help.py --check    ends with 1 when the page is not what it would write
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,4 +52,8 @@ def _commands(
 
 
 if __name__ == "__main__":
-    PAGE.write_text(render(), "utf-8")
+    if "--check" in sys.argv[1:]:
+        if PAGE.read_text("utf-8") != render():
+            sys.exit(f"{PAGE.name} is not today's: run 'make docs'")
+    else:
+        PAGE.write_text(render(), "utf-8")
