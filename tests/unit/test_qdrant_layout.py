@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from kvasir.components.stores.qdrant_points import chunk_of, metadata_payload, payload_of, tag
+from kvasir.components.stores.qdrant_points import chunk_of, metadata_payload, payloads_of, tag
 from kvasir.testing.store_cases import make_chunk
 
 
@@ -42,7 +42,8 @@ def test_equal_entries_and_only_those_have_equal_tags():
 @pytest.mark.parametrize("value", [2**70, -(2**64), math.inf, 0.1, 10**18, True, "é", -0.0])
 def test_metadata_that_json_cannot_hold_come_back_exactly(value):
     chunk = make_chunk(1, metadata={"before": 1, "value": value})
-    again = chunk_of(chunk.id, payload_of(chunk))
+    (payload,) = payloads_of([chunk])
+    again = chunk_of(chunk.id, payload)
     assert again == chunk
     assert type(again.metadata["value"]) is type(value)
 

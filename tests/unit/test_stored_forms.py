@@ -33,7 +33,7 @@ def test_numbers_that_are_not_finite_were_written_as_python_spells_them():
 
 
 def test_the_payload_of_a_point_in_qdrant_is_what_it_was():
-    payload = qdrant_points.payload_of(CHUNK)
+    (payload,) = qdrant_points.payloads_of([CHUNK])
     assert {name: payload[name] for name in qdrant_points.CHUNK_FIELDS} == {
         "document_id": "d",
         "text": "text",

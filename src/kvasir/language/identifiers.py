@@ -24,7 +24,8 @@ _UNITS = (
 )
 _HYPHENS = str.maketrans("\u2010\u2011\u2212", "---")
 
-_COMPOUND = re.compile(rf"(?<![{_L}])[{_L}]+(?:(?:::|__|[-._/:@+\\])[{_L}]+)+")
+_COMPOUND = re.compile(rf"(?<![{_L}])[{_L}]++(?:(?:::|__|[-._/:@+\\])[{_L}]++)+")
+"""Possessive, since no connector is among the letters: a word that has none is read once."""
 _OPTION = re.compile(
     r"(?:(?<=^)|(?<=[\s`'\"(\[{<|,;*“‘«]))--?[A-Za-z][A-Za-z0-9]*(?:[-_.][A-Za-z0-9]+)*"
 )

@@ -212,16 +212,9 @@ def _arrays(vector: EdgeSparseVector) -> SparseVector:
 
 def _merged(vectors: Sequence[SparseVector]) -> SparseVector:
     """Return one vector with sorted, distinct term ids; weights of equal terms are added."""
-    if len(vectors) == 1:
-        indices, values = vectors[0].indices, vectors[0].values
-        order = indices.argsort(kind="stable")
-        indices, values = indices[order], values[order]
-        if not (indices[1:] == indices[:-1]).any():
-            return SparseVector(indices, values)
-    else:
-        indices = np.concatenate([vector.indices for vector in vectors])
-        values = np.concatenate([vector.values for vector in vectors])
-    distinct, positions = np.unique(indices, return_inverse=True)
-    sums = np.zeros(len(distinct), dtype=np.float32)
-    np.add.at(sums, positions, values)
-    return SparseVector(distinct, sums)
+    indices = np.concatenate([vector.indices for vector in vectors])
+    order = indices.argsort(kind="stable")
+    indices = indices[order]
+    values = np.concatenate([vector.values for vector in vectors])[order]
+    starts = np.flatnonzero(np.concatenate([[True], indices[1:] != indices[:-1]])[: indices.size])
+    return SparseVector(indices[starts], np.add.reduceat(values, starts))

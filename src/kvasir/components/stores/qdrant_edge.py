@@ -29,7 +29,7 @@ from kvasir.components.stores.qdrant_points import (
     PointId,
     QdrantPoints,
     metadata_payload,
-    payload_of,
+    payloads_of,
     point_ids,
 )
 from kvasir.components.stores.store_uris import refuse_credentials
@@ -125,7 +125,7 @@ class QdrantStore(QdrantPoints):
     def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         for rows in batches(range(len(chunks)), _WRITE_BATCH):
             batch = [chunks[row] for row in rows]
-            parts = zip(batch, vectors[rows], self._terms(batch), strict=True)
+            parts = zip(batch, vectors[rows], self._terms(batch), payloads_of(batch), strict=True)
             points = [_point(*part) for part in parts]
             self._index_early(points)
             ids = [chunk.id for chunk in batch]
@@ -295,9 +295,11 @@ def _scores(points: Sequence[edge.ScoredPoint]) -> Scores:
     return {str(point.id): dense_score(point.score) for point in points}
 
 
-def _point(chunk: Chunk, vector: Matrix, terms: SparseVector) -> edge.Point:
+def _point(
+    chunk: Chunk, vector: Matrix, terms: SparseVector, payload: dict[str, Any]
+) -> edge.Point:
     vectors = {DENSE: vector.tolist(), BM25: _sparse(terms)}
-    return edge.Point(chunk.id, vectors, payload_of(chunk))
+    return edge.Point(chunk.id, vectors, payload)
 
 
 def _room(chunk: Chunk) -> int:

@@ -24,6 +24,7 @@ import uuid
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, ClassVar, TypeGuard
 
 import numpy as np
@@ -146,10 +147,15 @@ class QdrantPoints(ClientStore):
         """Create an index for ranges over a payload field."""
 
 
-def payload_of(chunk: Chunk) -> dict[str, Any]:
-    """Return the payload of a chunk's point."""
-    form = to_json(chunk)
-    return {name: form[name] for name in _OWN} | metadata_payload(chunk.metadata)
+def payloads_of(chunks: Iterable[Chunk]) -> Iterator[dict[str, Any]]:
+    """Yield the payload of each chunk's point; what metadata gives is made once a document."""
+    metadata: Metadata | None = None
+    shared: dict[str, Any] = {}
+    for chunk in chunks:
+        if chunk.metadata is not metadata:
+            metadata, shared = chunk.metadata, metadata_payload(chunk.metadata)
+        form = to_json(replace(chunk, metadata={}))
+        yield {name: form[name] for name in _OWN} | shared
 
 
 def metadata_payload(metadata: Metadata) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from kvasir.components.stores.qdrant_points import (
     Dialect,
     QdrantPoints,
     metadata_payload,
-    payload_of,
+    payloads_of,
     point_ids,
 )
 from kvasir.components.stores.store_uris import server_address
@@ -52,7 +52,7 @@ class QdrantServerStore(QdrantPoints, DatabaseStore):
     _client: QdrantClient
 
     def _upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        parts = zip(chunks, vectors, self._terms(chunks), strict=True)
+        parts = zip(chunks, vectors, self._terms(chunks), payloads_of(chunks), strict=True)
         measured = ((_point(*part), len(part[0].text)) for part in parts)
         for batch in sized_batches(measured, _BATCH_ROWS, _BATCH_CHARACTERS):
             self._request("writing", self._client.upsert, batch, wait=True)
@@ -198,9 +198,11 @@ def _joined(
     return join_legs(_scores(near), ranking, top_k, lambda ids: scores)
 
 
-def _point(chunk: Chunk, vector: Matrix, terms: SparseVector) -> models.PointStruct:
+def _point(
+    chunk: Chunk, vector: Matrix, terms: SparseVector, payload: dict[str, Any]
+) -> models.PointStruct:
     vectors: dict[str, Any] = {DENSE: vector.tolist(), BM25: _sparse(terms)}
-    return models.PointStruct(id=chunk.id, vector=vectors, payload=payload_of(chunk))
+    return models.PointStruct(id=chunk.id, vector=vectors, payload=payload)
 
 
 def _sparse(terms: SparseVector) -> models.SparseVector:
