@@ -1,7 +1,11 @@
 """Notes of an answer are in the language of the page, and name the way out."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+from kvasir.answering import asked_value
 from kvasir.answering.answers import EMPTY, NOTHING_FOUND, Answerer
 from kvasir.frontends.ui import notes
 from kvasir.frontends.ui.texts import LANGUAGES, chosen, table
@@ -84,3 +88,29 @@ def test_each_note_of_the_service_has_a_text(note, key, values, language):
 
 def test_a_note_that_is_not_known_is_shown_as_it_is():
     assert notes.words("*new*", is_admin=False) == r"\*new\*"
+
+
+def doubts_of_the_answers():
+    """Return each reason that the answers give, as it stands in their module."""
+    source = Path(asked_value.__file__).read_text("utf-8")
+    return re.findall(r'"((?:what is quoted|the passages) [^"\n]+)"', source)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_doubt_of_an_answer_has_a_text(language):
+    found = doubts_of_the_answers()
+    assert len(found) >= 6
+    token = chosen.set(language)
+    try:
+        said = {notes.doubt(each.format("Mill [3]")) for each in found}
+    finally:
+        chosen.reset(token)
+    unsure = table()["chat.not_sure"][language]
+    known = {table()[key][language] for key in table() if key.startswith("doubt.")}
+    name = r"Mill \[3\]"
+    assert said == {f"{unsure} {each.format(name=name)}" for each in known}
+
+
+def test_an_answer_that_is_not_sure_without_a_reason_says_that_alone():
+    assert notes.doubt("") == table()["chat.not_sure"]["en"]
+    assert notes.doubt("a *new* one").endswith(r" a \*new\* one")

@@ -156,7 +156,7 @@ def _show_answer(session: Session, turn: Turn) -> None:
     for note in turn.notes:
         st.caption(notes.words(note, is_admin=session.is_admin))
     if turn.certainty == "not sure" and turn.sources:
-        st.caption(f":material/help: {text('chat.not_sure')}")
+        st.caption(f":material/help: {notes.doubt(turn.doubt)}")
     place = turn.collection, turn.answer_id
     if turn.sources:
         title = text("chat.sources", count=count_passages(turn.sources))

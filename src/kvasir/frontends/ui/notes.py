@@ -1,11 +1,12 @@
-"""Notes of an answer in words of the page's language, with the way out.
+"""Notes and doubts of an answer in words of the page's language, with the way out.
 
-The API writes notes in English, because its other clients print them as they are.
+The API writes them in English, because its other clients print them as they are.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from kvasir.core.types import KNOWS_ENGLISH_ONLY
 from kvasir.frontends.ui import elements
@@ -23,6 +24,15 @@ _OTHERS = {
     re.compile(r"the question was searched for as typed"): "note.not_refined",
 }
 """Beginnings of the notes that the API makes, with the texts that say the same."""
+_DOUBTS = {
+    re.compile(r"what is quoted has no date or time"): "doubt.time",
+    re.compile(r"what is quoted has no such number"): "doubt.number",
+    re.compile(r"what is quoted does not say how often"): "doubt.how_often",
+    re.compile(r"what is quoted has no such value"): "doubt.value",
+    re.compile(r"what is quoted names nobody"): "doubt.person",
+    re.compile(r"the passages do not name '(?P<name>.*)'"): "doubt.name",
+}
+"""Doubts that the API has of an answer, with the texts that say the same."""
 
 
 def words(note: str, *, is_admin: bool) -> str:
@@ -32,10 +42,22 @@ def words(note: str, *, is_admin: bool) -> str:
         documents = ", ".join(map(_language, found["documents"].split(", ")))
         values = {"language": _language(found["language"]), "documents": documents}
         return f"{text('note.languages', **values)} {remedy}"
-    for pattern, key in _OTHERS.items():
-        if found := pattern.match(note):
-            return text(key, **found.groupdict())
-    return elements.plain(note)
+    return _same(note, _OTHERS)
+
+
+def doubt(reason: str) -> str:
+    """Return as Markdown that an answer is not sure, and why if there is a reason."""
+    unsure = text("chat.not_sure")
+    return f"{unsure} {_same(reason, _DOUBTS)}" if reason else unsure
+
+
+def _same(english: str, known: Mapping[re.Pattern[str], str]) -> str:
+    """Return the text that says the same; what is not known stays in English."""
+    for pattern, key in known.items():
+        if found := pattern.match(english):
+            values = {name: elements.plain(value) for name, value in found.groupdict().items()}
+            return text(key, **values)
+    return elements.plain(english)
 
 
 def _language(code: str) -> str:

@@ -119,6 +119,7 @@ class Turn:
         found: True when the search has ended.
         sources: The cited passages, or the nearest ones where the answer is not sure.
         certainty: ``sure``, ``not sure`` or ``no``; empty until the end.
+        doubt: Why it is not sure, if that is not the passages alone.
         error: Why there is no more.
         rated: True after the user's feedback.
     """
@@ -134,6 +135,7 @@ class Turn:
     nearest: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
     certainty: str = ""
+    doubt: str = ""
     error: KvasirError | None = field(default=None, repr=False)
     rated: bool = False
     _follower: object = field(default=None, repr=False)
@@ -213,6 +215,7 @@ class Turn:
 
     def _finish(self, answer: dict[str, Any]) -> None:
         self.answer, self.certainty = answer["text"], answer["certainty"]
+        self.doubt = answer["doubt"]
         self.notes = tuple(answer["notes"])
         titles = titles_of(answer)
         self.sources = tuple(Source.of_citation(each, titles) for each in answer["citations"])
