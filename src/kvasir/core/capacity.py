@@ -10,15 +10,23 @@ that were not used here.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import random
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from kvasir.core.protocols import Embedder
 
 Kind = Literal["search", "answer"]
-Processor = Literal["amx", "bf16", "avx2"]
 
 TOKENS_PER_SECOND: Mapping[str, float] = {"amx": 42_630, "bf16": 26_600, "avx2": 6_930}
-"""Of the default model on two cores: 8, 5 and 1.3 times sentence-transformers there."""
+"""Of the default model on two cores: 8, 5 and 1.3 times sentence-transformers there.
+
+By what the processors compute with. Those of one kind differ by a factor of two, so that a
+machine's own figure (``tokens_per_second``) is better where it is to be had.
+"""
 CHUNKS_WRITTEN_PER_SECOND = 5_372
 WORDS_PER_CHUNK, TOKENS_PER_WORD = 90, 1.35
 """Of English text by the default splitter."""
@@ -33,6 +41,13 @@ _STORE_MB = (154.0, 1_202.0)
 _PEAK_MB = (740.0, 3_080.0)
 _SEARCH_P99 = (0.00405, 0.00721)
 _LEAST_CHUNKS = 1_000
+_MEASURED_TOGETHER = 64
+_MEASURED_SECONDS = 3.0
+_TEXT = """
+    The harvest of green tea begins in spring, when young leaves are soft, and each basket is
+    weighed before noon. Then the leaves rest on bamboo trays until their moisture has gone, and the
+    master of the house turns them by hand over a low fire, because heat ends the fermentation.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +61,7 @@ class Load:
         peak: The busiest hour's rate by the daily mean.
         kind: What a request is.
         cores: Processor cores of a server process's machine.
-        processor: What its cores compute with.
+        tokens_per_second: What two of its cores embed.
     """
 
     documents: int
@@ -55,7 +70,7 @@ class Load:
     peak: float = 5.0
     kind: Kind = "search"
     cores: int = 2
-    processor: Processor = "amx"
+    tokens_per_second: float = TOKENS_PER_SECOND["amx"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +112,37 @@ def plan(load: Load) -> Plan:
         _line(_DISK_MB, chunks),
         _line(_STORE_MB, chunks),
         _line(_PEAK_MB, chunks),
-        ingest_seconds(chunks, load.processor),
+        ingest_seconds(chunks, load.tokens_per_second),
         rate,
         processes,
         search_p99(chunks) + others + waiting,
     )
 
 
-def ingest_seconds(chunks: int, processor: Processor = "amx") -> float:
+def ingest_seconds(chunks: int, tokens_per_second: float) -> float:
     """Return the seconds for embedding and writing chunks; reading goes on beside that."""
     tokens = chunks * WORDS_PER_CHUNK * TOKENS_PER_WORD
-    return tokens / TOKENS_PER_SECOND[processor] + chunks / CHUNKS_WRITTEN_PER_SECOND
+    return tokens / tokens_per_second + chunks / CHUNKS_WRITTEN_PER_SECOND
+
+
+def tokens_per_second(embedder: Embedder, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Return how many tokens of English an embedder embeds in a second on this machine.
+
+    It takes some three seconds, after the first call, which loads the model.
+    """
+    embedder.embed_documents(_passages(0))
+    started, seconds, calls = clock(), 0.0, 0
+    while seconds < _MEASURED_SECONDS:
+        calls += 1
+        embedder.embed_documents(_passages(calls))
+        seconds = clock() - started
+    return calls * _MEASURED_TOGETHER * WORDS_PER_CHUNK * TOKENS_PER_WORD / seconds
+
+
+def _passages(seed: int) -> list[str]:
+    """Return passages of the usual length."""
+    choose, words = random.Random(seed), _TEXT.split()
+    return [" ".join(choose.choices(words, k=WORDS_PER_CHUNK)) for _ in range(_MEASURED_TOGETHER)]
 
 
 def search_p99(chunks: int) -> float:

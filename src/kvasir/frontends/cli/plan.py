@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from kvasir.core.capacity import CPU_SECONDS, TOKENS_PER_SECOND, Load, Plan
+from kvasir.core.capacity import CPU_SECONDS, TOKENS_PER_SECOND, Load, Plan, tokens_per_second
 from kvasir.core.capacity import plan as plan_load
 from kvasir.core.errors import RequestError
 from kvasir.frontends.cli.rendering import json_option, print_result
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
+_HERE = "here"
 
 
 @click.command("plan")
@@ -35,10 +36,10 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 )
 @click.option(
     "--processor",
-    type=click.Choice(list(TOKENS_PER_SECOND)),
+    type=click.Choice([*TOKENS_PER_SECOND, _HERE]),
     default="amx",
     show_default=True,
-    help="What the machines compute with.",
+    help="What the machines compute with; 'here' measures this one for some seconds.",
 )
 @json_option
 def plan(
@@ -56,9 +57,21 @@ def plan(
     """
     if requests_per_day > 1e15:
         raise RequestError("requests per day must be at most 1e15")
-    load = Load(documents, requests_per_day, words, peak, kind, cores, processor)  # type: ignore[arg-type]
+    speed = _measured() if processor == _HERE else TOKENS_PER_SECOND[processor]
+    load = Load(documents, requests_per_day, words, peak, kind, cores, speed)  # type: ignore[arg-type]
     found = plan_load(load)
     print_result(found, *_lines(found, cores))
+
+
+def _measured() -> float:
+    """Return the tokens a second of the default model on this machine."""
+    from kvasir.core.run import Run
+    from kvasir.frontends.cli.long_work import download, stop_token
+    from kvasir.settings.components import make_embedder
+    from kvasir.settings.schema import Settings
+
+    with download() as show:
+        return tokens_per_second(make_embedder(Settings(), Run(stop_token(), show)))
 
 
 def _lines(found: Plan, cores: int) -> list[str]:
