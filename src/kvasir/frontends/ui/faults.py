@@ -10,7 +10,7 @@ import streamlit as st
 
 from kvasir.core.errors import FilterError, KvasirError, NotAuthenticatedError
 from kvasir.frontends.ui import elements
-from kvasir.frontends.ui.texts import has, text
+from kvasir.frontends.ui.texts import chosen, has, text
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,19 @@ def words(error: KvasirError) -> str:
         code = "invalid_filter"
     key = f"error.{code}"
     return text(key if has(key) else "error.other", detail=elements.plain(str(error)))
+
+
+def of_file(reason: str, message: str) -> str:
+    """Return as Markdown why a file could not be read, with what the API, in English, says of it.
+
+    Args:
+        reason: As of ``ExtractionError``.
+        message: The API's sentence, which may be the only one that has the figures.
+    """
+    said, key = elements.plain(message), f"reason.{reason}"
+    if chosen.get() == "en" or not has(key):
+        return said
+    return f"{text(key)} ({said})"
 
 
 def show(error: KvasirError) -> None:

@@ -164,7 +164,7 @@ def _show_document(session: Session, name: str, record: dict[str, Any]) -> None:
                 parts.append(text("knowledge.passages", count=record["chunk_count"]))
             st.caption(" · ".join(parts))
             if record["error_message"]:
-                st.caption(elements.plain(record["error_message"]))
+                st.caption(faults.of_file(record["error_reason"], record["error_message"]))
         key = record["id"]
         place = f"/v1/collections/{part(name)}/documents/{part(key)}"
         label = text("knowledge.reindex", name=file)
