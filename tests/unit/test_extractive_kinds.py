@@ -11,21 +11,22 @@ from kvasir.core.types import Chunk, Hit, Prompt
 from kvasir.language.detect import detect
 from kvasir.language.question_kinds import (
     QuestionKind,
-    announces_a_number,
     asks_for_option,
     compares_all,
-    defines,
-    described_by,
-    distinct_parts,
-    holds_what_is_asked,
-    is_definition,
-    is_entry,
     listed_thing,
     parts_of,
     question_kind,
+)
+from kvasir.language.question_sides import (
+    defines,
+    described_by,
+    distinct_parts,
+    is_definition,
+    is_entry,
     sides_of,
     term_of,
 )
+from kvasir.language.question_values import announces_a_number, holds_what_is_asked
 from kvasir.testing.fakes import FakeEmbedder
 
 ANALYZER = Bm25Analyzer()

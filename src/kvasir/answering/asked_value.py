@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from kvasir.answering.asked_language import asked_language
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.types import Hit
-from kvasir.language.question_kinds import QuestionKind, holds_what_is_asked, question_kind
+from kvasir.language.question_kinds import QuestionKind, question_kind
+from kvasir.language.question_values import holds_what_is_asked
 
 _COUNTED = {
     "en": r"\bhow many (?P<thing>[^\W\d_]+)",

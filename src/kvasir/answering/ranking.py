@@ -19,7 +19,7 @@ from kvasir.answering.query_syntax import QuerySyntax
 from kvasir.core.explanations import DESCRIBED_WEIGHT
 from kvasir.core.protocols import Candidate
 from kvasir.core.types import Chunk, Hit
-from kvasir.language.question_kinds import is_definition, is_entry
+from kvasir.language.question_sides import is_definition, is_entry
 from kvasir.language.sentences import sentence_spans
 
 FEWEST_OF_ONE = 3

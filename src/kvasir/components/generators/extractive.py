@@ -60,12 +60,11 @@ from kvasir.language.detect import UNKNOWN, detect
 from kvasir.language.question_kinds import (
     QuestionKind,
     compares_all,
-    is_definition,
     listed_thing,
     parts_of,
     question_kind,
-    sides_of,
 )
+from kvasir.language.question_sides import is_definition, sides_of
 
 MEANING_SHARE = 0.3
 """Share of the cosine in a sentence's own score, where the model knows the language."""

@@ -11,7 +11,8 @@ from itertools import accumulate, takewhile
 
 from kvasir.components.generators.extractive_passages import Passage
 from kvasir.language.lists import is_inside_list
-from kvasir.language.question_kinds import announces_a_number, is_step, names_its_thing
+from kvasir.language.question_sides import is_step, names_its_thing
+from kvasir.language.question_values import announces_a_number
 
 LONGEST_COMMAND = 120
 """Most words of code that is quoted with its sentence."""

@@ -10,18 +10,17 @@ import numpy as np
 from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators.extractive_passages import Passage, without_bullet
 from kvasir.components.generators.extractive_selection import Scores
-from kvasir.language.question_kinds import (
-    QuestionKind,
-    asks_for_option,
+from kvasir.language.question_kinds import QuestionKind, asks_for_option
+from kvasir.language.question_sides import (
     defines,
     describes,
     distinct_parts,
-    holds_what_is_asked,
     is_definition,
     is_entry,
     sides_of,
     term_of,
 )
+from kvasir.language.question_values import holds_what_is_asked
 
 ASKED_FOR = 0.1
 """Added for a date, a number, a name or a reason, where the question asks for one."""

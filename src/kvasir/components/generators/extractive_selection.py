@@ -14,11 +14,8 @@ from numpy.typing import NDArray
 from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators.extractive_passages import Passage
 from kvasir.core.scoring import inverse_document_frequency
-from kvasir.language.question_kinds import (
-    QuestionKind,
-    announces_a_number,
-    holds_what_is_asked,
-)
+from kvasir.language.question_kinds import QuestionKind
+from kvasir.language.question_values import announces_a_number, holds_what_is_asked
 
 MORE_OF_ANOTHER_DOCUMENT = 0.09
 """Added to ``min_relative_score`` for a sentence of another document than the best one's."""
