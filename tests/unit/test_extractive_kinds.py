@@ -9,11 +9,11 @@ from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.core.types import Chunk, Hit, Prompt
 from kvasir.language.detect import detect
+from kvasir.language.list_questions import listed_thing
 from kvasir.language.question_kinds import (
     QuestionKind,
     asks_for_option,
     compares_all,
-    listed_thing,
     parts_of,
     question_kind,
 )

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
+from kvasir.language.list_questions import PREPOSITION, asks_for_several
+
 
 class QuestionKind(StrEnum):
     """What a good answer to a question holds."""
@@ -28,10 +30,10 @@ def _pattern(spaced: str, chinese: str) -> re.Pattern[str]:
     return re.compile(rf"(?:{spaced})(?!\w)|{chinese}", re.IGNORECASE)
 
 
-_PREPOSITION = (
-    r"(?:in|on|with|by|from|of|for|to|at|de|en|con|por|para|a|entre|aus|mit|von|für|auf|zu|bei|an|"
-    r"unter|über|nach|à|dans|avec|pour|par|sur)"
-)
+_ARTICLE = r"(?:an?|the|el|la|los|las|una?|der|die|das|dem|den|eine?[nmr]?|les?|une|du|des)"
+_THING_FOLLOWS = r"(?:if|when|the|an?|it|them|this|that|to|after|before|first|next)\b"
+"""Words after a verb: "what happens if", "which controls the"."""
+_ASKING = r"(?:what|which|who|whom|how|where|why|qu(?!and\b)\w*|comment|combien|où|pourquoi)\b"
 
 KINDS = {
     QuestionKind.DIFFERENCE: _pattern(
@@ -40,9 +42,17 @@ KINDS = {
         r"(?:instead of|rather than)(?= .*\?)|"
         r"diferencian?s?|distinguen?|en vez de|comparad[oa]s?|"
         r"unterschiede?|unterscheide[nt]|im vergleich|"
-        r"différences?|diffèrent|distinguent?|par rapport|plutôt que|khác nhau|khác gì|so với)|"
-        r"[^?]{0,40}\b[\w.-]+ (?:or|oder|o|u|ou|hay) [\w.-]+ ?[?:]",
-        ".*(?:区别|不同|差别|差异|相比|比较|分别[是有管做]|各[是有管])",
+        r"différences?|diffère(?:nt)?|distinguent?|différente?s? (?:de|du|des)|par rapport|"
+        r"plutôt que|khác nhau|khác gì|khác biệt|so với|so sánh|"
+        r"the same (?:thing )?as|(?:is|are) .* (?:and|or) .* the same(?= ?\?)|"
+        r"tell .+ (?:from|apart)|"
+        r"lo mismo que|es lo mismo .* que|dasselbe wie|das ?gleiche wie|la même chose que|"
+        r"compar(?:e[rz]?|a|ar)(?= .+ (?:and|with|to|y|con|et|avec|à)\b)|"
+        r"vergleich(?:e|en)?(?= .+ (?:und|mit)\b)|"
+        r"when\b.*[, ]when|cuándo\b.*[, ]cuándo|wann\b.*[, ]wann|quand\b.*[, ]quand)|"
+        rf"[^?]{{0,40}}\b[\w.-]+,? (?:or|oder|o|u|ou|hay) (?:{_ARTICLE} )?[\w.-]+ ?[?:]",
+        ".*(?:区别|不同|差别|差异|相比|比较|分别[是有管做]|各[是有管]|[和与跟同][^，]{1,12}(?:一样|相同)吗?[？?]|"
+        "什么时候[^，]+，.*什么时候)|[^，。：:？]{1,14}还是[^，。：:？]{1,10}[？?]",
     ),
     QuestionKind.WHY: _pattern(
         r".*\b(?:why|(?:for|what is the) (?:what )?reason|how come|por qué|a qué se debe|"
@@ -79,11 +89,12 @@ KINDS = {
         ".*(?:怎么|怎样|如何|哪[个条]命令|什么(?:命令|办法)|[用有]什么方法|步骤)",
     ),
     QuestionKind.WHEN: _pattern(
-        r".*\b(?:when|(?:by|on|in|since|until) (?:what|which) (?:day|date|month|year)|"
+        rf"(?!\W*{_ASKING}).*\b(?:when|quand)(?!\w)(?![^?]*, {_ASKING})|"
+        r".*\b(?:(?:by|on|in|since|until) (?:what|which) (?:day|date|month|year)|"
         r"what (?:day|date|"
         r"year|time)|cuándo|(?:qué|que) (?:día|fecha|año|hora)|wann|(?:welchem|welches) (?:tag|"
         r"datum|jahr)|"
-        r"um wie ?viel uhr|quand|quel(?:le)? (?:jour|date|année|heure)|khi nào|năm nào)",
+        r"um wie ?viel uhr|quel(?:le)? (?:jour|date|année|heure)|khi nào|năm nào)",
         ".*(?:什么时候|何时|哪一?[天年月日]|几[号点])",
     ),
     QuestionKind.WHO: _pattern(
@@ -92,34 +103,34 @@ KINDS = {
         ".*(?:谁|哪位)",
     ),
     QuestionKind.DEFINITION: _pattern(
-        r"\W*(?:what(?:['’]s| is| are(?! the (?:\w+ ){0,2}\w+s\b)|"
+        r"\W*(?:what(?:['’]s| is| are|"
         r" does .* (?:mean|stand for)| do you call)|"
         r"define|explain|"
         r"meaning of|definition of|what is meant by|"
         r"qué (?:es|son|significa|quiere decir)|a qué se llama|define|definición de|"
-        r"was (?:ist|sind(?! die\b)|bedeutet|heißt|meint|versteht man)|wofür steht|"
+        r"was (?:ist|sind|bedeutet|heißt|meint|versteht man)|wofür steht|"
         r"qu['’]est-ce (?:que|qu['’]?)|qu['’]appelle|c['’]est quoi|que (?:signifie|veut dire)|"
         r"définition de|\S.* (?:là gì|nghĩa là))",
         ".*(?:是什么|什么是|什么叫|是啥|什么意思|的定义)",
     ),
     QuestionKind.LIST: _pattern(
-        r"\W*(?:list|(?:name|give|show|tell)(?: me| us)? (?:all|the)|"
-        rf"(?:{_PREPOSITION} )?(?:which (?:of|are|\w+s\b|"
+        rf"\W*(?:(?:{PREPOSITION} )?(?:which (?:of|are|"
+        rf"\w+(?<!ss|us|is|as)s\b(?! {_THING_FOLLOWS})|"
         r"(?:\w+ ){1,3}\w+s (?:are|were|have|do|does|did|can|may|must|exist))|"
-        r"what (?:are the (?:\w+ ){0,2}\w+s\b|"
-        r"(?:\w+ )?(?!does|is|was|has)\w+s\b|"
-        r"(?:can|may|could)\b|.*\b(?:consists? of|contains?|includes?|supports?|are there|exist|"
-        r"available|allowed|forbidden|required)))|"
-        r"enumera|lista|nombra|di(?:me|ga)|"
-        rf"(?:{_PREPOSITION} )?(?:cuáles|qué (?:\w+s\b|se puede|hay que|incluye|contiene|hay))|"
+        rf"what (?:(?:\w+ )?(?!does|is|was|has)\w+(?<!ss|us|is|as)s\b(?! {_THING_FOLLOWS})|"
+        r".*\b(?:consists? of|contains?|includes?|supports?|are there|exist|"
+        r"available|allowed|forbidden|required))|"
+        r"cuáles|qué \w+s\b|welchen (?:\w+e[nr] )?\w+[ns]\b|welche(?! \w+ (?:ist|war|wird)\b)|"
+        r"quel(?:le)?s)|"
+        r"qué (?:hay|incluye|contiene|comprende)|lista|liste|donnez?|nommez?|gib|"
         r"de qué (?:\w+ )?(?:consta|se compone)|"
-        rf"(?:{_PREPOSITION} )?(?:welche(?!\w)|welchen (?:\w+e[nr] )?\w+[ns]\b)|nenne|zähle?|"
-        r"was (?:alles|sind die|darf|dürfen|kann|können|muss|müssen|gehör[et]n?|enthält|"
-        r"umfasst)|woraus|"
-        rf"(?:{_PREPOSITION} )?quel(?:le)?s|énumère|liste|donnez?|nommez?|"
-        r"que (?:peut-on|faut-il|doit-on|contient|comprend)|de quoi|qu['’]est-ce qui|"
-        r"những|gồm|bao gồm|có (?:những|các))",
-        ".*(?:哪些|列出|哪[几两三四五六七八九十]|(?:包括|包含|有|由|分为)(?:哪|什么|几)|[哪几]种)",
+        r"was (?:alles|gehör[et]n?|enthält|umfasst)|woraus|aus was|"
+        r"que (?:contient|comprend|comporte|inclut)|de quoi|qu['’]est-ce qui|"
+        r"có (?:những|các|mấy))|"
+        r"những|gồm|bao gồm|"
+        r".*\b(?:những (?:\w+ ){0,2}(?:gì|nào)|gồm những|liệt kê|"
+        r"kể tên (?:các|những|hai|ba|bốn|năm))",
+        ".*(?:哪些|列出|列举|哪[几两三四五六七八九十]|(?:包括|包含|有|由|分为)(?:哪|什么|几)|[哪几][种类])",
     ),
 }
 
@@ -130,19 +141,21 @@ _IN_ORDER = _pattern(
 )
 """Questions after a list, whatever else they name: "in what order ... when ..."."""
 
+_TOLD_FIRST = (
+    QuestionKind.DIFFERENCE,
+    QuestionKind.WHY,
+    QuestionKind.HOW_OFTEN,
+    QuestionKind.HOW_MANY,
+    QuestionKind.HOW_TO,
+)
+"""Kinds that are told by words which say more than that several things are asked for."""
+
 _ASKS_OPTION = re.compile(
     r"\b(?:which|what|welche\w?|qué|con qué|quelle?) (?:[\w-]+ )?"
     r"(?:option|flag|switch|parameter|argument|schalter|opción|parámetro|argumento|paramètre)\b|"
     r"(?:哪[个一]?|什么)(?:选项|参数)",
     re.IGNORECASE,
 )
-_LISTED_THING = re.compile(
-    r"\W*(?:\w+ )?(?:which|what|welche[nmrs]?|qué|quel(?:le)?s) "
-    r"(?:are the |son los |son las |sont les |sind die )?([^\W\d_]{3,})|"
-    r"\W*cuáles son (?:los|las) ([^\W\d_]{3,})",
-    re.IGNORECASE,
-)
-
 _COMPARES = _pattern(
     r".*\b(?:most|least|fewest|highest|lowest|largest|biggest|smallest|greatest|longest|shortest|"
     r"fastest|slowest|cheapest|oldest|newest|latest|earliest|best|worst|"
@@ -175,18 +188,14 @@ def question_kind(question: str) -> QuestionKind | None:
     """Return what kind of answer a question asks for; None if no word shows it."""
     if _IN_ORDER.match(question):
         return QuestionKind.LIST
-    return next((kind for kind, words in KINDS.items() if words.match(question)), None)
+    kind = next((kind for kind, words in KINDS.items() if words.match(question)), None)
+    is_told_after = kind not in _TOLD_FIRST
+    return QuestionKind.LIST if is_told_after and asks_for_several(question) else kind
 
 
 def asks_for_option(question: str) -> bool:
     """Return True if a question asks which option of a command does something."""
     return _ASKS_OPTION.search(question) is not None
-
-
-def listed_thing(question: str) -> str:
-    """Return the word for the things of which a list is asked, such as "tools"; else empty."""
-    found = _LISTED_THING.match(question)
-    return next((each for each in found.groups() if each), "") if found else ""
 
 
 def compares_all(question: str) -> bool:

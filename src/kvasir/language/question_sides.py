@@ -32,21 +32,45 @@ _STEP = re.compile(
 """How an item of a list begins that is one of several steps."""
 _INTRODUCTION = 80
 """Characters at the beginning of a text in which a term is introduced."""
+_COMMON_AND_OWN = 2
+"""Words of a side that begins with what both sides are: "modes soft" and "mixed"."""
+_COMMON = re.compile(
+    r"(?:mod[eo]s|modi|types?|tipos?|typen|options?|opciones|optionen|commands?|comandos|befehle|"
+    r"commandes|programs?|programmes?|programas|programme|methods?|métodos|methoden|méthodes|"
+    r"functions?|funciones|funktionen|fonctions|sections?|secciones|abschnitte|levels?|niveles|"
+    r"stufen|niveaux|words?|palabras|wörter|mots|files?|ficheros|dateien|fichiers)",
+    re.IGNORECASE,
+)
 _LONGEST_SIDE = 4
 """Most words of one side of a difference."""
-_BOTH = re.compile(r",? (?:and|y|e|und|et|và|vs\.?|versus) (?=\S)", re.IGNORECASE)
+_BOTH = re.compile(
+    r",? (?:(?:(?:and|y|und|et) )?(?:when|cuándo|wann|quand)|"
+    r"and|y(?! a\b| a-t-il\b)|e|und|et|và|vs\.?|versus|mit|"
+    r"(?:compared? |instead |rather )(?:with|to|of|than)|en vez de|au lieu de|plutôt que) (?=\S)",
+    re.IGNORECASE,
+)
 _EITHER = re.compile(r",? (?:or|o|u|oder|ou|hay) (?=\S)", re.IGNORECASE)
 _APART = re.compile(
     r"(?:(?<=distinguishes )|(?<=unterscheidet )|(?<=unterscheiden )|(?<=diferencia )|"
     r"(?<=distingue ))(?:sich |a )?(?P<one>[^?]+?) (?:from|von|vom|de|del|du) "
     r"(?P<other>[^?]+?) *\?|"
-    r"\bdoes (?P<first>[^?]+?) differ from (?P<second>[^?]+?) *\?",
+    r"\b(?:do|does) (?P<first>[^?]+?) (?:differ from|compare (?:to|with)) (?P<second>[^?]+?) *\?|"
+    r"\b(?:is|are) (?P<this>[^?]+?) (?:different from|the same (?:thing )?as) (?P<that>[^?]+?) *\?|"
+    r"\btell (?P<these>[^?]+?) from (?P<those>[^?]+?) *\?|"
+    r"\ben quoi (?P<ceci>[^?]+?)"
+    r" (?:diffère|est|sont)(?:-(?:t-)?(?:ils?|elles?))?(?: différente?s?)?"
+    r" (?:de la|de l['’]|du|des|de|d['’]) ?(?P<cela>[^?]+?) *\?|"
+    r"(?P<un>[^?]+?) est(?:-(?:ils?|elles?|ce))? la même chose que (?P<autre>[^?]+?) *\?|"
+    r"lo mismo (?P<esto>[^?]+?) que (?P<eso>[^?]+?) *\?|"
+    r"\bist (?P<das>[^?]+?) (?:dasselbe|das ?gleiche) wie (?P<jenes>[^?]+?) *\?|"
+    r"\bcompar(?:a|e|ez) (?P<lo>[^?.]+?) (?:con|avec|à|with|to) (?P<otro>[^?.]+?) *[?.]",
     re.IGNORECASE,
 )
 _SIDE = re.compile(r"-{0,2}[A-Za-zÀ-ỹ\d_.][\w.+#/-]*(?<![.])|[?,:;()]")
 _WIDE_SIDES = re.compile(
-    r"([^\s的，,？?。、]+)\s*(?:和|与|跟|同|还是|或)\s*([\w.+#/-]+?)\s*"
-    r"(?=有|的|各|分别|之间|相比|哪|是|脚本|命令|[？?，,]|$)"
+    r"什么时候[用选]?([^，]+)，.*什么时候[用选]?([^？?]+)|"
+    r"(?:比较|用|选择?|使用)?([^\s的，,？?。、]+?)\s*(?:和|与|跟|同|还是|或)\s*(?:用|选择?|使用)?"
+    r"([\w.+#/-]+?)\s*(?=有|的|各|分别|之间|相比|哪|是|脚本|命令|一样|相同|不同|[？?，,。]|$)"
 )
 _ARTICLE_WORDS = "the a an el la los las un una der die das den dem ein eine le les une des"
 _ARTICLES = frozenset(_ARTICLE_WORDS.split())
@@ -58,6 +82,9 @@ _NOT_A_SIDE = """
     diferencian distinguen se
     von vom im an auf mit für zu bei was wie wann worin sich unterscheiden unterscheidet ist sind
     unterschied unterschiede
+    vergleiche vergleichen man ich wir nimmt nehmen soll
+    use utiliser prendre usa usar i you we should need
+    y a là gì giữa khác nhau khác biệt so sánh thế nào
     du d dans avec pour par quelle quel quoi quand diffèrent distinguent différence différences est
     sont ? , : ; ( )
 """
@@ -105,10 +132,9 @@ def sides_of(question: str) -> tuple[str, ...]:
     They stand beside the word that joins them, up to the next function word or sign.
     """
     if wide := _WIDE_SIDES.search(question):
-        return wide.groups()
+        return tuple(filter(None, wide.groups()))
     if apart := _APART.search(question):
-        named = (each for each in apart.groups() if each)
-        return tuple(re.sub(rf"^{_OPENING}", "", each, flags=re.IGNORECASE) for each in named)
+        return tuple(map(_without_article, filter(None, apart.groups())))
     joined = _BOTH.search(question) or _EITHER.search(question)
     if joined is None:
         return ()
@@ -117,16 +143,21 @@ def sides_of(question: str) -> tuple[str, ...]:
     left = _until_function_word(reversed(before))[::-1]
     while after and after[0].casefold() in _ARTICLES:
         after.pop(0)
-    sides = tuple(" ".join(words) for words in (left, _until_function_word(after)))
+    sides = tuple(
+        _without_article(" ".join(words)) for words in (left, _until_function_word(after))
+    )
     return sides if all(sides) else ()
 
 
 def distinct_parts(sides: tuple[str, ...]) -> tuple[str, ...]:
     """Return two sides without the words with which both begin: "git stash pop", "git stash apply".
 
-    A number alone names nothing: "Mill 3" keeps its word.
+    Of "the modes soft and mixed" these are "soft" and "mixed". A number alone names nothing:
+    "Mill 3" keeps its word.
     """
     one, other = (side.split() for side in sides)
+    if len(one) == _COMMON_AND_OWN and len(other) == 1 and _COMMON.fullmatch(one[0]):
+        one = one[1:]
     while len(one) > 1 and len(other) > 1 and one[0].casefold() == other[0].casefold():
         if one[1][0].isdigit() or other[1][0].isdigit():
             break
@@ -135,7 +166,16 @@ def distinct_parts(sides: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _until_function_word(words: Iterable[str]) -> list[str]:
-    return list(takewhile(lambda word: word.casefold() not in _NO_SIDE, words))
+    def is_own(word: str) -> bool:
+        # A capital alone is a name: "class A".
+        is_name = len(word) == 1 and word.isupper()
+        return is_name or word.casefold() not in _NO_SIDE
+
+    return list(takewhile(is_own, words))
+
+
+def _without_article(side: str) -> str:
+    return re.sub(rf"^{_OPENING}", "", side, flags=re.IGNORECASE) if " " in side else side
 
 
 def describes(text: str, name: str) -> bool:
@@ -167,7 +207,9 @@ def is_entry(text: str, name: str) -> bool:
     if entry is None:
         return False
     words = re.split(r"[\s,(（=]+", entry["names"])
-    is_named = any(name in (word, word.rpartition(".")[2]) for word in words)
+    is_named = any(
+        name in (word, word.lstrip("-"), word.rpartition(".")[2]) for word in words if word
+    )
     return is_named or (not name.startswith("-") and describes(entry["names"], name))
 
 
@@ -175,6 +217,7 @@ def described_by(question: str) -> tuple[str, ...]:
     """Return the term of which a definition is asked, or both sides of a difference."""
     kind = question_kind(question)
     if kind is QuestionKind.DIFFERENCE:
-        return sides_of(question)
+        sides = sides_of(question)
+        return tuple(dict.fromkeys((*sides, *distinct_parts(sides)))) if sides else ()
     term = term_of(question) if kind is QuestionKind.DEFINITION else ""
     return (term,) if term and count_words(term) <= _LONGEST_SIDE else ()

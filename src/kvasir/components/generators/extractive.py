@@ -50,6 +50,7 @@ from kvasir.components.generators.extractive_selection import (
     idf_of,
     select,
 )
+from kvasir.components.generators.extractive_tables import rows_of, table_after
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import Embedder, TextAnalyzer
 from kvasir.core.recent_vectors import RecentVectors
@@ -57,10 +58,10 @@ from kvasir.core.scoring import inverse_document_frequency
 from kvasir.core.text import count_words
 from kvasir.core.types import Hit, Matrix, Prompt
 from kvasir.language.detect import UNKNOWN, detect
+from kvasir.language.list_questions import listed_thing
 from kvasir.language.question_kinds import (
     QuestionKind,
     compares_all,
-    listed_thing,
     parts_of,
     question_kind,
 )
@@ -87,6 +88,8 @@ ABOUT_THE_LIST = 0.6
 """Added for what leads to a list that holds all of the question's terms, with its headings."""
 NAMES_THE_THINGS = 0.5
 """Added for what leads to a list, or is under a heading, with the word for the things asked for."""
+OF_ITEMS = 0.5
+"""What a term counts that only the items of a list hold: a long one holds many words by chance."""
 LONGEST_LEAD = 15
 """Most words of such a lead."""
 MOST_SIDES = 3
@@ -215,7 +218,8 @@ class ExtractiveGenerator(EmbedderChoice):
         leads = [
             i
             for i in range(len(found) if asks_steps or kind is QuestionKind.LIST else 0)
-            if blocks.begins_list(found, i) and (not asks_steps or blocks.begins_steps(found, i))
+            if (blocks.begins_list(found, i) and (not asks_steps or blocks.begins_steps(found, i)))
+            or (not asks_steps and table_after(found, i) is not None)
         ]
         if not leads:
             return result
@@ -238,12 +242,16 @@ class ExtractiveGenerator(EmbedderChoice):
         total = sum(idf.values())
         for i, heading in zip(leads, headings, strict=True):
             held = heading.keys() | overlaps[i].shared
-            before_items = i + blocks.announces_list(found, i)
-            items = blocks.items_after(found, before_items)
-            held = held.union(*(overlaps[item].shared for item in items))
             if i and found[i - 1].marker == found[i].marker and not found[i - 1].is_item:
                 held |= overlaps[i - 1].shared
-            share = sum(idf[term] for term in held) / (total or 1.0)
+            if (header := table_after(found, i)) is not None:
+                held = held.union(*(overlaps[n].shared for n in range(i + 1, header + 1)))
+                items = rows_of(found, header)
+            else:
+                items = blocks.items_after(found, i + blocks.announces_list(found, i))
+            said = set[int]().union(*(overlaps[item].shared for item in items)) - held
+            share = sum(idf[term] for term in held) + OF_ITEMS * sum(idf[term] for term in said)
+            share /= total or 1.0
             worth = ABOUT_THE_LIST + LEADS_TO_LIST * found[i].is_item
             result[i] = worth * max(0.0, 2.0 * share - 1.0)
             if things and found[i].words <= LONGEST_LEAD:

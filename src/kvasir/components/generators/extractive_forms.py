@@ -10,6 +10,7 @@ import numpy as np
 from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators.extractive_passages import Passage, without_bullet
 from kvasir.components.generators.extractive_selection import Scores
+from kvasir.components.generators.extractive_tables import table_after
 from kvasir.language.question_kinds import QuestionKind, asks_for_option
 from kvasir.language.question_sides import (
     defines,
@@ -55,7 +56,7 @@ def form_scores(question: str, found: Sequence[Passage], kind: QuestionKind | No
     return np.array(
         [
             ASKED_FOR * holds_what_is_asked(kind, p.text, p.language)
-            + LEADS_TO_LIST * (kind is QuestionKind.LIST and blocks.leads_to_list(found, i))
+            + LEADS_TO_LIST * (kind is QuestionKind.LIST and _leads_to_several(found, i))
             + LEADS_TO_COMMAND * (kind is QuestionKind.HOW_TO and _leads_to_command(found, i))
             + OPTION * (asks_option and begins_with_option(p.text))
             + DEFINED * is_definition(p.text, term, p.language)
@@ -77,6 +78,12 @@ def described_names(question: str, kind: QuestionKind | None) -> tuple[str, list
 def identifiers_of(question: str) -> list[str]:
     """Return the options, codes and names of settings that a question names."""
     return list(dict.fromkeys(match[0] for match in _NAMED.finditer(question)))
+
+
+def _leads_to_several(found: Sequence[Passage], number: int) -> bool:
+    """Return True if a list or a table follows a sentence."""
+    is_before_table = found[number].quotable and table_after(found, number) is not None
+    return is_before_table or blocks.leads_to_list(found, number)
 
 
 def _leads_to_command(found: Sequence[Passage], number: int) -> bool:

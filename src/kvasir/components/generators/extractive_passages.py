@@ -69,6 +69,8 @@ class Passage:
     header: str = ""
     """Header and separator row of a table row, where they are known."""
     keep_line_breaks: bool = False
+    is_of_list: bool = False
+    """It is quoted as a part of a list, of which more is left out."""
     duplicate_markers: tuple[int, ...] = ()
     """Numbers of hits in other documents with the same text."""
     words: int = field(init=False)
@@ -329,15 +331,15 @@ def render(chosen: Sequence[Passage]) -> Iterator[str]:
     for i, passage in enumerate(chosen):
         before = chosen[i - 1] if i else None
         following = chosen[i + 1] if i + 1 < len(chosen) else None
-        same_table = _same_table(passage, before)
-        if before is not None and not same_table:
+        is_next_line = _is_next_line(passage, before)
+        if before is not None and not is_next_line:
             apart = passage.document_id != before.document_id or _is_block(before)
             yield "\n\n" if apart or _is_block(passage) else " "
-        if passage.header and not same_table:
+        if passage.header and not is_next_line:
             yield protected(passage.header) + "\n"
         in_one_line = without_bullet(" ".join(passage.text.split()))
         yield protected(passage.text if _is_block(passage) else in_one_line)
-        if _same_table(passage, following):
+        if _is_next_line(passage, following):
             yield "\n"
         else:
             yield "\n" if _is_block(passage) else " "
@@ -345,15 +347,14 @@ def render(chosen: Sequence[Passage]) -> Iterator[str]:
             yield "".join(f"[{marker}]" for marker in markers)
 
 
-def _same_table(passage: Passage, other: Passage | None) -> bool:
-    return (
-        other is not None
-        and passage.is_row
-        and other.is_row
-        and (passage.marker, passage.header) == (other.marker, other.header)
-    )
+def _is_next_line(passage: Passage, other: Passage | None) -> bool:
+    """Return True if two quotations are lines of one table, or of one list that is cut."""
+    if other is None or (passage.marker, passage.header) != (other.marker, other.header):
+        return False
+    return (passage.is_row and other.is_row) or (passage.is_of_list and other.is_of_list)
 
 
 def _is_block(passage: Passage) -> bool:
     """Return True if line breaks matter: tables, lists and code."""
-    return passage.is_row or passage.is_code or ("\n" in passage.text and passage.keep_line_breaks)
+    breaks_lines = "\n" in passage.text and passage.keep_line_breaks
+    return passage.is_row or passage.is_code or passage.is_of_list or breaks_lines
