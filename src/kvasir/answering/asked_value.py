@@ -80,11 +80,6 @@ _NO_COUNT = re.compile(
     re.IGNORECASE,
 )
 """Numbers that count no things: money, shares, times of day, codes."""
-_ASKS = r"(?:what|which|who|whom|how|where|why|qu\w*|comment|combien|où|pourquoi)\b"
-_WHILE = re.compile(
-    rf"\W*{_ASKS}.*\b(?:when|quand)\b|\W*(?:when|quand)\b[^?]*, {_ASKS}", re.IGNORECASE
-)
-"""Questions in which "when" says under what condition: "What happens when ..."."""
 _KINDS = (QuestionKind.WHEN, QuestionKind.HOW_MANY, QuestionKind.HOW_OFTEN)
 _LACKED_VALUES = {
     QuestionKind.WHEN: "what is quoted has no date or time",
@@ -120,8 +115,6 @@ def find_doubt(question: str, text: str, hits: Sequence[Hit], analyzer: TextAnal
     language = asked_language(question, hits, ())
     text = _MARKER.sub("", _NUMBERING.sub(" ", text))
     kind = question_kind(question)
-    if kind is QuestionKind.WHEN and _WHILE.match(question):
-        kind = None
     if kind in _KINDS and not holds_what_is_asked(kind, text, language):
         return _LACKED_VALUES[kind]
     forms = [form for asked, form in _FORMS if re.search(asked, question, re.IGNORECASE)]

@@ -25,7 +25,7 @@ _ENGLISH = (
     r"(?:what|which) (?:other |else )?are there\b",
     r"what (?:all|else) (?:do|does|is|are|belongs?|can|must|should)\b",
     r"what(?:['’]re| are) (?:all|some|the|your|our|its|their)(?: of)?(?: the)? "
-    r"(?:\w+ ){0,2}\w+(?<!ss|us|is)s\b",
+    r"(?:\w+ ){0,2}\w+s\b(?<!ss)(?<!us)(?<!is)",
     r"what(?:['’]s| is| are| was| were| must be| has to be) (?:not )?(?:included|contained|needed|"
     r"required|necessary|allowed|permitted|forbidden|prohibited|missing|part of|in(?:side)? the)\b",
     r"what (?:can|may|could|must|cannot|can['’]t) (?:not )?"

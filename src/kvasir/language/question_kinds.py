@@ -31,6 +31,8 @@ def _pattern(spaced: str, chinese: str) -> re.Pattern[str]:
 
 
 _ARTICLE = r"(?:an?|the|el|la|los|las|una?|der|die|das|dem|den|eine?[nmr]?|les?|une|du|des)"
+_PLURAL = r"(?!(?:does|is|was|has)\b)\w+s\b(?<!ss)(?<!us)(?<!is)"
+"""A word with the ending of a plural: "tools", not "address", "status" or "basis"."""
 _THING_FOLLOWS = r"(?:if|when|the|an?|it|them|this|that|to|after|before|first|next)\b"
 """Words after a verb: "what happens if", "which controls the"."""
 _ASKING = r"(?:what|which|who|whom|how|where|why|qu(?!and\b)\w*|comment|combien|où|pourquoi)\b"
@@ -38,7 +40,8 @@ _ASKING = r"(?:what|which|who|whom|how|where|why|qu(?!and\b)\w*|comment|combien|
 KINDS = {
     QuestionKind.DIFFERENCE: _pattern(
         r".*\s-{1,2}[\w-]+,? (?:or|o|u|oder|ou|and|y|e|und|et|还是|和|或) -|"
-        r".*\b(?:differences?|differs?|different|versus|vs|distinguish(?:es)?|compared?|"
+        r".*\b(?:differences?|differs?|different|versus|vs|distinguish(?:es)?|"
+        r"compare[sd]? (?:to|with)|"
         r"(?:instead of|rather than)(?= .*\?)|"
         r"diferencian?s?|distinguen?|en vez de|comparad[oa]s?|"
         r"unterschiede?|unterscheide[nt]|im vergleich|"
@@ -115,9 +118,9 @@ KINDS = {
     ),
     QuestionKind.LIST: _pattern(
         rf"\W*(?:(?:{PREPOSITION} )?(?:which (?:of|are|"
-        rf"\w+(?<!ss|us|is|as)s\b(?! {_THING_FOLLOWS})|"
+        rf"{_PLURAL}(?! {_THING_FOLLOWS})|"
         r"(?:\w+ ){1,3}\w+s (?:are|were|have|do|does|did|can|may|must|exist))|"
-        rf"what (?:(?:\w+ )?(?!does|is|was|has)\w+(?<!ss|us|is|as)s\b(?! {_THING_FOLLOWS})|"
+        rf"what (?:(?:\w+ )?{_PLURAL}(?! {_THING_FOLLOWS})|"
         r".*\b(?:consists? of|contains?|includes?|supports?|are there|exist|"
         r"available|allowed|forbidden|required))|"
         r"cuáles|qué \w+s\b|welchen (?:\w+e[nr] )?\w+[ns]\b|welche(?! \w+ (?:ist|war|wird)\b)|"

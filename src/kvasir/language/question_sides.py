@@ -18,8 +18,14 @@ _IS = {
     "zh": r"(?:是|指|即|表示|意思是)",
 }
 _MEANT = re.compile(r"what does (?:an? |the )?(?P<term>.+?) mean\b", re.IGNORECASE)
-_ENTRY = re.compile(r"(?:[*+•-]\s+)?(?P<names>[^:：]{1,60})[:：]\s*\S")
-"""An entry in a list of options or terms, which are named before its colon."""
+_ENTRY = re.compile(
+    r"(?:[*+•-]\s+)?(?P<names>(?:[^:：()（）]|[(（][^()（）\n]{0,200}[)）]){1,60})[:：]\s*\S"
+)
+"""An entry in a list of options or terms, which are named before its colon.
+
+What stands in brackets, such as a function's arguments, does not count for the length.
+"""
+_BULLET = re.compile(r"[*+•-]\s+(?=\w)")
 _STEP = re.compile(
     r"(?:[*+•-]\s+)?(?:(?:step|paso|schritt|étape|bước)\s+)?(?:\d|第?[一二三四五六七八九十]+[步、])|"
     r"(?:[*+•-]\s+)?(?:first|second|third|then|next|after(?:wards| that)|last|finally|"
@@ -32,15 +38,6 @@ _STEP = re.compile(
 """How an item of a list begins that is one of several steps."""
 _INTRODUCTION = 80
 """Characters at the beginning of a text in which a term is introduced."""
-_COMMON_AND_OWN = 2
-"""Words of a side that begins with what both sides are: "modes soft" and "mixed"."""
-_COMMON = re.compile(
-    r"(?:mod[eo]s|modi|types?|tipos?|typen|options?|opciones|optionen|commands?|comandos|befehle|"
-    r"commandes|programs?|programmes?|programas|programme|methods?|métodos|methoden|méthodes|"
-    r"functions?|funciones|funktionen|fonctions|sections?|secciones|abschnitte|levels?|niveles|"
-    r"stufen|niveaux|words?|palabras|wörter|mots|files?|ficheros|dateien|fichiers)",
-    re.IGNORECASE,
-)
 _LONGEST_SIDE = 4
 """Most words of one side of a difference."""
 _BOTH = re.compile(
@@ -152,16 +149,22 @@ def sides_of(question: str) -> tuple[str, ...]:
 def distinct_parts(sides: tuple[str, ...]) -> tuple[str, ...]:
     """Return two sides without the words with which both begin: "git stash pop", "git stash apply".
 
-    Of "the modes soft and mixed" these are "soft" and "mixed". A number alone names nothing:
-    "Mill 3" keeps its word.
+    A number alone names nothing: "Mill 3" keeps its word.
     """
     one, other = (side.split() for side in sides)
-    if len(one) == _COMMON_AND_OWN and len(other) == 1 and _COMMON.fullmatch(one[0]):
-        one = one[1:]
     while len(one) > 1 and len(other) > 1 and one[0].casefold() == other[0].casefold():
         if one[1][0].isdigit() or other[1][0].isdigit():
             break
         one, other = one[1:], other[1:]
+    return " ".join(one), " ".join(other)
+
+
+def own_names(sides: tuple[str, ...]) -> tuple[str, ...]:
+    """Return two sides without a word for what both are: of "modes soft" and "mixed", "soft"."""
+    one, other = (side.split() for side in distinct_parts(sides))
+    is_named_twice = len(one) > len(other) == 1 and other[0] not in one
+    if is_named_twice and not one[-1][0].isdigit():
+        one = one[-1:]
     return " ".join(one), " ".join(other)
 
 
@@ -188,7 +191,9 @@ def describes(text: str, name: str) -> bool:
     )
     stem = re.sub(r"(?<=\w{3})(?:es|en|s|n)$", "", name.casefold())
     rest = opening.removeprefix(stem)
-    return rest != opening and re.match(r"(?:es|en|s|n)?(?:\W|$)|[\u3400-\u9fff]", rest) is not None
+    return (
+        rest != opening and re.match(r"(?:es|en|s|n)?(?![\w-])|[\u3400-\u9fff]", rest) is not None
+    )
 
 
 def is_step(text: str) -> bool:
@@ -211,6 +216,12 @@ def is_entry(text: str, name: str) -> bool:
         name in (word, word.lstrip("-"), word.rpartition(".")[2]) for word in words if word
     )
     return is_named or (not name.startswith("-") and describes(entry["names"], name))
+
+
+def is_item_about(text: str, name: str) -> bool:
+    """Return True if a text is an item of a list that begins with a name: "- NAT changes"."""
+    bullet = _BULLET.match(text)
+    return bullet is not None and describes(text[bullet.end() :], name)
 
 
 def described_by(question: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from itertools import accumulate, takewhile
 
-from kvasir.components.generators.extractive_passages import Passage
+from kvasir.components.generators.extractive_passages import Passage, beginning_of
 from kvasir.components.generators.extractive_spans import is_near, joined, with_count
 from kvasir.language.lists import is_inside_list
 from kvasir.language.question_sides import is_step, names_its_thing
@@ -230,14 +230,15 @@ def beginnings_of_list(found: Sequence[Passage], number: int, budget: int) -> li
     leads = [] if found[first].is_item else [found[first]]
     if sum(passage.words for passage in part) <= budget or len(items) < _FEWEST_ITEMS:
         return []
-    if sum(found[i].words for i in items) + sum(lead.words for lead in leads) > budget:
-        return []
     ends = [*(i - 1 for i in items[1:]), last]
-    kept = [
-        found[i] if i == end else replace(found[i], text=f"{found[i].text} …")
-        for i, end in zip(items, ends, strict=True)
-    ]
-    return [replace(passage, is_of_list=True) for passage in (*leads, *kept)]
+    kept = [*leads]
+    for i, end in zip(items, ends, strict=True):
+        text = beginning_of(found[i])
+        is_whole = i == end and text == found[i].text
+        kept.append(replace(found[i], text=text if is_whole else f"{text} …"))
+    if sum(passage.words for passage in kept) > budget:
+        return []
+    return [replace(passage, is_of_list=True) for passage in kept]
 
 
 def _list_of(found: Sequence[Passage], number: int) -> tuple[int, int] | None:

@@ -15,9 +15,9 @@ from kvasir.language.question_kinds import QuestionKind, asks_for_option
 from kvasir.language.question_sides import (
     defines,
     describes,
-    distinct_parts,
     is_definition,
     is_entry,
+    own_names,
     sides_of,
     term_of,
 )
@@ -123,7 +123,7 @@ def described_side(passage: Passage, sides: Sequence[str]) -> set[int | str]:
     defined = {side for side in sides if defines(passage.text, side, passage.language)}
     if len(defined) == 1:
         return {*defined}
-    names = zip(sides, distinct_parts(tuple(sides)), strict=True)
+    names = list(zip(sides, own_names(tuple(sides)), strict=True))
     entries = {
         side
         for side, short in names
@@ -131,7 +131,9 @@ def described_side(passage: Passage, sides: Sequence[str]) -> set[int | str]:
     }
     if len(entries) == 1:
         return {*entries}
-    is_of_both = one in text and other in text and not (one in other or other in one)
-    if is_of_both:
+    shorter, longer = sorted((one, other), key=len)
+    if longer in text and shorter in text.replace(longer, " "):
         return set()
-    return {side for side in sides if describes(passage.text, side)}
+    named: set[int | str] = {side for side in sides if describes(passage.text, side)}
+    shortened = (side for side, short in names if describes(passage.text, short))
+    return named or {*shortened}

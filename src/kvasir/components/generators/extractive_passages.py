@@ -159,6 +159,14 @@ def without_bullet(text: str) -> str:
     return text[bullet.end() :] if bullet else text
 
 
+def beginning_of(item: Passage) -> str:
+    """Return the first sentence of an item of a list, with its bullet or number."""
+    sign = _LIST_ITEM.match(item.text)
+    start = sign.end() if sign else 0
+    first = next(iter(sentence_spans(item.text[start:], item.language or None)), None)
+    return item.text[: start + first[1]] if first else item.text
+
+
 def passages(hits: Sequence[Hit]) -> list[Passage]:
     """Return the passages of all hits, in the hits' order."""
     headings: defaultdict[str, set[str]] = defaultdict(set)
@@ -210,7 +218,11 @@ def _of_chunk(marker: int, chunk: Chunk, headings: Set[str]) -> Iterator[Passage
             chunk.start + start,
             text,
             quotable=any(map(str.isalnum, text)) and not is_frame_of_text,
-            is_secondary=is_code or caption or stands_alone or bool(_MAIL_HEADER.match(text)),
+            is_secondary=is_code
+            or caption
+            or stands_alone
+            or ("\n" in text and _CODE_LINE.search(text) is not None)
+            or bool(_MAIL_HEADER.match(text)),
             header=(header or _carried_header(section, text)) if needs_header else "",
             keep_line_breaks=is_code,
         )
