@@ -122,3 +122,12 @@ def test_a_side_whose_description_is_too_long_is_quoted_by_its_first_sentence():
     said = answer(question, hit(first, 0), hit(second, 1, 0.9), max_words=45)
     assert "A ketch has two masts." in said
     assert "A yawl has two masts too." in said
+
+
+def test_a_command_that_is_asked_for_is_no_aside():
+    row = "| Step | Time |\n|---|---|\n| Stop | 10 s |\n| Copy | 9 min |"
+    code = "```\n# stop the kiosk first\nsystemctl stop kiosk\n```\n\nIt takes nine minutes."
+    said = answer("Which command stops the kiosk?", hit(row, 0), hit(code, 1, 0.9))
+    assert "systemctl stop kiosk" in said
+    said = answer("Which step is Stop?", hit(row, 0), hit(code, 1, 0.9))
+    assert said.startswith("| Step | Time |")

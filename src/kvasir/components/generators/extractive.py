@@ -77,6 +77,8 @@ NAMED_ROW = 0.3
 """Added for a row whose first cell stands whole in the question."""
 FEWEST_SHARED_BY_A_ROW = 2
 """Terms of the question that a row and its header must hold together."""
+FEWEST_SHARED_BY_A_COMMAND = 2
+"""Terms of a question how to do something that code must hold to be no aside."""
 SHORTEST_REPEATED = 4
 """Words of a question from which on a passage that holds it whole repeats it, as an example."""
 COST_OF_ANOTHER_LANGUAGE = 0.2
@@ -166,7 +168,7 @@ class ExtractiveGenerator(EmbedderChoice):
         length = np.array([p.words for p in found]) / 100.0
         pairs = zip(found, overlaps, strict=True)
         is_secondary = [
-            p.quotable and (p.is_secondary or o.only_repeats_question) for p, o in pairs
+            p.quotable and (_is_aside(p, o, kind) or o.only_repeats_question) for p, o in pairs
         ]
         about = covered_by_documents(found, overlaps)
         is_weak = [p.quotable and o.is_weak_row for p, o in zip(found, overlaps, strict=True)]
@@ -340,6 +342,17 @@ def _asked_language(question: str, found: Sequence[Passage]) -> str:
         return ""
     language = detect(question, languages)
     return language if language in languages else ""
+
+
+def _is_aside(passage: Passage, overlap: Overlap, kind: QuestionKind | None) -> bool:
+    """Return True if a passage is an aside; a command that is asked about is none.
+
+    "Which command stops the service?" is answered by code with a comment that says so.
+    """
+    is_asked_for = kind is QuestionKind.HOW_TO and passage.is_command
+    return passage.is_secondary and not (
+        is_asked_for and len(overlap.shared) >= FEWEST_SHARED_BY_A_COMMAND
+    )
 
 
 def _plain(name: str) -> str:
