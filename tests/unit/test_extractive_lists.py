@@ -3,6 +3,9 @@
 import pytest
 from quoted_answers import answer, hit
 
+from kvasir.components.generators.extractive_blocks import leads_to_list
+from kvasir.components.generators.extractive_passages import passages
+
 TABLE = "| glaze | heat |\n|---|---|\n| celadon | 1280 |\n| raku | 980 |\n| tenmoku | 1300 |"
 
 
@@ -69,13 +72,16 @@ def test_a_list_of_which_even_the_beginnings_are_too_long_is_cut():
 
 
 def test_a_sentence_in_an_item_leads_to_no_list():
-    other = (
-        "- Kiln: It is hot. See the list of tools in the shed for it.\n"
-        "- Wheel: It turns.\n- Bench: It is long."
+    text = (
+        "The shed has three things.\n\n- Kiln: It is hot. See the tools for it.\n\n"
+        "  It has two doors:\n\n    - a large one\n    - a small one\n\n- Bench: It is long."
     )
-    listed = "The tools of the shed are:\n\n- ribs\n- wires"
-    said = answer("Which tools are in the shed?", hit(other, 0), hit(listed, 1, 0.95))
-    assert said.startswith(listed)
+    found = passages([hit(text)])
+    leads = [found[i].text for i in range(len(found)) if leads_to_list(found, i)]
+    assert leads == ["The shed has three things.", "It has two doors:"]
+    text = "- Kiln: It is hot. See the tools for it.\n\n- Bench: It is long."
+    found = passages([hit(text)])
+    assert [found[i].text for i in range(len(found)) if leads_to_list(found, i)] == []
 
 
 def test_a_long_list_is_not_about_the_words_that_its_items_hold_by_chance():
@@ -95,14 +101,19 @@ def test_a_long_list_is_not_about_the_words_that_its_items_hold_by_chance():
     assert listed in said
 
 
-def test_lines_of_code_are_an_aside_also_without_a_fence():
-    code = "find_left(words)\n    word = find_left(word, 3)\n    return word"
-    text = "- find_left(words): Finds the first word.\n- find_right(words): Finds the last word."
-    question = "What is the difference between find_left and find_right?"
-    said = answer(question, hit(code, 0), hit(text, 1, 0.9))
-    assert "Finds the first word." in said
-    assert "Finds the last word." in said
-    assert "return word" not in said
+@pytest.mark.parametrize(
+    ("text", "is_aside"),
+    [
+        ("word = find(word, 3)\n    return word", True),
+        ("for kiln in kilns:\n    kiln.open(kiln)", True),
+        ("The kiln is hot\nand the shed is cold.", False),
+        ("El horno está caliente\ny el taller, frío.", False),
+        ("窑很热，\n工作室很冷。", False),
+    ],
+)
+def test_lines_of_code_are_an_aside_also_without_a_fence(text, is_aside):
+    found = passages([hit(f"{text}\n\nThe potters are at work in it every day of the year.")])
+    assert found[0].is_secondary == is_aside
 
 
 def test_a_name_within_another_name_is_a_side_of_its_own():
@@ -115,19 +126,11 @@ def test_a_name_within_another_name_is_a_side_of_its_own():
     assert other.rstrip(".") in said
 
 
-def test_a_side_whose_description_is_too_long_is_quoted_by_its_first_sentence():
-    first = "A ketch has two masts. " + "The taller one of them stands before the rudder. " * 3
-    second = "A yawl has two masts too. " + "The mizzen of it stands behind the rudder. " * 3
-    question = "What is the difference between a ketch and a yawl?"
-    said = answer(question, hit(first, 0), hit(second, 1, 0.9), max_words=45)
-    assert "A ketch has two masts." in said
-    assert "A yawl has two masts too." in said
-
-
 def test_a_command_that_is_asked_for_is_no_aside():
     row = "| Step | Time |\n|---|---|\n| Stop | 10 s |\n| Copy | 9 min |"
     code = "```\n# stop the kiosk first\nsystemctl stop kiosk\n```\n\nIt takes nine minutes."
-    said = answer("Which command stops the kiosk?", hit(row, 0), hit(code, 1, 0.9))
+    hits = hit(row, 0), hit(code, 1, 0.9)
+    said = answer("Which command stops the kiosk?", *hits, max_sentences=1)
     assert "systemctl stop kiosk" in said
-    said = answer("Which step is Stop?", hit(row, 0), hit(code, 1, 0.9))
+    said = answer("Which step is Stop?", *hits, max_sentences=1)
     assert said.startswith("| Step | Time |")

@@ -196,8 +196,6 @@ def select(
         if asked.kind is QuestionKind.LIST and not chosen:
             budget = int(WHOLE_LIST * limits.max_words)
         quoted = quoted or _completed(found, i, overlaps[i], budget)
-        if is_side and quoted and words + quoted.words > limits.max_words:
-            quoted, block = found[i], None  # What describes it is too long: its first sentence.
         if quoted is None or (chosen and not block and words + quoted.words > limits.max_words):
             continue
         if quoted is not found[i] and _is_quoted(quoted, chosen):
