@@ -181,7 +181,7 @@ def test_a_table_that_is_cut_says_how_many_rows_are_quoted():
     section = ("Which of them can be ingested?",)
     whole = hit(f"{head}\n{rows}\n", headings=section)
     said, _ = cited("Which of them can be ingested?", whole, max_words=40)
-    assert said.endswith("| kind 3 | its text and all of its tables |\n… (4/31)\n[1]")
+    assert said.endswith("| kind 14 | its text and all of its tables |\n… (15/31)\n[1]")
     perhaps_cut = hit(f"{head}\n{rows}", headings=section)
     said, _ = cited("Which of them can be ingested?", perhaps_cut, max_words=40)
     assert said.endswith("all of its tables |\n…\n[1]")

@@ -3,52 +3,27 @@
 from dataclasses import replace
 
 import pytest
+from quoted_answers import answer, hit
 
-from kvasir.answering.citations import CitationChecker
-from kvasir.components.analyzers.bm25 import Bm25Analyzer
-from kvasir.components.generators.extractive import ExtractiveGenerator
-from kvasir.core.types import Chunk, Hit, Prompt
 from kvasir.language.detect import detect
+from kvasir.language.list_questions import listed_thing
 from kvasir.language.question_kinds import (
     QuestionKind,
-    announces_a_number,
     asks_for_option,
     compares_all,
+    parts_of,
+    question_kind,
+)
+from kvasir.language.question_sides import (
     defines,
     described_by,
     distinct_parts,
-    holds_what_is_asked,
     is_definition,
     is_entry,
-    listed_thing,
-    parts_of,
-    question_kind,
     sides_of,
     term_of,
 )
-from kvasir.testing.fakes import FakeEmbedder
-
-ANALYZER = Bm25Analyzer()
-
-
-def hit(text, number=0, score=1.0, headings=(), language="en"):
-    metadata = {"language": language}
-    end = 5 + len(text)
-    chunk = Chunk(f"c{number}", f"d{number}", text, 5, end, None, headings, metadata)
-    return Hit(chunk, score, score, score)
-
-
-def answer(question, *hits, **options):
-    """Return the checked answer; every marker must stay, and every quote be its chunk's."""
-    generator = ExtractiveGenerator(FakeEmbedder(), ANALYZER, **options)
-    checker = CitationChecker(question, hits, ANALYZER)
-    pieces = [checker.feed(piece) for piece in generator.generate(Prompt(question, hits, ()))]
-    text = "".join(pieces) + checker.finish()
-    assert checker.removed == 0
-    for citation in checker.citations:
-        chunk = hits[citation.marker - 1].chunk
-        assert chunk.text[citation.start - 5 : citation.end - 5] == citation.quote
-    return text
+from kvasir.language.question_values import announces_a_number, holds_what_is_asked
 
 
 @pytest.mark.parametrize(

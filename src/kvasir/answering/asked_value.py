@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from kvasir.answering.asked_language import asked_language
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.types import Hit
-from kvasir.language.question_kinds import QuestionKind, holds_what_is_asked, question_kind
+from kvasir.language.question_kinds import QuestionKind, question_kind
+from kvasir.language.question_values import holds_what_is_asked
 
 _COUNTED = {
     "en": r"\bhow many (?P<thing>[^\W\d_]+)",
@@ -79,11 +80,6 @@ _NO_COUNT = re.compile(
     re.IGNORECASE,
 )
 """Numbers that count no things: money, shares, times of day, codes."""
-_ASKS = r"(?:what|which|who|whom|how|where|why|qu\w*|comment|combien|où|pourquoi)\b"
-_WHILE = re.compile(
-    rf"\W*{_ASKS}.*\b(?:when|quand)\b|\W*(?:when|quand)\b[^?]*, {_ASKS}", re.IGNORECASE
-)
-"""Questions in which "when" says under what condition: "What happens when ..."."""
 _KINDS = (QuestionKind.WHEN, QuestionKind.HOW_MANY, QuestionKind.HOW_OFTEN)
 _LACKED_VALUES = {
     QuestionKind.WHEN: "what is quoted has no date or time",
@@ -119,8 +115,6 @@ def find_doubt(question: str, text: str, hits: Sequence[Hit], analyzer: TextAnal
     language = asked_language(question, hits, ())
     text = _MARKER.sub("", _NUMBERING.sub(" ", text))
     kind = question_kind(question)
-    if kind is QuestionKind.WHEN and _WHILE.match(question):
-        kind = None
     if kind in _KINDS and not holds_what_is_asked(kind, text, language):
         return _LACKED_VALUES[kind]
     forms = [form for asked, form in _FORMS if re.search(asked, question, re.IGNORECASE)]

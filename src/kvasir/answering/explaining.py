@@ -27,7 +27,7 @@ from kvasir.core.explanations import (
 from kvasir.core.filters import to_mapping
 from kvasir.core.protocols import Candidate
 from kvasir.core.types import Chunk, Hit, SearchRequest
-from kvasir.language.question_kinds import described_by
+from kvasir.language.question_sides import described_by
 
 MOST_LEFT_OUT = 10
 """Passages that are named for each reason why candidates are left out."""

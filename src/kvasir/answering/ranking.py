@@ -19,7 +19,7 @@ from kvasir.answering.query_syntax import QuerySyntax
 from kvasir.core.explanations import DESCRIBED_WEIGHT
 from kvasir.core.protocols import Candidate
 from kvasir.core.types import Chunk, Hit
-from kvasir.language.question_kinds import is_definition, is_entry
+from kvasir.language.question_sides import is_definition, is_entry, is_item_about
 from kvasir.language.sentences import sentence_spans
 
 FEWEST_OF_ONE = 3
@@ -112,7 +112,9 @@ def describes_any(chunk: Chunk, names: Sequence[str]) -> bool:
     language = str(chunk.metadata.get("language", ""))
     sentences = (chunk.text[a:b] for a, b in sentence_spans(chunk.text, language or None))
     return any(
-        is_definition(sentence, name, language) or is_entry(sentence, name)
+        is_definition(sentence, name, language)
+        or is_entry(sentence, name)
+        or is_item_about(sentence, name)
         for sentence in sentences
         for name in names
     )

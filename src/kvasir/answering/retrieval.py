@@ -56,7 +56,7 @@ from kvasir.core.protocols import (
 )
 from kvasir.core.types import Chunk, ExplainedSearch, Hit, Matrix, SearchRequest
 from kvasir.language.detect import UNKNOWN, detect
-from kvasir.language.question_kinds import described_by
+from kvasir.language.question_sides import described_by
 
 CANDIDATES = 50
 """Chunks that each search gives to the fusion; more cost time and gain nothing."""

@@ -29,7 +29,7 @@ from kvasir.core.text import SOUTHEAST_ASIAN
 from kvasir.core.types import SparseVector
 from kvasir.language.compounds import compound_parts
 from kvasir.language.identifiers import find_identifiers, numbers
-from kvasir.language.question_words import QUESTION_WORDS
+from kvasir.language.question_words import QUESTION_WORDS, without_asking_phrases
 
 STEMMED = {
     "ar": "arabic", "da": "danish", "de": "german", "el": "greek", "en": "english",
@@ -113,7 +113,8 @@ class Bm25Analyzer:
         Words with which one asks ("wann") are left out, unless the query has no others.
         """
         found = []
-        for text, language in zip(texts, languages, strict=True):
+        for asked, language in zip(texts, languages, strict=True):
+            text = without_asking_phrases(asked, _code(language))
             vectors = [model.embed_query(part) for model, part in self._parts(text, language)]
             merged = _merged([*map(_arrays, vectors), *self._identifier_terms(text, language)])
             wanted = merged.indices[~np.isin(merged.indices, self._asking(_code(language)))]

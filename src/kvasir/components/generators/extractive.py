@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators import extractive_passages as quoting
 from kvasir.components.generators.embedder_choice import EmbedderChoice
 from kvasir.components.generators.extractive_forms import (
-    LEADS_TO_LIST,
     NUMBERED,
     begins_with,
     described_names,
@@ -27,6 +25,7 @@ from kvasir.components.generators.extractive_forms import (
     form_scores,
     identifiers_of,
 )
+from kvasir.components.generators.extractive_lists import list_scores
 from kvasir.components.generators.extractive_passages import (
     Passage,
     normalized,
@@ -47,9 +46,9 @@ from kvasir.components.generators.extractive_selection import (
     Scores,
     Sides,
     covered_by_documents,
-    idf_of,
     select,
 )
+from kvasir.components.generators.extractive_terms import TermReader, restricted
 from kvasir.core.errors import SettingsError
 from kvasir.core.protocols import Embedder, TextAnalyzer
 from kvasir.core.recent_vectors import RecentVectors
@@ -60,12 +59,10 @@ from kvasir.language.detect import UNKNOWN, detect
 from kvasir.language.question_kinds import (
     QuestionKind,
     compares_all,
-    is_definition,
-    listed_thing,
     parts_of,
     question_kind,
-    sides_of,
 )
+from kvasir.language.question_sides import is_definition, sides_of
 
 MEANING_SHARE = 0.3
 """Share of the cosine in a sentence's own score, where the model knows the language."""
@@ -80,16 +77,12 @@ NAMED_ROW = 0.3
 """Added for a row whose first cell stands whole in the question."""
 FEWEST_SHARED_BY_A_ROW = 2
 """Terms of the question that a row and its header must hold together."""
+FEWEST_SHARED_BY_A_COMMAND = 2
+"""Terms of a question how to do something that code must hold to be no aside."""
 SHORTEST_REPEATED = 4
 """Words of a question from which on a passage that holds it whole repeats it, as an example."""
 COST_OF_ANOTHER_LANGUAGE = 0.2
 """Of a passage in another language than the question's, where passages are in several."""
-ABOUT_THE_LIST = 0.6
-"""Added for what leads to a list that holds all of the question's terms, with its headings."""
-NAMES_THE_THINGS = 0.5
-"""Added for what leads to a list, or is under a heading, with the word for the things asked for."""
-LONGEST_LEAD = 15
-"""Most words of such a lead."""
 MOST_SIDES = 3
 """Words of a question that are taken for the sides of a difference."""
 
@@ -129,6 +122,7 @@ class ExtractiveGenerator(EmbedderChoice):
             raise SettingsError(f"min_relative_score must be from 0 to 1, not {min_relative_score}")
         self._embedder = embedder
         self._analyzer = analyzer
+        self._terms = TermReader(analyzer)
         self._limits = Limits(max_sentences, max_words, min_relative_score)
         self._read_hits = read_hits
         self._recent = RecentVectors(_REMEMBERED_SENTENCES)
@@ -174,7 +168,7 @@ class ExtractiveGenerator(EmbedderChoice):
         length = np.array([p.words for p in found]) / 100.0
         pairs = zip(found, overlaps, strict=True)
         is_secondary = [
-            p.quotable and (p.is_secondary or o.only_repeats_question) for p, o in pairs
+            p.quotable and (_is_aside(p, o, kind) or o.only_repeats_question) for p, o in pairs
         ]
         about = covered_by_documents(found, overlaps)
         is_weak = [p.quotable and o.is_weak_row for p, o in zip(found, overlaps, strict=True)]
@@ -190,7 +184,7 @@ class ExtractiveGenerator(EmbedderChoice):
             * NAMED_ROW
             * np.array([overlap.names_row for overlap in overlaps])
             + form_scores(question, found, kind)
-            + self._list_scores(question, found, overlaps, kind)
+            + list_scores(question, found, overlaps, kind, self._terms)
         )
         embedded = self._worth_embedding(found, without_meaning, share)
         query = self._embedder.embed_queries([question])[0]
@@ -198,60 +192,6 @@ class ExtractiveGenerator(EmbedderChoice):
         meaning = np.zeros_like(without_meaning)
         meaning[embedded] = scaled(cosines.astype(np.float64))
         return inherit_heading_scores(without_meaning + share * meaning, found)
-
-    def _list_scores(
-        self,
-        question: str,
-        found: Sequence[Passage],
-        overlaps: Sequence[Overlap],
-        kind: QuestionKind | None,
-    ) -> Scores:
-        """Return what each sentence or heading is worth that leads to the list that is asked for.
-
-        A list is about the question as far as its headings, the sentences that lead to it and its
-        items together hold more than half of the question's terms.
-        """
-        result = np.zeros(len(found))
-        asks_steps = kind is QuestionKind.HOW_TO
-        leads = [
-            i
-            for i in range(len(found) if asks_steps or kind is QuestionKind.LIST else 0)
-            if blocks.begins_list(found, i) and (not asks_steps or blocks.begins_steps(found, i))
-        ]
-        if not leads:
-            return result
-        idf = idf_of(overlaps)
-        languages = [found[i].language for i in leads]
-        wanted = {
-            language: {*self._analyzer.query_terms([question], [language])[0].indices.tolist()}
-            for language in languages
-        }
-        thing = "" if asks_steps else listed_thing(question)
-        things = {
-            language: {*self._analyzer.query_terms([thing], [language])[0].indices.tolist()}
-            for language in languages
-            if thing
-        }
-        texts = [" ".join(found[i].chunk.headings) for i in leads]
-        headings = _restrict(self._term_weights(texts, languages), wanted, languages)
-        rarest = max(idf.values(), default=1.0)
-        idf |= {term: rarest for heading in headings for term in heading if term not in idf}
-        total = sum(idf.values())
-        for i, heading in zip(leads, headings, strict=True):
-            held = heading.keys() | overlaps[i].shared
-            before_items = i + blocks.announces_list(found, i)
-            items = blocks.items_after(found, before_items)
-            held = held.union(*(overlaps[item].shared for item in items))
-            if i and found[i - 1].marker == found[i].marker and not found[i - 1].is_item:
-                held |= overlaps[i - 1].shared
-            share = sum(idf[term] for term in held) / (total or 1.0)
-            worth = ABOUT_THE_LIST + LEADS_TO_LIST * found[i].is_item
-            result[i] = worth * max(0.0, 2.0 * share - 1.0)
-            if things and found[i].words <= LONGEST_LEAD:
-                label = f"{' '.join(found[i].chunk.headings[-1:])} {found[i].text}"
-                (named,) = self._term_weights([label], [found[i].language])
-                result[i] += NAMES_THE_THINGS * bool(named.keys() & things[found[i].language])
-        return result
 
     def _worth_embedding(
         self, found: Sequence[Passage], without_meaning: Scores, share: Scores
@@ -325,17 +265,14 @@ class ExtractiveGenerator(EmbedderChoice):
     ) -> list[Overlap]:
         """Compare each passage with the question; IDF is taken over the passages."""
         languages = [passage.language for passage in found]
-        wanted = {
-            language: {*self._analyzer.query_terms([question], [language])[0].indices.tolist()}
-            for language in dict.fromkeys(languages)
-        }
-        weights = self._term_weights([without_bullet(p.text) for p in found], languages)
-        shared = _restrict(weights, wanted, languages)
+        wanted = self._terms.asked(question, languages)
+        weights = self._terms.weights([without_bullet(p.text) for p in found], languages)
+        shared = restricted(weights, wanted, languages)
         in_headers = shared
         if any(p.is_row for p in found):
-            headers = self._term_weights([p.header for p in found], languages)
-            in_headers = _restrict(headers, wanted, languages)
-        labels = self._term_weights([p.label for p in found], languages)
+            headers = self._terms.weights([p.header for p in found], languages)
+            in_headers = restricted(headers, wanted, languages)
+        labels = self._terms.weights([p.label for p in found], languages)
         counts = Counter(term for terms in shared for term in terms)
         idf = {term: inverse_document_frequency(len(found), n) for term, n in counts.items()}
         term, described = described_names(question, kind)
@@ -372,14 +309,6 @@ class ExtractiveGenerator(EmbedderChoice):
             )
         return overlaps
 
-    def _term_weights(
-        self, texts: Sequence[str], languages: Sequence[str]
-    ) -> list[dict[int, float]]:
-        return [
-            dict(zip(v.indices.tolist(), v.values.tolist(), strict=True))
-            for v in self._analyzer.document_terms(texts, languages)
-        ]
-
     def _cut(self, passage: Passage, question: str) -> Passage:
         """Shorten a very long sentence to the clauses that share most terms with the question."""
 
@@ -415,17 +344,18 @@ def _asked_language(question: str, found: Sequence[Passage]) -> str:
     return language if language in languages else ""
 
 
+def _is_aside(passage: Passage, overlap: Overlap, kind: QuestionKind | None) -> bool:
+    """Return True if a passage is an aside; a command that is asked about is none.
+
+    "Which command stops the service?" is answered by code with a comment that says so.
+    """
+    is_asked_for = kind is QuestionKind.HOW_TO and passage.is_command
+    return passage.is_secondary and not (
+        is_asked_for and len(overlap.shared) >= FEWEST_SHARED_BY_A_COMMAND
+    )
+
+
 def _plain(name: str) -> str:
     """Return a numbered name as it stands in a passage's ``normalized_text``."""
     start = "" if "\u3400" <= name[0] <= "\u9fff" else " "
     return f"{start}{' '.join(name.casefold().replace('-', ' ').split())} "
-
-
-def _restrict(
-    weights: Sequence[dict[int, float]], wanted: Mapping[str, Set[int]], languages: Sequence[str]
-) -> list[dict[int, float]]:
-    """Keep the terms of each text that are wanted in its language."""
-    return [
-        {term: weight for term, weight in terms.items() if term in wanted[language]}
-        for terms, language in zip(weights, languages, strict=True)
-    ]

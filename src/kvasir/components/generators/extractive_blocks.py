@@ -9,16 +9,16 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from itertools import accumulate, takewhile
 
-from kvasir.components.generators.extractive_passages import Passage
+from kvasir.components.generators.extractive_passages import Passage, beginning_of
+from kvasir.components.generators.extractive_spans import is_near, joined, with_count
 from kvasir.language.lists import is_inside_list
-from kvasir.language.question_kinds import announces_a_number, is_step, names_its_thing
+from kvasir.language.question_sides import is_step, names_its_thing
+from kvasir.language.question_values import announces_a_number
 
 LONGEST_COMMAND = 120
 """Most words of code that is quoted with its sentence."""
 _FEWEST_ITEMS = 2
 """Items of what is quoted as a list."""
-_NEXT_PARAGRAPH = 2
-"""Fewest line breaks between paragraphs."""
 
 
 def with_what_follows(found: Sequence[Passage], number: int, budget: int) -> Passage | None:
@@ -44,44 +44,13 @@ def with_what_follows(found: Sequence[Passage], number: int, budget: int) -> Pas
     is_readable = last is not lead and not last.is_table_header and not last.introduces_next
     if not is_readable or not (whole or _is_series(last)):
         return None
-    joined = _joined(lead, last, whole=whole)
+    whole_text = joined(lead, last, whole=whole)
     if last.is_line and last is not found[number + 1]:
-        return replace(joined, keep_line_breaks=True)
+        return replace(whole_text, keep_line_breaks=True)
     if not last.is_row:
-        return joined
+        return whole_text
     table = list(takewhile(lambda p: p.is_row and p.marker == lead.marker, found[number + 1 :]))
-    return _with_count(joined, table, table.index(last) + 1)
-
-
-def with_its_table(found: Sequence[Passage], number: int, budget: int) -> Passage:
-    """Return a row with the rows of its table that fit, from the first one on.
-
-    A table that is cut says how many of its rows are there, if the passage has it to its end.
-    """
-    row = found[number]
-
-    def is_near(other: Passage) -> bool:
-        return other.is_row and other.marker == row.marker
-
-    first = number
-    while first and is_near(found[first - 1]):
-        first -= 1
-    table = list(takewhile(is_near, found[first:]))
-    sizes = accumulate(passage.words for passage in table)
-    kept = table[: max(1, sum(size <= budget for size in sizes))]
-    if first + len(kept) <= number:
-        return row
-    joined = _joined(table[0], kept[-1], whole=len(kept) == len(table))
-    joined = _with_count(joined, table, len(kept))
-    return joined if table[0].is_table_header else replace(joined, header=row.header)
-
-
-def _with_count(joined: Passage, table: Sequence[Passage], kept: int) -> Passage:
-    """Add how many rows of a cut table are quoted, if its passage has them all."""
-    if kept == len(table) or not table[0].is_table_header or table[-1].end == table[-1].chunk.end:
-        return joined
-    shown, all_rows = (sum(row.quotable for row in each) for each in (table[:kept], table))
-    return replace(joined, text=f"{joined.text} ({shown}/{all_rows})")
+    return with_count(whole_text, table, table.index(last) + 1)
 
 
 def with_its_paragraph(
@@ -97,14 +66,14 @@ def with_its_paragraph(
         words += following.words
         if i in until:
             break
-        if not _is_near(last, following) or not following.quotable or words > budget:
+        if not is_near(last, following) or not following.quotable or words > budget:
             break
         if following.is_row or following.is_item or following.introduces_next:
             break
         last = following
     if last is first:
         return None
-    return replace(_joined(first, last, whole=True), keep_line_breaks=False)
+    return replace(joined(first, last, whole=True), keep_line_breaks=False)
 
 
 def with_its_value(
@@ -119,9 +88,9 @@ def with_its_value(
             continue
         one, other = found[first], found[last]
         further = other if first == number else one
-        is_whole = one.words + other.words <= budget and _is_near(one, other)
+        is_whole = one.words + other.words <= budget and is_near(one, other)
         if is_whole and further.quotable and not further.is_item and holds(further):
-            return replace(_joined(one, other, whole=True), keep_line_breaks=False)
+            return replace(joined(one, other, whole=True), keep_line_breaks=False)
     return None
 
 
@@ -136,12 +105,15 @@ def with_its_chunk(found: Sequence[Passage], number: int, budget: int) -> Passag
     last = next((other for other in reversed(near) if other.quotable), passage)
     if sum(other.words for other in near if first.start <= other.start <= last.start) > budget:
         return None
-    joined = _joined(first, last, whole=True)
-    return replace(joined, keep_line_breaks="\n" in joined.text)
+    whole_text = joined(first, last, whole=True)
+    return replace(whole_text, keep_line_breaks="\n" in whole_text.text)
 
 
 def leads_to_list(found: Sequence[Passage], number: int) -> bool:
-    """Return True if a list follows a sentence, with or without a colon."""
+    """Return True if a list follows a sentence, with or without a colon.
+
+    A sentence in an item leads to no list, unless it ends in a colon.
+    """
     lead, following = found[number], found[number + 1 : number + 2]
     return (
         lead.quotable
@@ -150,6 +122,7 @@ def leads_to_list(found: Sequence[Passage], number: int) -> bool:
             each.marker == lead.marker and each.is_item and each.start > lead.start
             for each in following
         )
+        and (lead.introduces_next or not _in_item(found, number))
     )
 
 
@@ -162,8 +135,8 @@ def announces_list(found: Sequence[Passage], number: int) -> bool:
         return False
     lead, between = found[number], found[number + 1]
     is_sentence = lead.quotable and not (lead.is_item or lead.is_row)
-    is_near = is_sentence and _is_near(lead, between) and leads_to_list(found, number + 1)
-    return is_near and announces_a_number(lead.text) and not _in_item(found, number)
+    follows = is_sentence and is_near(lead, between) and leads_to_list(found, number + 1)
+    return follows and announces_a_number(lead.text) and not _in_item(found, number)
 
 
 def begins_list(found: Sequence[Passage], number: int) -> bool:
@@ -224,6 +197,55 @@ def with_its_list(found: Sequence[Passage], number: int, budget: int) -> Passage
         start = lead.chunk.start
         before = lead.chunk.text[lead.start - start : between.start - start]
         return listed and replace(listed, start=lead.start, text=f"{before}{listed.text}")
+    span = _list_of(found, number)
+    if span is None:
+        return None
+    first, last = span
+    items = [i for i in range(first, last + 1) if found[i].is_item]
+    ends = [*(i - 1 for i in items[1:]), last]
+    sizes = list(accumulate(passage.words for passage in found[first : last + 1]))
+    kept = [end for end in ends if sizes[end - first] <= budget]
+    if not kept:
+        return None
+    listed = joined(found[first], found[kept[-1]], whole=len(kept) == len(ends))
+    if len(kept) < len(ends):
+        listed = replace(listed, text=f"{listed.text} ({len(kept)}/{len(ends)})")
+    return replace(listed, keep_line_breaks=True)
+
+
+def beginnings_of_list(found: Sequence[Passage], number: int, budget: int) -> list[Passage]:
+    """Return the first sentence of each item of a list above the budget, with what leads to it.
+
+    Items of items are left out. Empty if the list is within the budget, in words, or even these
+    sentences are not.
+    """
+    span = _list_of(found, number)
+    if span is None:
+        return []
+    first, last = span
+    part = found[first : last + 1]
+    items = [i for i in range(first, last + 1) if found[i].is_item]
+    depth = min(_depth(found[i]) for i in items)
+    items = [i for i in items if _depth(found[i]) == depth]
+    leads = [] if found[first].is_item else [found[first]]
+    if sum(passage.words for passage in part) <= budget or len(items) < _FEWEST_ITEMS:
+        return []
+    ends = [*(i - 1 for i in items[1:]), last]
+    kept = [*leads]
+    for i, end in zip(items, ends, strict=True):
+        text = beginning_of(found[i])
+        is_whole = i == end and text == found[i].text
+        kept.append(replace(found[i], text=text if is_whole else f"{text} …"))
+    if sum(passage.words for passage in kept) > budget:
+        return []
+    return [replace(passage, is_of_list=True) for passage in kept]
+
+
+def _list_of(found: Sequence[Passage], number: int) -> tuple[int, int] | None:
+    """Return the first and last passage of an item's list, or of the one that a sentence leads to.
+
+    The sentence that leads to it is its first.
+    """
     first = number
     if not _introduces(found, number):
         while _goes_on(found, first) and not found[first].introduces_next:
@@ -236,18 +258,8 @@ def with_its_list(found: Sequence[Passage], number: int, budget: int) -> Passage
         if found[last + 1].is_item and _depth(found[last + 1]) < depth:
             break
         last += 1
-    items = [i for i in range(first, last + 1) if found[i].is_item]
-    if len(items) < _FEWEST_ITEMS or not first <= number <= last:
-        return None
-    ends = [*(i - 1 for i in items[1:]), last]
-    sizes = list(accumulate(passage.words for passage in found[first : last + 1]))
-    kept = [end for end in ends if sizes[end - first] <= budget]
-    if not kept:
-        return None
-    joined = _joined(found[first], found[kept[-1]], whole=len(kept) == len(ends))
-    if len(kept) < len(ends):
-        joined = replace(joined, text=f"{joined.text} ({len(kept)}/{len(ends)})")
-    return replace(joined, keep_line_breaks=True)
+    items = sum(passage.is_item for passage in found[first : last + 1])
+    return (first, last) if items >= _FEWEST_ITEMS and first <= number <= last else None
 
 
 def _goes_on(found: Sequence[Passage], number: int, lead: Passage | None = None) -> bool:
@@ -261,24 +273,15 @@ def _goes_on(found: Sequence[Passage], number: int, lead: Passage | None = None)
         return False
     if (before.introduces_next or before is lead) and not _in_item(found, number - 1):
         return passage.is_item and (lead is None or lead is before)
-    follows = passage.is_item or passage.is_command or _is_near(before, passage)
+    follows = passage.is_item or passage.is_command or is_near(before, passage)
     follows = follows or _is_inside(passage) or (before.introduces_next and passage.looks_typed)
     return follows and _in_item(found, number - 1)
-
-
-def _is_near(before: Passage, passage: Passage) -> bool:
-    """Return True if no empty line is between two passages; indented lines are of one item."""
-    if before.marker != passage.marker or passage.start < before.end:
-        return False
-    start = before.chunk.start
-    between = before.chunk.text[before.end - start : passage.start - start]
-    return between.count("\n") < _NEXT_PARAGRAPH
 
 
 def in_one_paragraph(found: Sequence[Passage], number: int) -> bool:
     """Return True if a sentence and the next one stand in one paragraph."""
     before, passage = found[number], found[number + 1]
-    return not (before.is_row or passage.is_row) and _is_near(before, passage)
+    return not (before.is_row or passage.is_row) and is_near(before, passage)
 
 
 def _is_inside(passage: Passage) -> bool:
@@ -304,9 +307,9 @@ def _in_item(found: Sequence[Passage], number: int) -> bool:
     """Return True if a sentence or command stands in a list item."""
     while number and not found[number].is_item:
         passage, before = found[number], found[number - 1]
-        is_near = passage.is_command or _is_near(before, passage) or _is_inside(passage)
-        is_near = is_near or (before.introduces_next and passage.looks_typed)
-        if passage.marker != before.marker or not is_near:
+        goes_on = passage.is_command or is_near(before, passage) or _is_inside(passage)
+        goes_on = goes_on or (before.introduces_next and passage.looks_typed)
+        if passage.marker != before.marker or not goes_on:
             return False
         number -= 1
     return found[number].is_item
@@ -323,10 +326,10 @@ def with_its_command(found: Sequence[Passage], number: int) -> Passage | None:
     if first < 0 or last >= len(found) or first == last:
         return None
     lead, code = found[first], found[last]
-    is_near = lead.marker == code.marker and lead.start < code.start and lead.quotable
-    if not is_near or not code.is_command or lead.is_command or code.words > LONGEST_COMMAND:
+    is_before = lead.marker == code.marker and lead.start < code.start and lead.quotable
+    if not is_before or not code.is_command or lead.is_command or code.words > LONGEST_COMMAND:
         return None
-    return replace(_joined(lead, code, whole=True), keep_line_breaks=True)
+    return replace(joined(lead, code, whole=True), keep_line_breaks=True)
 
 
 def with_what_precedes(found: Sequence[Passage], number: int, budget: int) -> Passage:
@@ -336,7 +339,7 @@ def with_what_precedes(found: Sequence[Passage], number: int, budget: int) -> Pa
     is_before = before.marker == passage.marker and before.start < passage.start
     if not is_before or not before.quotable or before.words + passage.words > budget:
         return passage
-    return _joined(before, passage, whole=True)
+    return joined(before, passage, whole=True)
 
 
 def _continues_list(last: Passage, following: Passage) -> bool:
@@ -345,7 +348,7 @@ def _continues_list(last: Passage, following: Passage) -> bool:
         return following.is_row and last.is_row
     if last.is_line and following.is_line:
         return True
-    is_same_paragraph = _is_near(last, following)
+    is_same_paragraph = is_near(last, following)
     if following.is_item:
         return last.is_item or is_same_paragraph
     return last.is_item and is_same_paragraph
@@ -353,15 +356,3 @@ def _continues_list(last: Passage, following: Passage) -> bool:
 
 def _is_series(passage: Passage) -> bool:
     return passage.is_row or passage.is_item or passage.is_line
-
-
-def _joined(first: Passage, last: Passage, *, whole: bool) -> Passage:
-    chunk = first.chunk
-    text = chunk.text[first.start - chunk.start : last.end - chunk.start]
-    return replace(
-        first,
-        text=text if whole else f"{text}\n…",
-        quotable=True,
-        keep_line_breaks=last.is_row or last.is_item or last.is_code,
-        header="",
-    )

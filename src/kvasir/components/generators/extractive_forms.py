@@ -10,18 +10,18 @@ import numpy as np
 from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators.extractive_passages import Passage, without_bullet
 from kvasir.components.generators.extractive_selection import Scores
-from kvasir.language.question_kinds import (
-    QuestionKind,
-    asks_for_option,
+from kvasir.components.generators.extractive_tables import table_after
+from kvasir.language.question_kinds import QuestionKind, asks_for_option
+from kvasir.language.question_sides import (
     defines,
     describes,
-    distinct_parts,
-    holds_what_is_asked,
     is_definition,
     is_entry,
+    own_names,
     sides_of,
     term_of,
 )
+from kvasir.language.question_values import holds_what_is_asked
 
 ASKED_FOR = 0.1
 """Added for a date, a number, a name or a reason, where the question asks for one."""
@@ -56,7 +56,7 @@ def form_scores(question: str, found: Sequence[Passage], kind: QuestionKind | No
     return np.array(
         [
             ASKED_FOR * holds_what_is_asked(kind, p.text, p.language)
-            + LEADS_TO_LIST * (kind is QuestionKind.LIST and blocks.leads_to_list(found, i))
+            + LEADS_TO_LIST * (kind is QuestionKind.LIST and _leads_to_several(found, i))
             + LEADS_TO_COMMAND * (kind is QuestionKind.HOW_TO and _leads_to_command(found, i))
             + OPTION * (asks_option and begins_with_option(p.text))
             + DEFINED * is_definition(p.text, term, p.language)
@@ -78,6 +78,12 @@ def described_names(question: str, kind: QuestionKind | None) -> tuple[str, list
 def identifiers_of(question: str) -> list[str]:
     """Return the options, codes and names of settings that a question names."""
     return list(dict.fromkeys(match[0] for match in _NAMED.finditer(question)))
+
+
+def _leads_to_several(found: Sequence[Passage], number: int) -> bool:
+    """Return True if a list or a table follows a sentence."""
+    is_before_table = found[number].quotable and table_after(found, number) is not None
+    return is_before_table or blocks.leads_to_list(found, number)
 
 
 def _leads_to_command(found: Sequence[Passage], number: int) -> bool:
@@ -117,7 +123,7 @@ def described_side(passage: Passage, sides: Sequence[str]) -> set[int | str]:
     defined = {side for side in sides if defines(passage.text, side, passage.language)}
     if len(defined) == 1:
         return {*defined}
-    names = zip(sides, distinct_parts(tuple(sides)), strict=True)
+    names = list(zip(sides, own_names(tuple(sides)), strict=True))
     entries = {
         side
         for side, short in names
@@ -125,7 +131,9 @@ def described_side(passage: Passage, sides: Sequence[str]) -> set[int | str]:
     }
     if len(entries) == 1:
         return {*entries}
-    is_of_both = one in text and other in text and not (one in other or other in one)
-    if is_of_both:
+    shorter, longer = sorted((one, other), key=len)
+    if longer in text and shorter in text.replace(longer, " "):
         return set()
-    return {side for side in sides if describes(passage.text, side)}
+    named: set[int | str] = {side for side in sides if describes(passage.text, side)}
+    shortened = (side for side, short in names if describes(passage.text, short))
+    return named or {*shortened}

@@ -69,6 +69,8 @@ class Passage:
     header: str = ""
     """Header and separator row of a table row, where they are known."""
     keep_line_breaks: bool = False
+    is_of_list: bool = False
+    """It is quoted as a part of a list, of which more is left out."""
     duplicate_markers: tuple[int, ...] = ()
     """Numbers of hits in other documents with the same text."""
     words: int = field(init=False)
@@ -157,6 +159,14 @@ def without_bullet(text: str) -> str:
     return text[bullet.end() :] if bullet else text
 
 
+def beginning_of(item: Passage) -> str:
+    """Return the first sentence of an item of a list, with its bullet or number."""
+    sign = _LIST_ITEM.match(item.text)
+    start = sign.end() if sign else 0
+    first = next(iter(sentence_spans(item.text[start:], item.language or None)), None)
+    return item.text[: start + first[1]] if first else item.text
+
+
 def passages(hits: Sequence[Hit]) -> list[Passage]:
     """Return the passages of all hits, in the hits' order."""
     headings: defaultdict[str, set[str]] = defaultdict(set)
@@ -208,7 +218,11 @@ def _of_chunk(marker: int, chunk: Chunk, headings: Set[str]) -> Iterator[Passage
             chunk.start + start,
             text,
             quotable=any(map(str.isalnum, text)) and not is_frame_of_text,
-            is_secondary=is_code or caption or stands_alone or bool(_MAIL_HEADER.match(text)),
+            is_secondary=is_code
+            or caption
+            or stands_alone
+            or ("\n" in text and _CODE_LINE.search(text) is not None)
+            or bool(_MAIL_HEADER.match(text)),
             header=(header or _carried_header(section, text)) if needs_header else "",
             keep_line_breaks=is_code,
         )
@@ -329,15 +343,15 @@ def render(chosen: Sequence[Passage]) -> Iterator[str]:
     for i, passage in enumerate(chosen):
         before = chosen[i - 1] if i else None
         following = chosen[i + 1] if i + 1 < len(chosen) else None
-        same_table = _same_table(passage, before)
-        if before is not None and not same_table:
+        is_next_line = _is_next_line(passage, before)
+        if before is not None and not is_next_line:
             apart = passage.document_id != before.document_id or _is_block(before)
             yield "\n\n" if apart or _is_block(passage) else " "
-        if passage.header and not same_table:
+        if passage.header and not is_next_line:
             yield protected(passage.header) + "\n"
         in_one_line = without_bullet(" ".join(passage.text.split()))
         yield protected(passage.text if _is_block(passage) else in_one_line)
-        if _same_table(passage, following):
+        if _is_next_line(passage, following):
             yield "\n"
         else:
             yield "\n" if _is_block(passage) else " "
@@ -345,15 +359,14 @@ def render(chosen: Sequence[Passage]) -> Iterator[str]:
             yield "".join(f"[{marker}]" for marker in markers)
 
 
-def _same_table(passage: Passage, other: Passage | None) -> bool:
-    return (
-        other is not None
-        and passage.is_row
-        and other.is_row
-        and (passage.marker, passage.header) == (other.marker, other.header)
-    )
+def _is_next_line(passage: Passage, other: Passage | None) -> bool:
+    """Return True if two quotations are lines of one table, or of one list that is cut."""
+    if other is None or (passage.marker, passage.header) != (other.marker, other.header):
+        return False
+    return (passage.is_row and other.is_row) or (passage.is_of_list and other.is_of_list)
 
 
 def _is_block(passage: Passage) -> bool:
     """Return True if line breaks matter: tables, lists and code."""
-    return passage.is_row or passage.is_code or ("\n" in passage.text and passage.keep_line_breaks)
+    breaks_lines = "\n" in passage.text and passage.keep_line_breaks
+    return passage.is_row or passage.is_code or passage.is_of_list or breaks_lines

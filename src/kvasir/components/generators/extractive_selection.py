@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir.components.generators import extractive_blocks as blocks
+from kvasir.components.generators import extractive_tables as tables
 from kvasir.components.generators.extractive_passages import Passage
 from kvasir.core.scoring import inverse_document_frequency
-from kvasir.language.question_kinds import (
-    QuestionKind,
-    announces_a_number,
-    holds_what_is_asked,
-)
+from kvasir.language.question_kinds import QuestionKind
+from kvasir.language.question_values import announces_a_number, holds_what_is_asked
 
 MORE_OF_ANOTHER_DOCUMENT = 0.09
 """Added to ``min_relative_score`` for a sentence of another document than the best one's."""
@@ -171,6 +169,10 @@ def select(
             _is_about_another(i, n, found, overlaps) for n in numbers
         ):
             continue
+        if asked.kind is QuestionKind.LIST and not chosen:
+            longest = int(WHOLE_LIST * limits.max_words)
+            if chosen := blocks.beginnings_of_list(found, i, longest):
+                return chosen
         block = None if has_block else _block(found, i, asked, limits.max_words)
         is_step = asked.kind is QuestionKind.HOW_TO and not chosen
         if is_step and _is_one_of_commands(found, i, block):
@@ -190,7 +192,10 @@ def select(
         if quoted is None and not chosen and asked.kind in _VALUES:
             holds = partial(_holds, asked.kind)
             quoted = blocks.with_its_value(found, i, limits.max_words, holds)
-        quoted = quoted or _completed(found, i, overlaps[i], limits.max_words - words)
+        budget = limits.max_words - words
+        if asked.kind is QuestionKind.LIST and not chosen:
+            budget = int(WHOLE_LIST * limits.max_words)
+        quoted = quoted or _completed(found, i, overlaps[i], budget)
         if quoted is None or (chosen and not block and words + quoted.words > limits.max_words):
             continue
         if quoted is not found[i] and _is_quoted(quoted, chosen):
@@ -233,7 +238,7 @@ def _completed(
     if passage.introduces_next:
         return blocks.with_what_follows(found, number, budget)
     if passage.is_row and not overlap.shares_itself:
-        return blocks.with_its_table(found, number, budget)
+        return tables.with_its_table(found, number, budget)
     if passage.text[0].islower():
         return blocks.with_what_precedes(found, number, budget)
     return passage
@@ -243,7 +248,7 @@ def _block(found: Sequence[Passage], number: int, asked: Asked, max_words: int) 
     """Return a passage with its list, table or command, where the question asks for these."""
     passage, kind = found[number], asked.kind
     if asked.compares and passage.is_row:
-        return blocks.with_its_table(found, number, int(WHOLE_LIST * max_words))
+        return tables.with_its_table(found, number, int(WHOLE_LIST * max_words))
     if kind not in (QuestionKind.HOW_TO, QuestionKind.LIST) or passage.is_row:
         return None
     if kind is QuestionKind.HOW_TO and blocks.begins_entry(found, number) is not None:
@@ -251,6 +256,8 @@ def _block(found: Sequence[Passage], number: int, asked: Asked, max_words: int) 
     budget = int(WHOLE_LIST * max_words)
     if not passage.is_code and (listed := blocks.with_its_list(found, number, budget)):
         return listed
+    if kind is QuestionKind.LIST and (table := tables.with_next_table(found, number, budget)):
+        return table
     return blocks.with_its_command(found, number) if kind is QuestionKind.HOW_TO else None
 
 
