@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 from libraries import library
 
 torch = library("torch", extra="torch")
@@ -78,8 +79,7 @@ def random_model(version, *, vocabulary=300, layers=3, width=128, head_size=64, 
 
 def random_tokens(count, vocabulary=300, seed=1):
     """Returns a list of tokens above 0, the end of a document."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(1, vocabulary, (count,), generator=generator).tolist()
+    return np.random.default_rng(seed).integers(1, vocabulary, count).tolist()
 
 
 def write_model(model, path):
