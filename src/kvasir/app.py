@@ -158,7 +158,7 @@ class App:
             collection.close()
         return leased
 
-    def keep_open(self, most: int) -> None:
+    def keep_open(self, most: int = 32) -> None:
         """Keep the collections that were used last open between two leases, as a server does."""
         self._most_kept = most
 

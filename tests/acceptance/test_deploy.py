@@ -9,15 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import kubernetes_validate
 import pytest
 import yaml
+from libraries import library
 
 from kvasir.app import App
 from kvasir.core.services.jobs import NewJob
 from kvasir.frontends.aws_lambda.objects import changes_of
 from kvasir.settings.document_names import CELERY_NAMES, LAMBDA_NAMES, NAMES
 from kvasir.settings.loading import load_settings
+
+kubernetes_validate = library("kubernetes_validate")
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -19,10 +19,11 @@ import click
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from libraries import library
 
 from kvasir.frontends.cli.ilab import from_ilab
 
-pytest.importorskip("pymilvus")
+library("pymilvus", extra="milvus")
 
 
 class LazyEntryPointGroup(click.Group):

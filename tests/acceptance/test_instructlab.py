@@ -17,12 +17,13 @@ import click
 import pytest
 import yaml
 from click.testing import CliRunner
+from libraries import library
 
 from kvasir.core.errors import KvasirError
 from kvasir.frontends.cli.main import cli
 from kvasir.frontends.cli.remedies import explain
 
-pytest.importorskip("pymilvus")
+library("pymilvus", extra="milvus")
 
 Kvasir = Callable[..., Any]
 PRESET = Path(__file__).parents[2] / "presets" / "instructlab.yaml"

@@ -16,12 +16,11 @@ from small_rwkv import one_thread
 import kvasir
 from kvasir.core import registry
 from kvasir.core.services.answer_log import LoggedAnswer
-from kvasir.rwkv.promotion import read_promoted
 from kvasir.settings.loading import load_settings
 from kvasir.tuning import tune
 
-library("torch", extra="torch")
 library("peft", extra="torch")
+promotion = library("kvasir.rwkv.promotion", "torch", extra="torch")
 
 pytestmark = pytest.mark.xdist_group("rwkv")
 
@@ -238,7 +237,7 @@ def test_the_closed_loop_promotes_the_better_and_refuses_the_worse(run, place, f
     assert first["promoted"]
     assert first["loss"] < first["loss_before"]
     assert first["comparison"]["p_value"] < 0.05
-    promoted = read_promoted(loop)
+    promoted = promotion.read_promoted(loop)
     assert promoted.round == 1
     with kvasir.App(settings_of(place, **{"generator.options.tuned": str(loop)})) as app:
         name = domain.HELD_OUT[1]
@@ -256,7 +255,7 @@ def test_the_closed_loop_promotes_the_better_and_refuses_the_worse(run, place, f
     assert second["incumbent"] == first["candidate"]
     assert second["candidate"] < first["candidate"]
     assert not second["promoted"]
-    assert read_promoted(loop) == promoted
+    assert promotion.read_promoted(loop) == promoted
     record = json.loads((loop / "rounds" / "0002" / "record.json").read_text("utf-8"))
     assert list(record["steps"]) == [
         "start", "dataset", "tuning", "incumbent", "candidate", "decision", "end",

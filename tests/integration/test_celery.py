@@ -420,8 +420,12 @@ def test_jobs_wait_for_a_store_that_is_gone_for_30_seconds(tmp_path):
         stacks, works, workers = [], [], []
         for kind in BROKERS:
             (tmp_path / kind).mkdir()
-            broker = opened.enter_context(own_broker(kind))
-            stack = CeleryStack(tmp_path / kind, broker.url, store, collection=f"tea-{kind}")
+            broker = opened.enter_context(shared_broker(kind))
+            # Queues of its own; they go when its processes have ended.
+            name = f"gone-{kind}-{os.getpid()}"
+            opened.callback(delete_queues, broker.url, name)
+            own = {"jobs": {"queue_prefix": name}, "collection": name}
+            stack = CeleryStack(tmp_path / kind, broker.url, store, **own)
             stacks.append(opened.enter_context(stack))
             works.append(Work(stack, "upload", None))
             workers.append(stack.worker())

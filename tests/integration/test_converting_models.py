@@ -16,10 +16,10 @@ from kvasir.components.embedders.openvino import OpenVinoEmbedder
 from kvasir.core.errors import ModelNotFoundError, StoppedError
 from kvasir.core.run import Run, StopToken
 from kvasir.frontends.cli.main import cli
-from kvasir.models.conversion import convert
 
 torch = library("torch", extra="torch")
 safetensors = library("safetensors.torch")
+conversion = library("kvasir.models.conversion", "torch", extra="torch")
 TEXTS = ["the mead of poetry", "owls hunt at night"]
 
 
@@ -61,7 +61,7 @@ def test_shards_have_an_index_and_shared_tensors_are_written_each(tmp_path):
     torch.save({"one": tensor, "tied": tensor}, tmp_path / "pytorch_model-00001-of-00002.bin")
     torch.save({"two": tensor.T}, tmp_path / "pytorch_model-00002-of-00002.bin")
     (tmp_path / "pytorch_model.bin.index.json").write_text("{}")
-    made = convert(tmp_path)
+    made = conversion.convert(tmp_path)
     assert [path.name for path in made] == [
         "model-00001-of-00002.safetensors",
         "model-00002-of-00002.safetensors",
@@ -83,13 +83,13 @@ def test_shards_have_an_index_and_shared_tensors_are_written_each(tmp_path):
 def test_a_file_of_rwkv_or_of_a_training_program_is_read(tmp_path):
     file = tmp_path / "rwkv.pth"
     torch.save({"state_dict": {"emb.weight": torch.ones(2, 2, dtype=torch.bfloat16)}}, file)
-    (made,) = convert(file)
+    (made,) = conversion.convert(file)
     assert made == tmp_path / "rwkv.safetensors"
     assert safetensors.load_file(made)["emb.weight"].dtype == torch.bfloat16
     # The format of PyTorch before 1.6.
     old = tmp_path / "old.pth"
     torch.save({"a": torch.ones(1)}, old, _use_new_zipfile_serialization=False)
-    assert convert(old) == [tmp_path / "old.safetensors"]
+    assert conversion.convert(old) == [tmp_path / "old.safetensors"]
 
 
 class Evil:
@@ -114,13 +114,13 @@ def test_what_could_run_code_or_is_no_model_is_refused(tmp_path, capsys):
         ("empty", "is broken"),
     ):
         with pytest.raises(ModelNotFoundError, match=said):
-            convert(tmp_path / f"{name}.pth")
+            conversion.convert(tmp_path / f"{name}.pth")
     assert "run" not in capsys.readouterr().out.split()
     assert list(tmp_path.glob("*.safetensors")) == []
     none = tmp_path / "none"
     none.mkdir()
     with pytest.raises(ModelNotFoundError, match="no pickled weights"):
-        convert(none)
+        conversion.convert(none)
     missing = run("owner/model-that-is-nowhere")
     assert isinstance(missing.exception, ModelNotFoundError)
 
@@ -130,5 +130,5 @@ def test_a_stop_leaves_no_half_file(tmp_path):
     stop = StopToken()
     stop.set()
     with pytest.raises(StoppedError):
-        convert(tmp_path, Run(stop))
+        conversion.convert(tmp_path, Run(stop))
     assert [path.name for path in tmp_path.iterdir()] == ["pytorch_model.bin"]

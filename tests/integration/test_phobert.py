@@ -7,13 +7,12 @@ from small_phobert import sentences, write_phobert
 
 from kvasir.core import registry
 from kvasir.core.errors import ModelNotFoundError, SettingsError
-from kvasir.language.word_segmentation import segment
 from kvasir.models.local import ModelFolder
 from kvasir.models.phobert import PhobertTokenizer
 
 torch = library("torch", extra="torch")
 transformers = library("transformers", extra="torch")
-library("underthesea", extra="vietnamese")
+words = library("kvasir.language.word_segmentation", "underthesea", extra="vietnamese")
 
 TEXTS = [
     "Thư viện của trường đại học mở cửa lúc tám giờ sáng.",
@@ -71,7 +70,7 @@ def test_vectors_are_those_of_roberta_on_segmented_texts(embedders, reference, f
     encoder = transformers.RobertaModel.from_pretrained(str(folder)).eval()
     embedder, expected = embedders[kind], []
     with torch.no_grad():
-        for text in segment(TEXTS):
+        for text in words.segment(TEXTS):
             inputs = reference(text, truncation=True, max_length=64, return_tensors="pt")
             states = encoder(inputs["input_ids"], inputs["attention_mask"]).last_hidden_state
             mean = states.mean(dim=1)[0]
@@ -86,7 +85,7 @@ def test_both_embedders_segment_and_count_alike(embedders):
     first, second = (embedders[kind] for kind in KINDS)
     assert first.fingerprint == second.fingerprint
     assert first.count_tokens(TEXTS) == second.count_tokens(TEXTS)
-    assert "đại_học" in segment(TEXTS)[0]
+    assert "đại_học" in words.segment(TEXTS)[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)

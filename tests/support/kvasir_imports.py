@@ -1,4 +1,7 @@
-"""What ``kvasir serve`` and ``kvasir worker`` import; see ``forked_kvasir``. Nothing is started."""
+"""What ``kvasir serve`` and ``kvasir worker`` import; see ``forked_kvasir``. Nothing is started.
+
+The model that guesses languages is loaded, too: it is the package's own, and takes half a second.
+"""
 
 import importlib
 
@@ -11,6 +14,12 @@ for _name in (
     "kvasir.frontends.api.command",
     "kvasir.components.stores.chroma",
     "kvasir.components.generators.extractive",
+    "kvasir.accounts.access",
+    "kvasir.accounts.sql",
+    "kvasir.components.analyzers.bm25",
+    "kvasir.components.splitters.structure",
+    "kvasir.jobs.spool",
+    "kvasir.jobs.sql",
     "kvasir.jobs.celery_sending",
     "kvasir.jobs.celery_working",
     "kvasir.database.migrating",
@@ -31,9 +40,17 @@ for _name in (
     "uvicorn.protocols.http.auto",
     "chromadb",
     "alembic.command",
+    "httpcore",
+    "cryptography.x509",
+    "cryptography.hazmat.primitives.serialization",
+    "pwdlib.hashers.argon2",
+    "sqlalchemy.dialects.sqlite",
+    "trio",
 ):
     try:
         importlib.import_module(_name)
     except ModuleNotFoundError as error:  # It is imported by those that need it, if it exists.
         if error.name and not error.name.startswith(("uvicorn", "chromadb", "celery", "kombu")):
             raise
+
+importlib.import_module("kvasir.language.detect").detect("tea", ["en", "de"])

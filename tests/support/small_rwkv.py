@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 from libraries import library
 
 torch = library("torch", extra="torch")
@@ -23,16 +24,25 @@ tokenizer = library("kvasir.rwkv.tokenizer")
 WORD = re.compile(r" ?\w+")
 
 ORACLE = """
-import sys, torch
-from rwkv.model import RWKV
+import os, sys, torch
 torch.set_num_threads(1)
-model = RWKV(model=sys.argv[1], strategy="cpu fp32")
-found, state = [], None
-with torch.no_grad():
-    for token in torch.load(sys.argv[2]):
-        logits, state = model.forward([token], state)
-        found.append((logits.clone(), [each.clone() for each in state]))
-torch.save(found, sys.argv[3])
+for case in torch.load("cases.pt"):
+    pid = os.fork()
+    if pid == 0:
+        # It reads them when it is imported.
+        os.environ["RWKV_V7_ON"] = "1" if case["version"] == 7 else "0"
+        from rwkv.model import RWKV
+        model = RWKV(model=case["model"], strategy="cpu fp32")
+        found, state = [], None
+        with torch.no_grad():
+            for token in case["tokens"]:
+                logits, state = model.forward([token], state)
+                found.append((logits.clone(), [each.clone() for each in state]))
+        torch.save(found, case["out"])
+        sys.stdout.flush()
+        os._exit(0)
+    if os.waitpid(pid, 0)[1]:
+        sys.exit("the reference failed: " + case["model"])
 """
 
 
@@ -78,8 +88,7 @@ def random_model(version, *, vocabulary=300, layers=3, width=128, head_size=64, 
 
 def random_tokens(count, vocabulary=300, seed=1):
     """Returns a list of tokens above 0, the end of a document."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(1, vocabulary, (count,), generator=generator).tolist()
+    return np.random.default_rng(seed).integers(1, vocabulary, count).tolist()
 
 
 def write_model(model, path):
@@ -88,27 +97,26 @@ def write_model(model, path):
     return path
 
 
-def reference_outputs(path: Path, version, tokens, folder: Path):
-    """Returns the package's logits [vocabulary] and states, a list of 3 a layer, at each token."""
-    torch.save(tokens, folder / "tokens.pt")
-    switches = {"RWKV_V7_ON": "1" if version == 7 else "0", "RWKV_JIT_ON": "0"}
+def reference_outputs(cases, folder: Path):
+    """Returns the package's outputs for each case: a file of a model, its version, and tokens.
+
+    They are logits [vocabulary] and states, a list of 3 a layer, at each token. The cases are
+    forked from one process, which has imported PyTorch.
+    """
+    outputs = [folder / f"out{number}.pt" for number in range(len(cases))]
+    told = [
+        {"model": str(file.with_suffix("")), "version": version, "tokens": tokens, "out": str(out)}
+        for (file, version, tokens), out in zip(cases, outputs, strict=True)
+    ]
+    torch.save(told, folder / "cases.pt")
     subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "ignore",
-            "-c",
-            ORACLE,
-            str(path.with_suffix("")),
-            "tokens.pt",
-            "out.pt",
-        ],
+        [sys.executable, "-W", "ignore", "-c", ORACLE],
         cwd=folder,
-        env={"PATH": "", "RWKV_CUDA_ON": "0"} | switches,
+        env={"PATH": "", "RWKV_CUDA_ON": "0", "RWKV_JIT_ON": "0"},
         check=True,
         capture_output=True,
     )
-    return torch.load(folder / "out.pt")
+    return [torch.load(out) for out in outputs]
 
 
 def write_vocabulary(folder, words=()):

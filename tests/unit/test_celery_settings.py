@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 from celery.concurrency import get_implementation
+from qdrant_client import QdrantClient
 
 from kvasir.app import App
 from kvasir.celery_jobs import make_sender, options_of
+from kvasir.components.stores.qdrant_server import QdrantServerStore
 from kvasir.core.errors import SettingsError
 from kvasir.core.run import StopToken
+from kvasir.core.types import Source
 from kvasir.frontends.api.application import make_application
 from kvasir.frontends.worker.process import WorkerProcess, on_device
 from kvasir.jobs.celery_app import CeleryOptions, dead_letters, make_celery
@@ -136,6 +139,33 @@ def test_a_queue_that_does_not_exist_is_refused(tmp_path: Path):
         pytest.raises(SettingsError, match="no queue 'video'; there are ingest, embed, answers"),
     ):
         WorkerProcess(app)
+
+
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
+def test_a_worker_keeps_a_collection_open_from_task_to_task(tmp_path: Path, monkeypatch):
+    given = {
+        "data_dir": tmp_path,
+        "rag.vectordb.uri": "http://127.0.0.1:9",
+        "rag.vectordb.type": "qdrant-server",
+        "rag.embedding_model.type": "kvasir.testing.fakes:FakeEmbedder",
+        "rag.ingest.workers": 1,
+    }
+    opened = []
+
+    def connect(store, uri, **login):
+        opened.append(uri)
+        store._client = QdrantClient(":memory:")
+
+    monkeypatch.setattr(QdrantServerStore, "_connect", connect)
+    with App(settings(**given)) as app:
+        WorkerProcess(app)
+        for number in range(3):
+            with app.collection() as collection:
+                source = Source(f"upload:tea{number}.md", "text/markdown")
+                assert collection.ingest((source, b"# Tea\n\nIt is hot.")).added == [source.uri]
+        with app.collection() as collection:
+            assert collection.chunk_count() == 3
+    assert opened == ["http://127.0.0.1:9"]
 
 
 def test_a_graphics_card_changes_the_engine_and_keeps_the_models_own_options():

@@ -32,15 +32,29 @@ def differences(state, other):
     return max((a - b).abs().max() for a, b in zip(state, other, strict=True))
 
 
+def model_of(version, size):
+    layers, width, head_size = SIZES[size]
+    return random_model(version, layers=layers, width=width, head_size=head_size)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """Return what the package computes, by version and size."""
+    folder = tmp_path_factory.mktemp("reference")
+    cases = [(version, size) for version in VERSIONS for size in SIZES]
+    given = [
+        (write_model(model_of(*case), folder / f"m{number}.pth"), case[0], random_tokens(300))
+        for number, case in enumerate(cases)
+    ]
+    return dict(zip(cases, reference_outputs(given, folder), strict=True))
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("version", VERSIONS)
-def test_logits_and_states_are_those_of_the_reference(version, size, tmp_path):
-    layers, width, head_size = SIZES[size]
-    model = random_model(version, layers=layers, width=width, head_size=head_size)
-    tokens = random_tokens(300)
-    expected = reference_outputs(write_model(model, tmp_path / "m.pth"), version, tokens, tmp_path)
+def test_logits_and_states_are_those_of_the_reference(version, size, reference):
+    model, expected = model_of(version, size), reference[version, size]
     state, spread = None, 0.0
-    for token, (logits, states) in zip(tokens, expected, strict=True):
+    for token, (logits, states) in zip(random_tokens(300), expected, strict=True):
         found, state = model(torch.tensor([[token]]), state)
         torch.testing.assert_close(found[0, 0], logits, atol=1e-4, rtol=0)
         ours = state_module.to_reference(state, transposed=version == 6)

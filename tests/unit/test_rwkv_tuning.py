@@ -1,14 +1,11 @@
-"""States, LoRA and PiSSA are trained, stopped, killed and resumed; only answers are learnt."""
+"""States, LoRA and PiSSA are trained, stopped and resumed; only answers are learnt."""
 
-import contextlib
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 from libraries import library
-from small_rwkv import one_thread, random_model, random_tokens, write_model, write_vocabulary
+from small_rwkv import one_thread, random_tokens, write_model, write_vocabulary
+from small_tuning import examples, make_model, tune
 
 from kvasir.core.errors import SettingsError, StoppedError
 from kvasir.core.run import Run, StopToken
@@ -31,34 +28,6 @@ KINDS = ("state", "lora", "pissa")
 def on_one_thread():
     with one_thread():
         yield
-
-
-def make_model(version=7, **options):
-    chosen = {"vocabulary": 257, "layers": 2, "width": 64, "head_size": 32} | options
-    return random_model(version, **chosen)
-
-
-def examples(count=40, length=12, seed=0):
-    """Returns examples that a tuned model can learn: each token decides the next."""
-    found = []
-    for number in range(count):
-        tokens = [1 + (number * 7) % 50]
-        for _ in range(length):
-            tokens.append(1 + (tokens[-1] * 3 + 11) % 50)
-        found.append(tuning_data.Example(tuple(tokens), (False, *[True] * length)))
-    return found
-
-
-def options_of(kind, **changes):
-    rates = {"state": 0.3, "lora": 1e-2, "pissa": 5e-3}
-    chosen = {"steps": 30, "batch": 4, "rank": 4, "alpha": 8.0, "evaluate_every": 10}
-    chosen |= {"learning_rate": rates[kind], "warmup": 3, "held_out": 0.25}
-    return tuning.TuneOptions(kind, **(chosen | changes))
-
-
-def tune(kind, folder, model=None, **changes):
-    model = model or make_model()
-    return tuning.Tuning(model, "base", examples(), folder, options_of(kind, **changes))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -202,41 +171,6 @@ def test_a_run_that_was_stopped_anywhere_goes_on_with_the_same_losses(kind, tmp_
         for line, wanted in zip(found, expected, strict=True):
             assert line == pytest.approx(wanted, abs=1e-3)
         assert result.steps == 30
-
-
-KILLED = """
-import sys
-sys.path.insert(0, sys.argv[1])
-import torch
-torch.set_num_threads(1)
-from test_rwkv_tuning import tune
-from pathlib import Path
-tune("lora", Path(sys.argv[2]), steps=60, evaluate_every=5).run()
-"""
-
-
-def test_a_run_that_is_killed_at_ten_moments_ends_with_the_undisturbed_losses(tmp_path):
-    tune("lora", tmp_path / "whole", steps=60, evaluate_every=5).run()
-    expected = tuning.read_metrics(tmp_path / "whole" / "metrics.jsonl")
-    folder, here = tmp_path / "killed", os.path.dirname(__file__)  # noqa: PTH120
-    support = os.path.join(os.path.dirname(here), "support")  # noqa: PTH118, PTH120
-    command = [sys.executable, "-W", "ignore", "-c", KILLED, here, str(folder)]
-    environment = os.environ | {"PYTHONPATH": support, "OMP_NUM_THREADS": "1"}
-    for kill in range(10):
-        process = subprocess.Popen(command, env=environment)
-        metrics = folder / "metrics.jsonl"
-        wanted = 1 + 5 * kill + kill % 4
-        while not metrics.is_file() or len(metrics.read_bytes().splitlines()) <= wanted:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.02)
-                break
-        process.kill()
-        process.wait()
-    assert subprocess.run(command, env=environment, check=True).returncode == 0
-    found = tuning.read_metrics(folder / "metrics.jsonl")
-    assert [line["step"] for line in found] == [line["step"] for line in expected]
-    for line, other in zip(found, expected, strict=True):
-        assert line == pytest.approx(other, abs=1e-3)
 
 
 def test_it_ends_early_when_the_held_out_loss_gets_no_better(tmp_path):

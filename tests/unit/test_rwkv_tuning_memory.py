@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from libraries import library
@@ -87,31 +88,17 @@ def test_tensorboard_reads_the_metrics_also_of_a_run_that_went_on(tmp_path):
         assert [value for _, value in found] == pytest.approx([v for _, v in expected])
 
 
-MEASURE = """
-import json, sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-import peft
-from kvasir import tuning
-from kvasir.rwkv import memory
-found = []
-plain = memory.estimate
-memory.estimate = lambda *given: found.append(plain(*given)) or found[-1]
-def peak():
-    # Unlike ru_maxrss it is that of this program alone, not that of who started it.
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) << 10
-folder, options = Path(sys.argv[1]), json.loads(sys.argv[2])
-# What is loaded once, whatever the model.
-tuning.tune("lora", str(folder / "small.pth"), folder / "few.jsonl", folder / "warm",
-            data_dir=folder, options={"steps": 1, "rank": 2, "batch": 2, "micro_batch": 2})
-before = peak()
-base = options.pop("base", "base")
-tuning.tune(options.pop("kind"), str(folder / f"{base}.pth"), folder / "data.jsonl", folder / "run",
-            data_dir=folder, options=options)
-print(json.dumps([found[-1].total, peak() - before]))
-"""
+MEASURED = [
+    {"kind": "state", "micro_batch": 8},
+    {"kind": "lora", "micro_batch": 8, "rank": 32},
+    {"base": "wide", "kind": "lora", "micro_batch": 6, "rank": 16},
+    {"base": "six", "kind": "state", "micro_batch": 4},
+    {"kind": "lora", "micro_batch": 8, "rank": 32, "recompute": True},
+    {"kind": "state", "micro_batch": 8, "recompute": True},
+    {"kind": "pissa", "micro_batch": 8, "recompute": True},
+    {"base": "wide", "kind": "lora", "micro_batch": 6, "rank": 16, "recompute": True},
+    {"base": "six", "kind": "state", "micro_batch": 8, "recompute": True},
+]
 
 
 @pytest.fixture(scope="module")
@@ -129,37 +116,32 @@ def base_and_data(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"kind": "state", "micro_batch": 8},
-        {"kind": "lora", "micro_batch": 8, "rank": 32},
-        {"base": "wide", "kind": "lora", "micro_batch": 6, "rank": 16},
-        {"base": "six", "kind": "state", "micro_batch": 4},
-        {"kind": "lora", "micro_batch": 8, "rank": 32, "recompute": True},
-        {"kind": "state", "micro_batch": 8, "recompute": True},
-        {"kind": "pissa", "micro_batch": 8, "recompute": True},
-        {"base": "wide", "kind": "lora", "micro_batch": 6, "rank": 16, "recompute": True},
-        {"base": "six", "kind": "state", "micro_batch": 8, "recompute": True},
-    ],
-    ids=lambda options: " ".join(map(str, options.values())),
-)
-def test_memory_is_estimated_near_what_is_measured(options, base_and_data, tmp_path):
-    chosen = {"steps": 2, "batch": 8, "evaluate_every": 1, "held_out": 0.1} | options
-    (tmp_path / "kvasir").mkdir()
-    for each in base_and_data.iterdir():
-        if each.is_file():
-            (tmp_path / each.name).write_bytes(each.read_bytes())
+@pytest.fixture(scope="module")
+def measured(base_and_data):
+    """Return what was estimated for each run, and what it took: bytes."""
+    shared = {"steps": 2, "batch": 8, "evaluate_every": 1, "held_out": 0.1}
+    cases = json.dumps([shared | options for options in MEASURED])
+    program = Path(__file__).parents[1] / "support" / "tuning_memory.py"
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", MEASURE, str(tmp_path), json.dumps(chosen)],
+        [sys.executable, "-W", "ignore", program, base_and_data, cases],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    estimated, measured = json.loads(done.stdout.splitlines()[-1])
-    print(f"estimated {estimated >> 20} MB, measured {measured >> 20} MB")
-    assert estimated == pytest.approx(measured, rel=0.15)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+
+
+@pytest.mark.parametrize(
+    "number",
+    range(len(MEASURED)),
+    ids=[" ".join(map(str, options.values())) for options in MEASURED],
+)
+def test_memory_is_estimated_near_what_is_measured(number, measured):
+    assert len(measured) == len(MEASURED)
+    estimated, taken = measured[number]
+    print(f"estimated {estimated >> 20} MB, measured {taken >> 20} MB")
+    assert estimated == pytest.approx(taken, rel=0.15)
 
 
 def test_too_little_memory_is_refused_with_the_figures(base_and_data, tmp_path, monkeypatch):

@@ -9,7 +9,6 @@ from kvasir.answering import asked_value
 from kvasir.answering.answers import EMPTY, NOTHING_FOUND, Answerer
 from kvasir.frontends.ui import notes
 from kvasir.frontends.ui.texts import LANGUAGES, chosen, table
-from kvasir.rwkv.composition import APPROXIMATE
 from kvasir.testing.fakes import FakeEmbedder
 
 
@@ -60,7 +59,6 @@ def test_documents_in_several_languages_are_named():
     [
         (NOTHING_FOUND, "note.nothing_found", {}),
         (EMPTY, "note.empty", {}),
-        (APPROXIMATE, "note.approximate", {}),
         (
             "3 of 10 passages fit into the model's window",
             "note.passages",
@@ -79,6 +77,17 @@ def test_documents_in_several_languages_are_named():
     ],
 )
 def test_each_note_of_the_service_has_a_text(note, key, values, language):
+    check_text(note, key, values, language)
+
+
+@pytest.mark.xdist_group("rwkv")
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_note_of_passages_that_were_read_apart_has_a_text(language):
+    composition = pytest.importorskip("kvasir.rwkv.composition", reason="no extra 'torch'")
+    check_text(composition.APPROXIMATE, "note.approximate", {}, language)
+
+
+def check_text(note, key, values, language):
     token = chosen.set(language)
     try:
         assert notes.words(note, is_admin=False) == table()[key][language].format(**values)

@@ -29,8 +29,6 @@ from kvasir.settings.loading import load_settings
 from kvasir.settings.schema import Settings
 from kvasir.sharing import check_jobs, is_embedded
 
-_KEPT_COLLECTIONS = 32
-"""Collections that stay open between two requests."""
 _SEARCHES_PER_PROCESSOR = 2
 _SEARCHES_ON_SERVERS = 40
 _SWITCH_SECONDS = 0.0005
@@ -107,7 +105,7 @@ def make_application(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if not on_demand:
-            app.keep_open(_KEPT_COLLECTIONS)
+            app.keep_open()
         background.start()
         former = sys.getswitchinterval()
         sys.setswitchinterval(min(former, _SWITCH_SECONDS))

@@ -62,7 +62,6 @@ _WITHOUT_THREADS: Mapping[str, Any] = {
     "questions.workers": 0,
     "mail.send": False,
 }
-_KEPT_COLLECTIONS = 32
 _FOR_AN_ANSWER = (
     "kvasir.accounts.sql",
     "kvasir.answering.answers",
@@ -92,7 +91,7 @@ class LambdaProcess:
         self._app = app
         for sentence in unshared(app.settings):
             logger.warning("%s", sentence)
-        app.keep_open(_KEPT_COLLECTIONS)
+        app.keep_open()
         # A lifespan would begin and end with every event.
         api = make_application(app)
         self._http = Mangum(api, lifespan="off")

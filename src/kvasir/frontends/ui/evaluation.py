@@ -7,7 +7,6 @@ from contextlib import closing
 from datetime import datetime
 from typing import Any
 
-import altair as alt
 import streamlit as st
 
 from kvasir.core.errors import RequestError
@@ -129,6 +128,9 @@ def _keep(collection: str, result: dict[str, Any]) -> None:
 
 def _plot(rows: list[dict[str, Any]]) -> Any:
     """Return bars of the shares with their 95 % intervals."""
+    # It takes a second to import, and most pages have no chart.
+    import altair as alt  # noqa: PLC0415
+
     names = [{**row, "figure": text(_FIGURES[row["figure"]])} for row in rows]
     base = alt.Chart(alt.InlineData(values=names)).encode(
         y=alt.Y("figure:N", title=None, sort=None, axis=alt.Axis(labelLimit=200)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Any
 
-import altair as alt
 import streamlit as st
 
 from kvasir.core.errors import KvasirError
@@ -167,6 +166,9 @@ def thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _plot(rows: list[dict[str, Any]]) -> Any:
     """Return the losses of training and of the held-out examples by step."""
+    # It takes a second to import, and most pages have no chart.
+    import altair as alt  # noqa: PLC0415
+
     names = {"loss": text("tuning.loss"), "held_out": text("tuning.held_out")}
     values = [
         {"step": row["step"], "loss": row[key], "series": name}

@@ -85,6 +85,7 @@ class WorkerProcess:
         if app.settings.jobs.backend != "celery":
             raise SettingsError("a worker needs jobs.backend 'celery'; it is 'database'")
         check_jobs(app.settings)
+        app.keep_open()
         self._app = app
         self._options = options_of(app.settings)
         self._stop = StopToken()
