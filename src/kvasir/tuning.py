@@ -6,12 +6,15 @@ The work is that of ``kvasir.rwkv``, which is imported when it is needed: it nee
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kvasir.core.errors import MissingExtraError, SettingsError
+from filelock import FileLock, Timeout
+
+from kvasir.core.errors import ConflictError, MissingExtraError, SettingsError, StorageError
 from kvasir.core.operating_system import return_freed_memory
 from kvasir.core.run import Run
 from kvasir.core.services.tuning import MemoryNeed
@@ -86,6 +89,8 @@ def tune(
         SettingsError: The base, the data or an option is unusable.
         ComponentError: There is too little memory, or a file is damaged.
         MissingExtraError: PyTorch or peft is not installed.
+        StorageError: The folder cannot be written.
+        ConflictError: Another process works in the folder.
         StoppedError: The run was stopped.
     """
     # The peak is a third lower, and the same each time.
@@ -99,21 +104,52 @@ def tune(
     except ModuleNotFoundError as error:
         raise MissingExtraError("tuning", "torch") from error
     run = run or Run()
+    chosen = tune_options.TuneOptions(kind, **(options or {}))
     path = find_rwkv(model, data_dir)
     on = usable_device(device)
-    found = weights.read_weights(path)
-    examples = _examples(data, path, context)
-    chosen = tune_options.TuneOptions(kind, **(options or {}))
-    memory.check(memory.estimate(found, chosen, examples), on, str(path))
-    run.check()
-    made = weights.make_model(found, path, device=on)
-    if max(max(example.tokens) for example in examples) >= made.emb.num_embeddings:
-        raise SettingsError(f"{data} was made for a larger vocabulary than that of {path.name}")
-    work = tuning.Tuning(made, weights.fingerprint(found.tensors), examples, folder, chosen, report)
-    result = work.run(run)
+    with work_folder(folder):
+        found = weights.read_weights(path)
+        examples = _examples(data, path, context, run)
+        memory.check(memory.estimate(found, chosen, examples), on, str(path))
+        run.check()
+        made = weights.make_model(found, path, device=on)
+        if max(max(example.tokens) for example in examples) >= made.emb.num_embeddings:
+            raise SettingsError(f"{data} was made for a larger vocabulary than that of {path.name}")
+        base = weights.fingerprint(found.tensors)
+        result = tuning.Tuning(made, base, examples, folder, chosen, report).run(run)
     return TuningReport(
         str(result.file), result.steps, result.before, result.best, result.ended_early
     )
+
+
+@contextmanager
+def work_folder(folder: Path) -> Iterator[None]:
+    """Make a folder, and let one process at a time work in it.
+
+    A folder that was made, and in which nothing came to be, is removed when the work fails.
+
+    Raises:
+        StorageError: It cannot be made or written.
+        ConflictError: Another process works in it.
+    """
+    file = folder / ".lock"
+    lock, is_new = FileLock(file, timeout=0), not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise ConflictError(f"another process works in {folder}") from error
+    except OSError as error:
+        raise StorageError(f"nothing can be written in {folder}: {error.strerror}") from error
+    try:
+        yield
+    except BaseException:
+        if is_new and list(folder.iterdir()) == [file]:
+            file.unlink()
+            folder.rmdir()
+        raise
+    finally:
+        lock.release()
 
 
 def memory_for_tuning(
@@ -152,7 +188,7 @@ def memory_for_tuning(
     return MemoryNeed(needed.total, memory.free_memory(on), on)
 
 
-def _examples(data: Path, model: Path, context: int) -> list[Any]:
+def _examples(data: Path, model: Path, context: int, run: Run) -> list[Any]:
     from kvasir.rwkv.binidx import Documents, read_texts
     from kvasir.rwkv.tokenizer import END_OF_DOCUMENT, tokenizer_of
     from kvasir.rwkv.tuning_data import example_of
@@ -164,8 +200,12 @@ def _examples(data: Path, model: Path, context: int) -> list[Any]:
     else:
         stored = Documents(data)
         documents = (stored[number] for number in range(len(stored)))
-    found = [example_of(tokens, tokenizer, context) for tokens in documents]
-    examples = [example for example in found if example is not None]
+    examples = []
+    for tokens in documents:
+        run.check()
+        example = example_of(tokens, tokenizer, context)
+        if example is not None:
+            examples.append(example)
     if not examples:
         raise SettingsError(f"{data} has nothing to learn")
     return examples

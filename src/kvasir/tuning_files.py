@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from uuid import uuid4
 from kvasir.core.errors import ConflictError, RequestError, StorageError, TooLargeError
 from kvasir.core.private_files import make_private_folder
 from kvasir.core.services.answer_log import LoggedAnswer
+from kvasir.core.services.tuning import LONGEST_LINE
 from kvasir.core.text import one_paragraph, replace_surrogates
 from kvasir.models.rwkv_files import PTH_KINDS, pth_kind
 
@@ -25,7 +27,6 @@ FILE_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 JSONL, PREPARED = "jsonl", "prepared"
 KINDS = (JSONL, PREPARED, *PTH_KINDS)
 _LONGEST_NAME = 128
-_LONGEST_LINE = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +138,17 @@ def example_line(prompt: str, answer: str, /, **more: str) -> str:
 
 def _checked(content: BinaryIO, most_bytes: int) -> Iterator[str]:
     size = number = 0
-    while line := content.readline(_LONGEST_LINE + 1):
+    while line := content.readline(LONGEST_LINE + 1):
         number, size = number + 1, size + len(line)
         if size > most_bytes:
             raise TooLargeError(f"the file has more than {most_bytes >> 20} MB")
-        if len(line) > _LONGEST_LINE:
-            raise TooLargeError(f"line {number} has more than {_LONGEST_LINE >> 20} MB")
+        if len(line) > LONGEST_LINE:
+            raise TooLargeError(f"line {number} has more than {LONGEST_LINE >> 20} MB")
         if not line.strip():
             continue
         try:
-            found = json.loads(line)
-        except ValueError as error:
+            found = json.loads(line.removeprefix(BOM_UTF8) if number == 1 else line)
+        except (ValueError, RecursionError) as error:
             raise RequestError(f"line {number} is no JSON") from error
         text = found.get("text") if isinstance(found, dict) else None
         if not isinstance(text, str) or not text.strip():

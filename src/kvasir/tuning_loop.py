@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from kvasir.app import App
-from kvasir.core.errors import ConflictError, MissingExtraError, SettingsError
+from kvasir.core.errors import ComponentError, MissingExtraError, SettingsError
+from kvasir.core.replaced_files import replace_file
 from kvasir.core.run import Progress, Run
 from kvasir.core.wire import from_json, to_json
 from kvasir.derived_app import with_settings
 from kvasir.evaluation.compare import Comparison, paired_bootstrap
 from kvasir.evaluation.question_sets import JudgedQuestion, load_question_set
-from kvasir.tuning import tune
+from kvasir.tuning import tune, work_folder
 from kvasir.tuning_dataset import PromptForm, make_dataset
 
 if TYPE_CHECKING:
@@ -96,7 +94,7 @@ class _Record:
         self._path = folder / RECORD
         self._steps: dict[str, Any] = {}
         if self._path.is_file():
-            found = json.loads(self._path.read_text("utf-8"))
+            found = _recorded(self._path)
             differing = [key for key in identity if found["identity"].get(key) != identity[key]]
             if differing:
                 raise SettingsError(
@@ -121,13 +119,9 @@ class _Record:
         return done
 
     def _write(self) -> None:
-        partial = self._path.with_name(f"{RECORD}.partial")
-        content = {"identity": self._identity, "steps": self._steps}
-        with partial.open("w", encoding="utf-8") as stream:
-            stream.write(json.dumps(content, indent=2) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(self._path)
+        record = {"identity": self._identity, "steps": self._steps}
+        content = json.dumps(record, indent=2) + "\n"
+        replace_file(self._path, lambda stream: stream.write(content.encode()))
 
 
 def improve(
@@ -169,8 +163,7 @@ def improve(
     questions = load_question_set(options.questions)
     model = find_rwkv(chosen.model, app.settings.data_folder)
     base = fingerprint(read_weights(model).tensors)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with work_folder(folder):
         number, place = _round(folder)
         record = _Record(place, _identity(options, base))
         start = record.get("start") or record.add(
@@ -212,30 +205,28 @@ def improve(
     )
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time work in a folder.
+def _recorded(path: Path) -> dict[str, Any]:
+    """Return the record of a round.
 
     Raises:
-        ConflictError: Another one does.
+        ComponentError: It is damaged.
     """
-    lock = FileLock(folder / ".lock", timeout=0)
     try:
-        lock.acquire()
-    except Timeout as error:
-        raise ConflictError(f"another process works in {folder}") from error
-    try:
-        yield
-    finally:
-        lock.release()
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        _ = {**found["identity"], **found["steps"]}
+    except (ValueError, TypeError, KeyError) as error:
+        why = f"{path} is damaged: delete its folder, and the round begins again"
+        raise ComponentError("tuning", "reading a round", why) from error
+    return found
 
 
 def _round(folder: Path) -> tuple[int, Path]:
     """Return number and folder of the round that is not finished, or of the next one."""
-    numbers = [int(each.name) for each in (folder / ROUNDS).glob("[0-9]*") if each.is_dir()]
+    folders = (each for each in (folder / ROUNDS).glob("*") if each.is_dir())
+    numbers = [int(each.name) for each in folders if each.name.isdecimal()]
     last = max(numbers, default=0)
     path = folder / ROUNDS / f"{last:04}" / RECORD
-    if last and not (path.is_file() and "end" in json.loads(path.read_text("utf-8"))["steps"]):
+    if last and not (path.is_file() and "end" in _recorded(path)["steps"]):
         return last, path.parent
     return last + 1, folder / ROUNDS / f"{last + 1:04}"
 
@@ -350,7 +341,7 @@ def _read_lines(path: Path) -> dict[str, bool | None]:
         each = json.loads(line)
         found[each["id"]] = each["satisfying"]
         kept += line
-    path.write_text(kept, "utf-8")
+    replace_file(path, lambda stream: stream.write(kept.encode()))
     return found
 
 

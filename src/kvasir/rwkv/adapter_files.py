@@ -14,21 +14,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from kvasir.core.errors import ModelNotFoundError, SettingsError
+from kvasir.core.replaced_files import replace_file
 from kvasir.rwkv.adapters import Adapter, LowRank, linear_modules
-from kvasir.rwkv.weights import read_tensors
+from kvasir.rwkv.weights import check_finite, read_tensors
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 PISSA_START = "init_pissa.pth"
+_OTHER_SCALES = ("alpha_pattern", "rank_pattern")
+"""Keys of peft's by which modules have scales of their own."""
 _NAME = re.compile(
     r"(?:base_model\.model\.)?(blocks\.\d+\.\w+\.\w+)\.(init_)?lora_([AB])(?:\.\w+)*"
 )
@@ -67,9 +71,13 @@ def _config(folder: Path) -> dict[str, Any]:
         found = json.loads((folder / CONFIG).read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{folder / CONFIG} is not valid JSON") from error
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        raise SettingsError(f"{folder / CONFIG} is no configuration of an adapter")
+    if other := sorted(key for key in _OTHER_SCALES if found.get(key)):
+        raise SettingsError(f"{folder / CONFIG} has {other[0]}, which is not supported")
+    return found
 
 
 def _adapter(
@@ -103,23 +111,55 @@ def _part(
 ) -> LowRank:
     if "A" not in pair or "B" not in pair:
         raise SettingsError(f"{path} is incomplete: {name} has only one of its two matrices")
-    a, b = pair["A"].float(), pair["B"].float()
-    rank = a.shape[0]
-    scale = float(config.get("lora_alpha", rank)) / float(config.get("r", rank))
-    if "init_A" in pair:  # PiSSA took its start out of the weights.
-        a = torch.cat([a, -pair["init_A"].float()])
-        b = torch.cat([b, pair["init_B"].float()], 1)
-        scale = 1.0
-    if a.shape[1] != module.in_features or b.shape[0] != module.out_features:
-        raise SettingsError(
-            f"{path} is an adapter of another model: {name} is {b.shape[0]} x {a.shape[1]} instead "
-            f"of {module.out_features} x {module.in_features}"
-        )
+    wanted = (module.out_features, module.in_features)
+    a, b = _matrices(name, pair["A"], pair["B"], wanted, path)
+    scale = _scale(config, a.shape[0], path)
+    if "init_A" in pair or "init_B" in pair:  # PiSSA took its start out of the weights.
+        if "init_A" not in pair or "init_B" not in pair:
+            raise SettingsError(f"{path} is incomplete: {name} has only one matrix of its start")
+        first, second = _matrices(name, pair["init_A"], pair["init_B"], wanted, path)
+        a, b, scale = torch.cat([a, -first]), torch.cat([b, second], 1), 1.0
     return LowRank(a, b, scale)
 
 
+def _matrices(
+    name: str, a: Tensor, b: Tensor, wanted: tuple[int, int], path: Path
+) -> tuple[Tensor, Tensor]:
+    """Return [r, in] and [out, r] in float32; ``wanted`` is out and in."""
+    if a.ndim != 2 or b.ndim != 2 or not a.shape[0] or a.shape[0] != b.shape[1]:
+        raise SettingsError(
+            f"{path} is no adapter: {name} has matrices of {tuple(a.shape)} and {tuple(b.shape)}"
+        )
+    if (b.shape[0], a.shape[1]) != wanted:
+        raise SettingsError(
+            f"{path} is an adapter of another model: {name} is {b.shape[0]} x {a.shape[1]} instead "
+            f"of {wanted[0]} x {wanted[1]}"
+        )
+    check_finite({f"{name}.lora_A": a, f"{name}.lora_B": b}, path)
+    return a.float(), b.float()
+
+
+def _scale(config: Mapping[str, Any], rank: int, path: Path) -> float:
+    """Return what the product of the matrices is multiplied by: alpha / r, or alpha / sqrt(r)."""
+    values = (config.get("lora_alpha", rank), config.get("r", rank))
+    try:
+        alpha, r = map(float, values)
+        scale = alpha / (math.sqrt(r) if config.get("use_rslora") else r)
+    except (TypeError, ValueError, ArithmeticError):
+        scale = math.nan
+    if not math.isfinite(scale):
+        raise SettingsError(
+            f"{path} has a configuration whose lora_alpha and r are no numbers: {values[0]!r} and "
+            f"{values[1]!r}"
+        )
+    return scale
+
+
 def save_adapter(adapter: Adapter, folder: Path, base: str = "") -> None:
-    """Write an adapter as ``peft`` does; ``base`` is the fingerprint of its model."""
+    """Write an adapter as ``peft`` does, each file in one step.
+
+    ``base`` is the fingerprint of its model.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tensors, ranks = {}, set()
     for name, part in adapter.parts.items():
@@ -140,8 +180,11 @@ def save_adapter(adapter: Adapter, folder: Path, base: str = "") -> None:
         "kvasir_base": base,
     }
     config["lora_alpha"] = config["r"]
-    save_file(tensors, folder / TENSORS, metadata={"format": "pt"})
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    # First: an adapter without its configuration would be taken for one of any model.
+    described = json.dumps(config, indent=2) + "\n"
+    replace_file(folder / CONFIG, lambda stream: stream.write(described.encode()))
+    content = save(tensors, metadata={"format": "pt"})
+    replace_file(folder / TENSORS, lambda stream: stream.write(content))
 
 
 def save_rwkv_peft(adapter: Adapter, file: Path) -> None:
@@ -150,7 +193,7 @@ def save_rwkv_peft(adapter: Adapter, file: Path) -> None:
     for name, part in adapter.parts.items():
         tensors[f"{name}.lora_A"] = part.a.contiguous().clone()
         tensors[f"{name}.lora_B"] = (part.b * part.scale).contiguous()
-    torch.save(tensors, file)
+    replace_file(file, lambda stream: torch.save(tensors, stream))
 
 
 def merge(tensors: Mapping[str, Tensor], adapter: Adapter) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ import torch
 from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.machine import available_memory
 from kvasir.models.devices import usable_device
+from kvasir.rwkv.packing import pack
 from kvasir.rwkv.state import State
 from kvasir.rwkv.state_files import initial_state, load_time_state
 from kvasir.rwkv.tokenizer import WorldTokenizer, tokenizer_of
@@ -40,6 +41,7 @@ class Base:
         check_memory(path, weights, device, dtype)
         self.path = path
         self.model: Rwkv = make_model(weights, path, device=device, dtype=dtype)
+        pack(self.model)
         self.fingerprint = fingerprint(weights.tensors)
         self.heads = {k: v.to(device=device, dtype=dtype) for k, v in weights.heads.items()}
         self.tokenizer: WorldTokenizer = tokenizer_of(path)

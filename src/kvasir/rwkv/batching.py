@@ -151,7 +151,11 @@ class Batch:
 
     @torch.inference_mode()
     def step(self) -> list[Written]:
-        """Read a part of one prompt, and write a token of each text."""
+        """Read a part of one prompt, and write a token of each text.
+
+        Raises:
+            ArithmeticError: The model computes numbers that are not finite.
+        """
         if self._waiting and len(self._rows) < self._most_rows:
             self._read()
         written = [row.write() for row in self._rows]
@@ -160,17 +164,23 @@ class Batch:
         if self._rows:
             tokens = torch.tensor([[row.tokens[-1]] for row in self._rows], device=self._device)
             hidden, self._state = self._model.read(tokens, self._state)
-            self._set_logits(hidden)
+            for row, values in zip(self._rows, self._logits(hidden), strict=True):
+                row.logits = values
         return written
 
     @property
     def _device(self) -> torch.device:
         return self._model.emb.weight.device
 
-    def _set_logits(self, hidden: torch.Tensor) -> None:
-        logits = self._model.head(hidden[:, -1]).float().cpu().numpy()
-        for row, values in zip(self._rows, logits, strict=True):
-            row.logits = values
+    def _logits(self, hidden: torch.Tensor) -> Logits:
+        """Return the logits [rows, vocabulary] after the last token of each row."""
+        found: Logits = self._model.head(hidden[:, -1]).float().cpu().numpy()
+        if not np.isfinite(found).all():
+            raise ArithmeticError(
+                "the model computes numbers that are not finite: its file is damaged, or precision "
+                "f16 is too narrow for it (bf16 and f32 are not)"
+            )
+        return found
 
     def _read(self) -> None:
         """Read a part of the first waiting prompt; after its end it becomes a row."""
@@ -186,7 +196,7 @@ class Batch:
         if end < len(request.tokens):
             return
         self._waiting.popleft()
-        logits = self._model.head(hidden[:, -1]).float().cpu().numpy()[0]
+        logits = self._logits(hidden)[0]
         row = _Row(
             reading.number,
             request,

@@ -10,8 +10,13 @@ Source: https://github.com/BlinkDL/RWKV-LM, RWKV-v5/src/binidx.py; Megatron-LM's
 from __future__ import annotations
 
 import json
+import signal
 import struct
+from codecs import BOM_UTF8
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache, partial
 from itertools import chain, islice
 from multiprocessing import get_context
@@ -23,6 +28,7 @@ from numpy.typing import NDArray
 
 from kvasir.core.errors import ComponentError, RequestError
 from kvasir.core.run import Run
+from kvasir.core.services.tuning import LONGEST_LINE
 from kvasir.rwkv.tokenizer import END_OF_DOCUMENT, VOCABULARY, WorldTokenizer
 
 Tokens = NDArray[np.uint16]
@@ -48,11 +54,13 @@ def prepare(
     are written under other names first, so that an interrupted run leaves none.
 
     Raises:
-        RequestError: A line has no text; names file and line.
+        RequestError: A line has no text, or there is none; names file and line.
+        ComponentError: A process has ended.
         StoppedError: The run was stopped.
     """
     run = run or Run()
-    partial_bin, partial_idx = (target.with_suffix(f".{kind}.partial") for kind in ("bin", "idx"))
+    made = [_with_ending(target, ending) for ending in (".bin", ".idx")]
+    partial_bin, partial_idx = (_with_ending(each, ".partial") for each in made)
     sizes: list[int] = []
     try:
         with partial_bin.open("wb") as stream:
@@ -62,45 +70,74 @@ def prepare(
                 sizes.append(len(tokens))
                 if len(sizes) % _LINES == 0:
                     run.report("tokenizing", len(sizes), 0, "documents")
+        if not sizes:
+            raise RequestError("there is no text in the files")
         _write_index(partial_idx, sizes)
-        partial_bin.replace(target.with_suffix(".bin"))
-        partial_idx.replace(target.with_suffix(".idx"))
+        partial_bin.replace(made[0])
+        partial_idx.replace(made[1])
     finally:
         partial_bin.unlink(missing_ok=True)
         partial_idx.unlink(missing_ok=True)
     return len(sizes)
 
 
+def _with_ending(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
 def read_texts(sources: Iterable[Path]) -> Iterator[str]:
     """Yield the texts of JSONL files.
 
     Raises:
-        RequestError: A line has no text.
+        RequestError: A line has no text, or is too long.
     """
     for source in sources:
-        with source.open(encoding="utf-8") as stream:
-            for number, line in enumerate(stream, 1):
-                if not line.strip():
+        with source.open("rb") as stream:
+            for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE + 1), b""), 1):
+                if len(line) > LONGEST_LINE:
+                    raise RequestError(
+                        f"{source}:{number} has more than {LONGEST_LINE >> 20} MB: split the text"
+                    )
+                content = line.removeprefix(BOM_UTF8) if number == 1 else line
+                if not content.strip():
                     continue
                 try:
-                    text = json.loads(line)["text"]
-                except (ValueError, TypeError, KeyError):
+                    text = json.loads(content.decode())["text"]
+                except (ValueError, TypeError, KeyError, RecursionError):
                     text = None
                 if not isinstance(text, str):
-                    raise RequestError(f'{source}:{number} is not of the form {{"text": "..."}}')
+                    form = '{"text": "..."} in UTF-8'
+                    raise RequestError(f"{source}:{number} is not of the form {form}")
                 yield text
 
 
 def _tokenized(texts: Iterable[str], vocabulary: Path, processes: int) -> Iterator[Tokens]:
     waiting = iter(texts)
     parts = iter(lambda: tuple(islice(waiting, _LINES)), ())
+    encode: Callable[[tuple[str, ...]], list[Tokens]] = partial(_encode, vocabulary)
     if processes == 1:
-        encode: Callable[[tuple[str, ...]], list[Tokens]] = partial(_encode, vocabulary)
         yield from chain.from_iterable(map(encode, parts))
         return
     # Not forked: this process may have threads.
-    with get_context("spawn").Pool(processes) as pool:
-        yield from chain.from_iterable(pool.imap(partial(_encode, vocabulary), parts))
+    with ProcessPoolExecutor(processes, get_context("spawn"), _ignore_interrupts) as pool:
+        running: deque[Future[list[Tokens]]] = deque()
+        try:
+            for part in parts:
+                running.append(pool.submit(encode, part))
+                if len(running) > 2 * processes:
+                    yield from running.popleft().result()
+            while running:
+                yield from running.popleft().result()
+        except BrokenProcessPool as error:
+            why = "a process ended, such as for lack of memory: use fewer processes"
+            raise ComponentError("rwkv", "tokenizing", why) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C, which every process of a terminal gets, to the one that waits for us."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 _tokenizers: dict[Path, WorldTokenizer] = {}
@@ -135,7 +172,7 @@ class Documents:
             ComponentError: A file is missing, damaged or cut off.
         """
         self.path = path.with_suffix("") if path.suffix in (".bin", ".idx") else path
-        index, tokens = self.path.with_suffix(".idx"), self.path.with_suffix(".bin")
+        index, tokens = (_with_ending(self.path, ending) for ending in (".idx", ".bin"))
         try:
             data = index.read_bytes()
             self._tokens: Any = np.memmap(tokens, dtype="<u2", mode="r")
@@ -149,9 +186,11 @@ class Documents:
             self._sizes = np.frombuffer(data, "<i4", count, start)
             self._places = np.frombuffer(data, "<i8", count, start + 4 * count) // 2
             np.frombuffer(data, "<i8", bounds, start + 12 * count)
-        except (struct.error, ValueError) as error:
+        except (struct.error, ValueError, OverflowError) as error:
             raise _damaged(index, error) from error
-        if count and self._places[-1] + self._sizes[-1] > len(self._tokens):
+        if (self._sizes < 0).any() or (self._places < 0).any():
+            raise _damaged(index, "it has a document of negative length or place")
+        if (self._places + self._sizes > len(self._tokens)).any():
             raise _damaged(tokens, "it is cut off")
 
     def __len__(self) -> int:

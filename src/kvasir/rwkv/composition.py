@@ -137,6 +137,8 @@ class PassageReader:
 
     def _start(self, beginning: Sequence[int]) -> tuple[State, bool]:
         """Return the state after the beginning, and True if it was read."""
+        if not beginning:
+            return self._initial, False
         (key,) = prefix_keys(self._identity, [beginning])
         kept = self._cache.get(key) if self._cache is not None else None
         if kept is not None:

@@ -36,10 +36,12 @@ class TextEmbedding:
         """Check that the base can embed; it computes nothing yet.
 
         Raises:
-            SettingsError: The heads are of an unknown kind, or the pooling is unknown.
+            SettingsError: The heads are of an unknown kind, or pooling or limit are unusable.
         """
         if pooling not in POOLINGS:
             raise SettingsError(f"pooling must be {' or '.join(POOLINGS)}, not '{pooling}'")
+        if max_tokens < 1:
+            raise SettingsError("max_tokens must be at least 1")
         self._base, self._state, self._pooling = base, state, pooling
         self._max_tokens = max_tokens
         self._head = _retrieval_head(base)

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from kvasir.core.errors import ComponentError, SettingsError, WireError
+from kvasir.core.replaced_files import replace_file
 from kvasir.core.wire import dumps, loads
 
 RECORD = "promoted.json"
@@ -52,12 +52,8 @@ def read_promoted(folder: Path) -> Promoted | None:
 
 def write_promoted(folder: Path, promoted: Promoted) -> None:
     """Promote a state or an adapter, in one step."""
-    partial = folder / f"{RECORD}.partial"
-    with partial.open("w", encoding="utf-8") as stream:
-        stream.write(dumps(promoted, indent=2) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(folder / RECORD)
+    content = dumps(promoted, indent=2) + "\n"
+    replace_file(folder / RECORD, lambda stream: stream.write(content.encode()))
 
 
 def promoted_files(folder: Path) -> tuple[str | None, str | None]:

@@ -19,6 +19,7 @@ from kvasir.core.errors import SettingsError, WireError
 from kvasir.core.text import one_paragraph
 from kvasir.core.wire import dumps, from_json
 from kvasir.rwkv.bases import Base
+from kvasir.rwkv.packing import rows_of
 from kvasir.rwkv.reading import read_texts
 from kvasir.rwkv.state import State
 from kvasir.rwkv.state_cache import StateCache, prefix_keys
@@ -106,6 +107,7 @@ class Relevance:
             self._prefix = encode(YES)[:1]
         else:
             self._prefix = []
+        self._rows = rows_of(base.model.head, self._answers)
 
     def scores(self, query: str, passages: Sequence[str]) -> Tensor:
         """Return float32 [n], 0 to 1: the probability of yes against no."""
@@ -114,11 +116,10 @@ class Relevance:
         asked = encode(QUERY.format(query=one_paragraph(query)))[: self._max_tokens]
         asked += [*encode(ASKED), *self._prefix]
         found = torch.zeros(len(passages))
-        rows = self._base.model.head.weight[self._answers]
 
         def score(number: int, hidden: Tensor, state: State) -> None:
             del state
-            yes, no = (rows @ hidden[-1]).float()
+            yes, no = (self._rows @ hidden[-1]).float()
             found[number] = torch.sigmoid(yes - no).cpu()
 
         read_texts(self._base.model, [asked] * len(passages), states, score)

@@ -6,13 +6,18 @@ Source: Holtzman et al. 2020, arXiv 1904.09751
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kvasir.core.errors import SettingsError
+
 Logits = NDArray[np.float32]
+_MOST_PENALTY = 1000
+"""Far beyond the differences of logits, and far from where float32 ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,25 @@ class Sampling:
     frequency_penalty: float = 0.0
     penalty_decay: float = 0.996
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            SettingsError: One cannot be used.
+        """
+        if not (0 <= self.temperature < math.inf and 0 <= self.top_p <= 1):
+            raise SettingsError("temperature must be a number of at least 0, and top_p 0 to 1")
+        penalties = (self.presence_penalty, self.frequency_penalty)
+        if not all(abs(each) <= _MOST_PENALTY for each in penalties):
+            raise SettingsError(
+                f"presence_penalty and frequency_penalty must be -{_MOST_PENALTY} to "
+                f"{_MOST_PENALTY}"
+            )
+        if not 0 <= self.penalty_decay <= 1:
+            raise SettingsError("penalty_decay must be 0 to 1")
+        if self.seed is not None and self.seed < 0:
+            raise SettingsError("seed must be at least 0")
 
 
 class Sampler:
@@ -63,7 +87,8 @@ class Sampler:
         sampling = self._sampling
         if sampling.temperature == 0.0 or sampling.top_p == 0.0:
             return int(logits.argmax())
-        scaled = (logits.astype(np.float64) - logits.max()) / sampling.temperature
+        with np.errstate(over="ignore"):  # Below 0 by more than float64 has: never drawn.
+            scaled = (logits.astype(np.float64) - logits.max()) / sampling.temperature
         weights = np.exp(scaled)
         if sampling.top_p >= 1.0:
             total = weights.cumsum()

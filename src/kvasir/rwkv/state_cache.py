@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import tempfile
 import threading
@@ -25,8 +26,10 @@ from torch import Tensor
 from kvasir.core.private_files import make_private_folder
 from kvasir.rwkv.state import State
 
+logger = logging.getLogger(__name__)
+
 PRECISIONS = ("f32", "f16", "int8")
-_SUFFIX = ".state"
+_SUFFIX, _PARTIAL = ".state", ".partial"
 _FORMAT = "1"
 _LEFT = 0.9
 """Part of the budget that is left after making room, so that it is not made for every state."""
@@ -64,6 +67,7 @@ class StateCache:
         self._folder, self._budget, self._precision = folder, budget, precision
         self._lock = threading.Lock()
         self._size: int | None = None
+        self._has_warned = False
         self.hits = self.misses = 0
         self.kept_tokens = self.read_tokens = 0
 
@@ -81,7 +85,8 @@ class StateCache:
             self.misses += 1
             return None
         except (OSError, SafetensorError, KeyError):
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # What stands there may be no file of ours.
+                path.unlink()
             self.misses += 1
             return None
         with contextlib.suppress(OSError):  # Another process may have deleted it.
@@ -106,20 +111,39 @@ class StateCache:
             self.read_tokens += read
 
     def put(self, key: str, state: State) -> None:
-        """Keep the state of one text, unless it is larger than the whole budget."""
+        """Keep the state of one text.
+
+        One that is larger than the whole budget, or that cannot be written, is not kept; the first
+        time the log says so. The answer does not depend on it.
+        """
         data = save(_packed(state, self._precision), {"format": _FORMAT})
-        path = self._path(key)
-        if len(data) > self._budget or path.is_file():
+        if len(data) > self._budget:
+            self._warn(f"a state has {len(data) >> 20} MB, more than cache_mb allows")
+            return
+        try:
+            self._write(self._path(key), data)
+        except OSError as error:
+            self._warn(f"{self._folder}: {error.strerror}")
+
+    def _warn(self, why: str) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning("states of prompts are not kept, so that they are read again: %s", why)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        if path.is_file():
             return
         make_private_folder(path.parent)
         with self._lock:
-            handle, name = tempfile.mkstemp(dir=path.parent)  # Readable by its user only.
+            # Readable by its user only.
+            handle, name = tempfile.mkstemp(_PARTIAL, dir=path.parent)
             try:
                 with os.fdopen(handle, "wb") as stream:
                     stream.write(data)
                 Path(name).replace(path)
             except BaseException:
-                Path(name).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    Path(name).unlink()
                 raise
             self._size = self.used if self._size is None else self._size + len(data)
             if self._size > self._budget:
@@ -147,11 +171,12 @@ class StateCache:
             self._size -= size
 
     def _files(self) -> Iterator[tuple[int, int, Path]]:
-        """Yield time of last use, size and path of each file."""
-        for path in self._folder.glob(f"*/*{_SUFFIX}"):
-            with contextlib.suppress(FileNotFoundError):
-                status = path.stat()
-                yield status.st_mtime_ns, status.st_size, path
+        """Yield time of last use, size and path of each file, those that a killed process left."""
+        for path in self._folder.glob("*/*"):
+            if path.suffix in (_SUFFIX, _PARTIAL):
+                with contextlib.suppress(FileNotFoundError):
+                    status = path.stat()
+                    yield status.st_mtime_ns, status.st_size, path
 
     def _path(self, key: str) -> Path:
         return self._folder / key[:2] / f"{key}{_SUFFIX}"

@@ -18,8 +18,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
+from kvasir.core.replaced_files import replace_file
 from kvasir.rwkv.state import State
-from kvasir.rwkv.weights import Rwkv, read_tensors
+from kvasir.rwkv.weights import Rwkv, check_finite, read_tensors
 
 _FORMAT = "kvasir-rwkv-state"
 
@@ -52,10 +53,15 @@ def load_state(path: Path, model: str, *, device: str = "cpu") -> State:
 
 
 def save_time_state(tensors: Mapping[str, Tensor], path: Path, model: str = "") -> None:
-    """Write a tuned state as RWKV-PEFT does, with the model's fingerprint in a file beside it."""
-    torch.save({key: value.detach().clone().cpu() for key, value in tensors.items()}, path)
-    if model:
-        _beside(path).write_text(json.dumps({"model": model}) + "\n", "utf-8")
+    """Write a tuned state as RWKV-PEFT does, with the model's fingerprint in a file beside it.
+
+    Each file is replaced in one step.
+    """
+    content = {key: value.detach().clone().cpu() for key, value in tensors.items()}
+    if model:  # First: a state without its note would be taken for one of any model.
+        note = json.dumps({"model": model}) + "\n"
+        replace_file(_beside(path), lambda stream: stream.write(note.encode()))
+    replace_file(path, lambda stream: torch.save(content, stream))
 
 
 def load_time_state(path: Path, model: Rwkv, fingerprint: str = "") -> State:
@@ -68,7 +74,7 @@ def load_time_state(path: Path, model: Rwkv, fingerprint: str = "") -> State:
     """
     note = _beside(path)
     if fingerprint and note.is_file():
-        _check_model(path, str(json.loads(note.read_text("utf-8")).get("model", "")), fingerprint)
+        _check_model(path, _noted_model(note), fingerprint)
     return initial_state(read_tensors(path), model, path)
 
 
@@ -76,7 +82,8 @@ def initial_state(tensors: Mapping[str, Tensor], model: Rwkv, path: Path) -> Sta
     """Return the state of one text that ``blocks.{i}.att.time_state`` of every layer give.
 
     Raises:
-        SettingsError: A layer is missing or has another shape, or there are other tensors.
+        SettingsError: A layer is missing or has another shape, there are other tensors, or a number
+            is not finite.
     """
     state = model.zero_state()
     matrices = []
@@ -96,6 +103,7 @@ def initial_state(tensors: Mapping[str, Tensor], model: Rwkv, path: Path) -> Sta
             f"{path} is a tuned state of another model: it has {len(tensors)} layers instead of "
             f"{len(matrices)}"
         )
+    check_finite(tensors, path)
     return State(state.shift, torch.stack(matrices).unsqueeze(1))
 
 
@@ -105,6 +113,14 @@ def time_state(state: State) -> dict[str, Tensor]:
         f"blocks.{layer}.att.time_state": matrix[0].detach().clone()
         for layer, matrix in enumerate(state.wkv)
     }
+
+
+def _noted_model(note: Path) -> str:
+    try:
+        return str(json.loads(note.read_text("utf-8"))["model"])
+    except (ValueError, TypeError, KeyError) as error:
+        why = f"{note} is damaged: delete it if the state beside it is one of this model"
+        raise ComponentError("rwkv", "reading a state", why) from error
 
 
 def _beside(path: Path) -> Path:

@@ -20,6 +20,7 @@ from kvasir.core.text import replace_surrogates
 VOCABULARY = Path(__file__).with_name("rwkv_vocab_v20230424.txt")
 END_OF_DOCUMENT = 0
 """The token between documents; it stands for no text."""
+_MOST_TOKENS = 1 << 20
 
 
 class WorldTokenizer:
@@ -109,7 +110,10 @@ def tokenizer_of(model: Path) -> WorldTokenizer:
             "the World tokenizer are supported"
         )
     path = own[0] if own else VOCABULARY
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
     return _tokenizer(path, status.st_size, status.st_mtime_ns)
 
 
@@ -123,10 +127,19 @@ def _read(path: Path) -> dict[int, bytes]:
             literals.append(literal.strip())
             sizes.append(int(size))
         # One parse of all is several times faster than one each.
-        values: Sequence[str | bytes] = ast.literal_eval("[" + ",".join(literals) + "]")
-    except (ValueError, SyntaxError, UnicodeDecodeError) as error:
+        values: Sequence[object] = ast.literal_eval("[" + ",".join(literals) + "]")
+        pieces = [value.encode() if isinstance(value, str) else value for value in values]
+        if len(pieces) != len(numbers):
+            raise ValueError(f"{len(numbers)} lines have {len(pieces)} pieces of text")
+        found: dict[int, bytes] = {}
+        for token, piece, length in zip(numbers, pieces, sizes, strict=True):
+            if not isinstance(piece, bytes) or len(piece) != length or not length:
+                raise ValueError(f"the piece of token {token} has not the length {length}")
+            if token in found or not END_OF_DOCUMENT < token < _MOST_TOKENS:
+                raise ValueError(f"token {token} comes twice, or is not 1 to {_MOST_TOKENS - 1}")
+            found[token] = piece
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
         raise SettingsError(f"{path} is no vocabulary of RWKV: {error}") from error
-    pieces = [value.encode("utf-8") if isinstance(value, str) else value for value in values]
-    if len(pieces) != len(numbers) or [len(piece) for piece in pieces] != sizes:
-        raise SettingsError(f"{path} is no vocabulary of RWKV: lengths differ")
-    return dict(zip(numbers, pieces, strict=True))
+    return found

@@ -15,6 +15,7 @@ from kvasir.rwkv.weights import Rwkv
 
 STATE, LORA, PISSA = "state", "lora", "pissa"
 KINDS = (STATE, LORA, PISSA)
+_MOST, _MOST_STEPS, _MOST_RATE, _SEEDS = 65_536, 1_000_000_000, 1000.0, 1 << 63
 _RATES = {STATE: 1e-2, LORA: 1e-4, PISSA: 1e-4}
 
 
@@ -67,8 +68,22 @@ class TuneOptions:
             raise SettingsError(
                 "steps, batch, micro_batch, rank and evaluate_every must be at least 1"
             )
-        if not 0 <= self.held_out < 1:
-            raise SettingsError("held_out must be at least 0 and below 1")
+        if max(self.batch, self.micro_batch, self.rank, self.pack) > _MOST:
+            raise SettingsError(f"batch, micro_batch, rank and pack must be at most {_MOST:,}")
+        if max(self.steps, self.evaluate_every, self.warmup, self.patience) > _MOST_STEPS:
+            raise SettingsError(
+                f"steps, evaluate_every, warmup and patience must be at most {_MOST_STEPS:,}"
+            )
+        if min(self.warmup, self.patience) < 0 or not 0 <= self.seed < _SEEDS:
+            raise SettingsError("warmup, patience and seed must be at least 0, and seed below 2^63")
+        rate = 1.0 if self.learning_rate is None else self.learning_rate
+        if not (0 < rate <= _MOST_RATE and 0 < self.alpha <= _MOST):
+            raise SettingsError(
+                f"learning_rate must be above 0 and at most {_MOST_RATE:g}, and alpha above 0 and "
+                f"at most {_MOST:,}"
+            )
+        if not 0 <= self.held_out < 1 or not 0 <= self.final_rate <= 1:
+            raise SettingsError("held_out must be at least 0 and below 1, and final_rate 0 to 1")
         if self.pack < 0 or (self.pack and self.kind == STATE):
             raise SettingsError(
                 "pack must be at least 0, and 0 for a state: it stands before each example"

@@ -94,10 +94,12 @@ def cache_of(data_dir: Path | str | None, megabytes: int, precision: str) -> Sta
     """Return the cache of states in a data folder; None if none are to be kept.
 
     Raises:
-        SettingsError: The precision is unknown.
+        SettingsError: The precision is unknown, or the budget below 0.
     """
     if precision not in PRECISIONS:
         raise SettingsError(f"cache_precision must be {', '.join(PRECISIONS)}")
+    if megabytes < 0:
+        raise SettingsError(f"cache_mb must be at least 0, not {megabytes}")
     if not megabytes or data_dir is None:
         return None
     return StateCache(Path(data_dir) / _FOLDER, megabytes << 20, precision)

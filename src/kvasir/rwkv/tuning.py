@@ -13,9 +13,11 @@ arXiv 2404.02948
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-import os
+import pickle
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kvasir.core.errors import MissingExtraError, SettingsError
+from kvasir.core.errors import ComponentError, MissingExtraError, SettingsError
+from kvasir.core.replaced_files import replace_file
 from kvasir.core.run import Run
 from kvasir.core.wire import dumps
 from kvasir.rwkv.adapter_files import save_adapter
@@ -42,7 +45,7 @@ from kvasir.rwkv.tuning_data import (
     split,
     tensors_of,
 )
-from kvasir.rwkv.weights import Rwkv
+from kvasir.rwkv.weights import DAMAGE, Rwkv
 
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
 STATE_FILE, ADAPTER_FOLDER, BOARD = "state.pth", "adapter", "tensorboard"
@@ -110,12 +113,14 @@ class Tuning:
         """Train until the last step, or until the held-out loss gets no better.
 
         Raises:
+            ComponentError: The loss is no number any more.
             StoppedError: The run was stopped; the next one goes on from the last checkpoint.
         """
         run, options = run or Run(), self._options
         ended_early = self._is_over
         if self._step == 0 and math.isnan(self._before):
             self._before = self._best = self.evaluate()
+            self._check(self._before)
             self._keep_best()
             self._save()
             self._log({"step": 0, "held_out": self._before})
@@ -123,6 +128,7 @@ class Tuning:
             run.stop.raise_if_set()
             loss = self._update()
             self._step += 1
+            self._check(loss)
             entry: dict[str, Any] = {"step": self._step, "loss": loss}
             is_last = self._step == options.steps
             if self._step % options.evaluate_every == 0 or is_last:
@@ -195,6 +201,7 @@ class Tuning:
     def _judge(self) -> float:
         """Evaluate, keep the result if it is the best so far, and return the loss."""
         loss = self.evaluate()
+        self._check(loss)
         if loss < self._best:
             self._best, self._worse = loss, 0
             self._keep_best()
@@ -208,9 +215,6 @@ class Tuning:
 
     def _keep_best(self) -> None:
         if self._options.kind == STATE:
-            partial = self.result.with_name("partial.pth")
-            save_time_state(self._parameters, partial)
-            partial.replace(self.result)
             save_time_state(self._parameters, self.result, self._fingerprint)
         else:
             save_adapter(self.adapter(), self.result, self._fingerprint)
@@ -232,10 +236,12 @@ class Tuning:
 
     @property
     def _identity(self) -> str:
-        return f"{self._fingerprint} {len(self._train)} {dumps(self._options)}"
+        seen = hashlib.sha256()
+        for example in (*self._train, *self._held_out):
+            seen.update(array("q", [len(example.tokens), *example.tokens]).tobytes())
+        return f"{self._fingerprint} {seen.hexdigest()[:32]} {dumps(self._options)}"
 
     def _save(self) -> None:
-        partial = self._folder / f"{CHECKPOINT}.partial"
         content = {
             "identity": self._identity,
             "step": self._step,
@@ -244,19 +250,20 @@ class Tuning:
             "start": self._start,
             "optimizer": self._optimizer.state_dict(),
         }
-        with partial.open("wb") as stream:
-            torch.save(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(self._folder / CHECKPOINT)
+        replace_file(self._folder / CHECKPOINT, lambda stream: torch.save(content, stream))
 
     def _resume(self) -> None:
         path = self._folder / CHECKPOINT
         if not path.is_file():
             (self._folder / METRICS).unlink(missing_ok=True)
             return
-        found = torch.load(path, weights_only=True)
-        if found["identity"] != self._identity:
+        try:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+            is_same = found["identity"] == self._identity
+        except (*DAMAGE, pickle.UnpicklingError) as error:
+            why = f"{path} is damaged: delete it, and the run begins again ({error})"
+            raise ComponentError("rwkv", "tuning", why) from error
+        if not is_same:
             raise SettingsError(
                 f"{self._folder} has a run of another base, with other examples or other options: "
                 "choose another folder"
@@ -283,6 +290,14 @@ class Tuning:
             weight += self._start[other] @ self._start[key] - start[other] @ a
         self._start = start
 
+    def _check(self, loss: float) -> None:
+        """Raise ``ComponentError`` if a loss is no number, from which nothing can be learnt."""
+        if math.isfinite(loss):
+            return
+        advice = "use a lower learning rate, and another folder" if self._step else "check the base"
+        why = f"the loss after {self._step} steps is no finite number: {advice}"
+        raise ComponentError("rwkv", "tuning", why)
+
     def _log(self, entry: dict[str, Any]) -> None:
         with (self._folder / METRICS).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry) + "\n")
@@ -298,9 +313,8 @@ class Tuning:
         if not path.is_file():
             return
         kept = [entry for entry in read_metrics(path) if entry["step"] <= self._step]
-        partial = path.with_name(f"{METRICS}.partial")
-        partial.write_text("".join(json.dumps(entry) + "\n" for entry in kept), "utf-8")
-        partial.replace(path)
+        lines = "".join(json.dumps(entry) + "\n" for entry in kept)
+        replace_file(path, lambda stream: stream.write(lines.encode()))
 
 
 def _board(folder: Path, step: int) -> Any:
@@ -319,11 +333,14 @@ def _board(folder: Path, step: int) -> Any:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a file of metrics; a last one that was cut off is left out."""
+    """Return the lines of a file of metrics up to the first that is none, such as a cut one."""
     found = []
-    for line in path.read_text("utf-8").splitlines():
+    for line in path.read_bytes().splitlines():
         try:
-            found.append(json.loads(line))
+            entry = json.loads(line)
         except ValueError:
             break
+        if not isinstance(entry, dict) or "step" not in entry:
+            break
+        found.append(entry)
     return found

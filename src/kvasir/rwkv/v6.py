@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -68,12 +69,15 @@ def _steps(
 ) -> tuple[Tensor, Tensor]:
     """Compute the recurrence token by token: y = S r + v (u k . r); S = S diag(w) + v k^T."""
     # Unlike exp, exp2 starts no threads of its own for a few numbers.
-    w, found = torch.exp2(log_w * _TO_BINARY), []
+    w = torch.exp2(log_w * _TO_BINARY)
+    bonus = (r * u * k).sum(3, keepdim=True) * v
+    # Rows [B, T, H, 1, N]: a row times a transposed matrix is faster than a matrix times a column.
+    r, w, k, v = (x.unsqueeze(3) for x in (r, w, k, v))
+    found = []
     for t in range(r.shape[1]):
-        bonus = (r[:, t] * u * k[:, t]).sum(2, keepdim=True)
-        found.append((state @ r[:, t].unsqueeze(3)).squeeze(3) + bonus * v[:, t])
-        state = state * w[:, t].unsqueeze(2) + v[:, t].unsqueeze(3) @ k[:, t].unsqueeze(2)
-    return torch.stack(found, 1), state
+        found.append((r[:, t] @ state.mT).squeeze(2))
+        state = torch.addcmul(state * w[:, t], v[:, t].mT, k[:, t])
+    return torch.stack(found, 1) + bonus, state
 
 
 def _chunk(
@@ -151,15 +155,15 @@ class TimeMix(nn.Module):
         """Return the output, the last input and the state."""
         batch, length, width = x.shape
         before, last = shifted(x, last, lengths)
-        xx = before - x
-        mixed = torch.tanh((x + xx * self.time_maa_x) @ self.time_maa_w1)
-        mixed = mixed.view(batch, length, _MIXED, -1).permute(2, 0, 1, 3).flatten(1, 2)
-        mixed = (mixed @ self.time_maa_w2).view(_MIXED, batch, length, width)
-        xw = x + xx * (self.time_maa_w + mixed[0])
-        k = self.key(x + xx * (self.time_maa_k + mixed[1]))
-        v = self.value(x + xx * (self.time_maa_v + mixed[2]))
-        r = self.receptance(x + xx * (self.time_maa_r + mixed[3]))
-        g = functional.silu(self.gate(x + xx * (self.time_maa_g + mixed[4])))
+        mixed = partial(torch.addcmul, x, before - x)
+        low = torch.tanh(mixed(self.time_maa_x) @ self.time_maa_w1)
+        low = low.view(batch, length, _MIXED, -1).permute(2, 0, 1, 3).flatten(1, 2)
+        added = (low @ self.time_maa_w2).view(_MIXED, batch, length, width)
+        xw = mixed(self.time_maa_w + added[0])
+        k = self.key(mixed(self.time_maa_k + added[1]))
+        v = self.value(mixed(self.time_maa_v + added[2]))
+        r = self.receptance(mixed(self.time_maa_r + added[3]))
+        g = functional.silu(self.gate(mixed(self.time_maa_g + added[4])))
         decay = (
             self.time_decay.float()
             + (torch.tanh(xw @ self.time_decay_w1) @ self.time_decay_w2).float()
@@ -196,10 +200,10 @@ class ChannelMix(nn.Module):
     def forward(self, x: Tensor, last: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the output and the last input."""
         before, last = shifted(x, last, lengths)
-        xx = before - x
-        k = self.key(x + xx * self.time_maa_k)
-        r = self.receptance(x + xx * self.time_maa_r)
-        return torch.sigmoid(r) * self.value(torch.relu(k) ** 2), last
+        mixed = partial(torch.addcmul, x, before - x)
+        k = self.key(mixed(self.time_maa_k))
+        r = self.receptance(mixed(self.time_maa_r))
+        return torch.sigmoid(r) * self.value(torch.relu(k).square()), last
 
 
 class Block(nn.Module):

@@ -26,7 +26,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
+from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError, StorageError
+from kvasir.core.replaced_files import replace_file
 from kvasir.rwkv import fla_rwkv6
 from kvasir.rwkv.v6 import Rwkv6, Rwkv6Config
 from kvasir.rwkv.v7 import Rwkv7, Rwkv7Config
@@ -35,12 +36,17 @@ Rwkv = Rwkv6 | Rwkv7
 Tensors = dict[str, Tensor]
 
 PTH, FLA, EMBEDDING = "pth", "fla", "embedding"
+DAMAGE = (
+    OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError,
+    AssertionError, ArithmeticError, SafetensorError,
+)  # fmt: skip
+"""What the libraries raise for files that were cut or changed."""
 SAMPLES = 16
 """Numbers of each tensor that count for the fingerprint of a model."""
 _NAMED = 6
 """Keys that a message names at most."""
 
-_LAYER = re.compile(r"blocks\.(\d+)\.(.+)")
+_LAYER = re.compile(r"blocks\.(\d{1,4})\.(.+)", re.ASCII)
 _UNUSED = re.compile(r"blocks\.0\.att\.v[012]")
 """Some files have a value residual for the first layer, which has nothing to add."""
 _TIME_STATE = re.compile(r"blocks\.\d+\.att\.time_state")
@@ -122,26 +128,53 @@ def read_tensors(path: Path) -> Tensors:
 
 def _read_file(file: Path) -> Tensors:
     try:
-        if file.suffix == ".safetensors":
-            found = load_file(file)
-        else:
-            try:
-                found = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
-            except RuntimeError as error:
-                if "mmap" not in str(error):
-                    raise
-                # Files of before PyTorch 1.6 cannot be mapped.
-                found = torch.load(file, map_location="cpu", weights_only=True)
+        file.open("rb").close()
+    except OSError as error:
+        raise ComponentError("rwkv", "reading the model", f"{file}: {error.strerror}") from error
+    try:
+        found = load_file(file) if file.suffix == ".safetensors" else _unpickled(file)
     except pickle.UnpicklingError as error:
         raise SettingsError(
             f"{file} holds something else than tensors and is not loaded, because it could run "
             "programs"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError) as error:
-        raise ComponentError("rwkv", "reading the model", f"{file} is damaged: {error}") from error
-    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
+    except DAMAGE as error:
+        why = f"{file} is damaged: copy or download it again ({error})"
+        raise ComponentError("rwkv", "reading the model", why) from error
+    if not isinstance(found, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items()
+    ):
         raise SettingsError(f"{file} holds no tensors by name")
+    if unusable := [key for key, value in found.items() if not _has_numbers(value)]:
+        raise SettingsError(
+            f"{file} has tensors that are no floating-point numbers: {_some(unusable)}"
+        )
     return dict(found)
+
+
+def _unpickled(file: Path) -> Any:
+    try:
+        return torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+    except RuntimeError as error:
+        if "mmap" not in str(error):
+            raise
+    # Files of before PyTorch 1.6 cannot be mapped.
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _has_numbers(tensor: Tensor) -> bool:
+    """True if a tensor has floating-point numbers, each in a place of its own."""
+    is_plain = tensor.layout is torch.strided and not tensor.is_meta
+    return is_plain and tensor.is_floating_point()
+
+
+def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise ``SettingsError`` if a tensor has a number that is not finite."""
+    if broken := [key for key, value in tensors.items() if not value.float().isfinite().all()]:
+        raise SettingsError(
+            f"{path} has numbers that are not finite, in {_some(broken)}: it is damaged, or its "
+            "tuning diverged"
+        )
 
 
 def _refuse_other_kinds(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -172,7 +205,7 @@ def make_model(
     """
     tensors = weights.tensors
     shapes = {key: tuple(value.shape) for key, value in tensors.items()}
-    layers = 1 + max(int(found[1]) for key in tensors if (found := _LAYER.match(key)))
+    layers = _layers(tensors)
     model: Rwkv
     try:
         with torch.device("meta"):
@@ -180,8 +213,12 @@ def make_model(
                 model = Rwkv7(Rwkv7Config.from_shapes(shapes, layers))
             else:
                 model = Rwkv6(Rwkv6Config.from_shapes(shapes, layers))
-    except (KeyError, IndexError) as error:
+        if model.config.width % model.config.head_size:
+            raise ValueError(f"{model.config.width} is no multiple of {model.config.head_size}")
+    except KeyError as error:
         raise SettingsError(f"{path} is incomplete: {error} is missing") from error
+    except (IndexError, ValueError, ZeroDivisionError) as error:
+        raise SettingsError(f"{path} has tensors whose shapes make no model: {error}") from error
     if weights.layout == EMBEDDING and "head.weight" not in tensors:
         model.head = nn.Identity()  # type: ignore[assignment]
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
@@ -202,6 +239,10 @@ def make_model(
     }
     model.load_state_dict(converted, assign=True)
     return model.eval().requires_grad_(False)
+
+
+def _layers(tensors: Mapping[str, Tensor]) -> int:
+    return len({int(found[1]) for key in tensors if (found := _LAYER.match(key))})
 
 
 def _numbers(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -231,8 +272,9 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
 
 
 def save_pth(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors as a ``.pth`` file."""
-    torch.save({key: value.contiguous().clone() for key, value in tensors.items()}, path)
+    """Write tensors as a ``.pth`` file, in one step."""
+    content = {key: value.contiguous().clone() for key, value in tensors.items()}
+    replace_file(path, lambda stream: torch.save(content, stream))
 
 
 def to_fla(tensors: Mapping[str, Tensor]) -> Tensors:
@@ -312,9 +354,9 @@ def from_fla(tensors: Mapping[str, Tensor], path: Path) -> Tensors:
 
 
 def save_fla(tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """Write a model as a folder with ``config.json`` and ``model.safetensors``."""
+    """Write a model as a folder with ``config.json`` and ``model.safetensors``, in one step."""
     converted = {key: value.contiguous().clone() for key, value in to_fla(tensors).items()}
-    layers = 1 + max(int(found[1]) for key in tensors if (found := _LAYER.match(key)))
+    layers = _layers(tensors)
     shapes = {key: tuple(value.shape) for key, value in tensors.items()}
     config: Rwkv6Config | Rwkv7Config
     if "blocks.0.att.r_k" in tensors:
@@ -346,6 +388,12 @@ def save_fla(tensors: Mapping[str, Tensor], folder: Path) -> None:
         "tie_word_embeddings": False,
         "torch_dtype": str(tensors["emb.weight"].dtype).removeprefix("torch."),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(converted, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n", "utf-8")
+    partial = folder.with_name(f"{folder.name}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    try:
+        save_file(converted, partial / "model.safetensors", metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise StorageError(f"'{partial}' cannot be written: {error}") from error
+    content = json.dumps(described, indent=2) + "\n"
+    replace_file(partial / "config.json", lambda stream: stream.write(content.encode()))
+    partial.rename(folder)

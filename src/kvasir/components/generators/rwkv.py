@@ -128,10 +128,9 @@ class RwkvGenerator:
         """
         if not model:
             raise SettingsError("generator 'rwkv' needs generator.model, an RWKV model's file")
-        if min(max_tokens, parallel, context_window or 1) < 1:
+        window = 1 if context_window is None else context_window
+        if min(max_tokens, parallel, window) < 1:
             raise SettingsError("max_tokens, context_window and parallel must be at least 1")
-        if temperature < 0 or not 0 <= top_p <= 1:
-            raise SettingsError("temperature must be at least 0, and top_p 0 to 1")
         if reading not in READINGS:
             raise SettingsError(f"reading must be {', '.join(READINGS)}, not '{reading}'")
         check_template(template)

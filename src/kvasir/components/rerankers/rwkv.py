@@ -54,6 +54,8 @@ class RwkvReranker:
             SettingsError: There is no proof, or an option is unusable.
             ComponentError: The file is damaged, or there is too little memory.
         """
+        if max_tokens < 1:
+            raise SettingsError("max_tokens must be at least 1")
         cache = cache_of(data_dir, cache_mb, cache_precision)
         if not (state or adapter or without_proof):
             raise SettingsError(

@@ -11,6 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 from kvasir.core.run import Run
 from kvasir.core.services.jobs import Job
 
+LONGEST_LINE = 16 << 20
+"""Bytes of a line of JSONL at most."""
 Report = Callable[[Mapping[str, Any]], None]
 """Takes plain data, such as ``{"step": 10, "loss": 2.5}``, which followers get at once."""
 

@@ -1,0 +1,59 @@
+"""Linear modules for a processor, whose weights have the layout that oneDNN multiplies fastest.
+
+PyTorch's own product of one to sixteen rows with a matrix in row-major order reads the weights from
+memory at a third of the speed, on processors of AMD and in bfloat16. The packed weights take the
+place of the others, so that the memory is the same; no gradient can pass through them.
+Source: https://uxlfoundation.github.io/oneDNN/dev_guide_inner_product.html
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+_PROCESSORS = ("x86_64", "amd64")
+
+
+class PackedLinear(nn.Linear):
+    """A linear module without bias that only computes; ``weight`` is opaque."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        """Pack the weights of a module."""
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
+        self.weight = nn.Parameter(packed, requires_grad=False)
+        self.register_parameter("bias", None)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return [..., out] for [..., in]."""
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(input, self.weight, None, "none", [], "")
+        return found
+
+
+def rows_of(linear: nn.Linear, numbers: Sequence[int]) -> Tensor:
+    """Return some rows of a module's weights, packed or not."""
+    weight = linear.weight.to_dense() if linear.weight.is_mkldnn else linear.weight
+    return weight[list(numbers)]
+
+
+def pack(model: nn.Module) -> None:
+    """Replace the linear modules of a model, if oneDNN can compute them in their precision."""
+    for parent in list(model.modules()):
+        for name, module in list(parent.named_children()):
+            if type(module) is nn.Linear and _can_pack(module):
+                setattr(parent, name, PackedLinear(module))
+
+
+def _can_pack(linear: nn.Linear) -> bool:
+    weight = linear.weight
+    is_here = weight.is_cpu and platform.machine().casefold() in _PROCESSORS
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not is_here or not has_onednn or linear.bias is not None:
+        return False
+    if weight.dtype is torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return weight.dtype is torch.float32
