@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 from _pytest.nodeid import coerce_node_id
 from hypothesis import HealthCheck, settings
+from rewritten_tests import rewrite_share
 from sqlalchemy import Engine
 
 from kvasir.core import registry
@@ -35,8 +37,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(threads, "1")
 
-# The programs that the tests start compile our modules once, not each of them.
+# Workers and the programs that the tests start compile our modules once, not each of them.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A busy machine may take long for any example, and the same examples are tried everywhere; others
 # are with --hypothesis-profile=default.
@@ -58,6 +61,13 @@ _ALLOWED = (
     "KVASIR_TEST_OLLAMA_URL",
 )
 """Skips that say something about the machine's user or the component, not of what is missing."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let a worker of ``pytest -n`` rewrite its share of the tests before it imports them all."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+        rewrite_share(config, number, int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
 
 
 @pytest.hookimpl(trylast=True)
