@@ -129,9 +129,9 @@ def prompt_of(count: int, seed: int = 1) -> list[int]:
 
 def base_of(given: argparse.Namespace, precision: str = "f32") -> Any:
     """Load the model."""
-    import torch
+    from kvasir.rwkv.bases import shared_base  # First: it decides how PyTorch's threads wait.
 
-    from kvasir.rwkv.bases import shared_base
+    import torch  # isort: skip
 
     torch.set_num_threads(given.threads)
     return shared_base(given.folder / "model.pth", "cpu", precision)

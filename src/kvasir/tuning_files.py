@@ -23,10 +23,9 @@ from kvasir.models.rwkv_files import PTH_KINDS, pth_kind
 
 FOLDER = "tuning"
 """In the data folder, if the settings name none."""
-FILE_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
+FILE_NAME = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 JSONL, PREPARED = "jsonl", "prepared"
 KINDS = (JSONL, PREPARED, *PTH_KINDS)
-_LONGEST_NAME = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +156,7 @@ def _checked(content: BinaryIO, most_bytes: int) -> Iterator[str]:
 
 
 def _write(data_folder: Path, name: str, lines: Iterable[str]) -> KeptExamples:
-    if not FILE_NAME.fullmatch(name) or len(name) > _LONGEST_NAME or not name.endswith(".jsonl"):
+    if not FILE_NAME.fullmatch(name) or not name.endswith(".jsonl"):
         raise RequestError(
             f"'{name}' cannot be the name of a file: letters, digits, '.', '_' and '-', and .jsonl "
             "at the end"

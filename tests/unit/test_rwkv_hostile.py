@@ -9,6 +9,8 @@ import pickle
 import resource
 import signal
 import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -16,7 +18,9 @@ import pytest
 from libraries import library
 from small_rwkv import byte_tokenizer, one_thread, random_model, random_tokens, write_model
 
+from kvasir import language_models, tuning_loop, tuning_runners
 from kvasir.core import registry
+from kvasir.core.environment import environment
 from kvasir.core.errors import (
     ComponentError,
     ConflictError,
@@ -515,6 +519,36 @@ def test_a_killed_process_of_a_preparation_is_reported(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
+INTERRUPTED = """
+import os, signal, sys, threading
+from pathlib import Path
+from kvasir.core.errors import StoppedError
+from kvasir.core.run import Run, StopToken
+from kvasir.tuning import prepare_data
+
+stop = StopToken()
+signal.signal(signal.SIGINT, lambda *_: stop.set())
+if __name__ == "__main__":
+    for delay in (0.2, 1.0):
+        threading.Timer(delay, os.killpg, (0, signal.SIGINT)).start()
+    try:
+        prepare_data([Path("a.jsonl")], Path("data"), processes=2, run=Run(stop))
+    except StoppedError:
+        print("stopped")
+"""
+
+
+def test_ctrl_c_while_processes_start_leaves_no_traceback_and_no_file(tmp_path):
+    write_lines(tmp_path / "a.jsonl", [LINE] * 200_000)
+    (tmp_path / "main.py").write_text(INTERRUPTED)
+    done = subprocess.run(
+        [sys.executable, "main.py"], cwd=tmp_path, capture_output=True, text=True, timeout=100,
+        start_new_session=True, check=False, env=environment(),
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("stopped\n", "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "main.py"]
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -641,3 +675,41 @@ def test_a_disk_that_fills_up_leaves_the_files_as_they_were(model, tmp_path):
         signal.signal(signal.SIGXFSZ, handler)
     assert (tmp_path / "s.pth").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s.pth", "s.pth.json"]
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 5000, "../../x", "; rm -rf /", "a\0", "", None, ["a"], "a\n", "\ud800", ".", "/"]
+)
+def test_jobs_name_files_of_the_folder_and_nothing_else(name, tmp_path):
+    made = tuning_runners.StateTuning(tmp_path)
+    (tmp_path / "tuning").mkdir()
+    (tmp_path / "tuning" / "base.pth").write_bytes(b"")
+    for key in ("base", "data"):
+        told = f"{key} must be the name of a file"
+        given = {"base": "base.pth", "data": "base.pth"} | {key: name}
+        refused(RequestError, told, made.check, given)
+    told = "name must be the name of a file"
+    given = {"files": ["base.pth"], "name": name or ""}
+    refused(RequestError, told, tuning_runners.JsonlPreparation(tmp_path).check, given)
+
+
+def test_a_name_too_long_for_any_file_is_the_name_of_no_model(tmp_path):
+    for name in ("x" * 300, "a/" + "b" * 300):
+        refused(
+            RequestError, "is the name of no file", language_models._found, tmp_path, name, "base"
+        )
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"steps": {}}', '{"identity": 1, "steps": {}}', ""]
+)
+def test_a_damaged_record_of_a_round_is_named(content, tmp_path):
+    library("peft", extra="torch")
+    record = tmp_path / "rounds" / "0001" / "record.json"
+    record.parent.mkdir(parents=True)
+    (tmp_path / "rounds" / "1 of somebody").mkdir()
+    assert tuning_loop._round(tmp_path) == (1, record.parent)
+    record.write_text(content)
+    told = r"record\.json is damaged: delete its folder"
+    refused(ComponentError, told, tuning_loop._round, tmp_path)
+    refused(ComponentError, told, tuning_loop._Record, record.parent, {})

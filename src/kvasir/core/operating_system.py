@@ -10,9 +10,11 @@ No other module imports ``resource``, calls ``prctl`` or reads ``/proc``.
 | ``was_killed`` | False: the exit code is shown |
 | ``read_proc`` | None: the caller does without |
 | ``user_id`` | None: the system's own rights protect files |
+| ``children_without_interrupts`` | a child that starts gets Ctrl-C, too |
 | ``return_freed_memory`` | the C library keeps what it likes of freed memory |
 
-Source: https://man7.org/linux/man-pages/man5/proc.5.html, prctl(2), setrlimit(2), mallopt(3)
+Source: https://man7.org/linux/man-pages/man5/proc.5.html, prctl(2), setrlimit(2), mallopt(3),
+sigprocmask(2)
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -45,6 +47,23 @@ def end_with_parent(number: int | None = _KILL) -> None:
 
         with suppress(OSError, AttributeError):  # A C library without it.
             ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, number)
+
+
+@contextmanager
+def children_without_interrupts() -> Iterator[None]:
+    """Have processes that are started in the block get no Ctrl-C, from their first moment on.
+
+    A terminal sends it to all processes of a command; the one that waits for the others ends them.
+    Of this thread it waits until the end of the block.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def return_freed_memory() -> None:

@@ -10,7 +10,6 @@ Source: https://github.com/BlinkDL/RWKV-LM, RWKV-v5/src/binidx.py; Megatron-LM's
 from __future__ import annotations
 
 import json
-import signal
 import struct
 from codecs import BOM_UTF8
 from collections import deque
@@ -27,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir.core.errors import ComponentError, RequestError
+from kvasir.core.operating_system import children_without_interrupts
 from kvasir.core.run import Run
 from kvasir.core.services.tuning import LONGEST_LINE
 from kvasir.rwkv.tokenizer import END_OF_DOCUMENT, VOCABULARY, WorldTokenizer
@@ -119,11 +119,12 @@ def _tokenized(texts: Iterable[str], vocabulary: Path, processes: int) -> Iterat
         yield from chain.from_iterable(map(encode, parts))
         return
     # Not forked: this process may have threads.
-    with ProcessPoolExecutor(processes, get_context("spawn"), _ignore_interrupts) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         running: deque[Future[list[Tokens]]] = deque()
         try:
             for part in parts:
-                running.append(pool.submit(encode, part))
+                with children_without_interrupts():
+                    running.append(pool.submit(encode, part))
                 if len(running) > 2 * processes:
                     yield from running.popleft().result()
             while running:
@@ -133,11 +134,6 @@ def _tokenized(texts: Iterable[str], vocabulary: Path, processes: int) -> Iterat
             raise ComponentError("rwkv", "tokenizing", why) from error
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C, which every process of a terminal gets, to the one that waits for us."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 _tokenizers: dict[Path, WorldTokenizer] = {}
