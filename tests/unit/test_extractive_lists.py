@@ -5,6 +5,7 @@ from quoted_answers import answer, hit
 
 from kvasir.components.generators.extractive_blocks import leads_to_list
 from kvasir.components.generators.extractive_passages import passages
+from kvasir.components.generators.extractive_tables import with_next_table
 
 TABLE = "| glaze | heat |\n|---|---|\n| celadon | 1280 |\n| raku | 980 |\n| tenmoku | 1300 |"
 
@@ -134,3 +135,12 @@ def test_a_command_that_is_asked_for_is_no_aside():
     assert "systemctl stop kiosk" in said
     said = answer("Which step is Stop?", *hits, max_sentences=1)
     assert said.startswith("| Step | Time |")
+
+
+def test_a_table_behind_a_sentence_above_the_budget_is_not_quoted_with_it():
+    lead = f"These glazes {'of the old potter ' * 12}are kept."
+    rows = "\n".join(f"| glaze {number} | hot |" for number in range(30))
+    found = passages([hit(f"{lead}\n\n| glaze | heat |\n|---|---|\n{rows}\n")])
+    assert with_next_table(found, 0, 35) is None
+    # The count of the rows stands behind them.
+    assert with_next_table(found, 0, 70).text.endswith("| glaze 4 | hot |\n… (5/30)")

@@ -61,7 +61,7 @@ class Load:
         peak: The busiest hour's rate by the daily mean.
         kind: What a request is.
         cores: Processor cores of a server process's machine.
-        tokens_per_second: What two of its cores embed.
+        tokens_per_second: What a machine embeds.
     """
 
     documents: int
@@ -82,7 +82,7 @@ class Plan:
         disk_mb: Of the index.
         store_mb: Memory of the store, mapped files included.
         memory_mb: Most memory of a process that searches and ingests.
-        ingest_seconds: For all documents, by one process on two cores.
+        ingest_seconds: For all documents, by one machine.
         requests_per_second: At the peak.
         processes: Server processes that take the peak, each on ``cores``.
         p99_seconds: The slowest of a hundred requests at the peak, without a language model.

@@ -20,8 +20,9 @@ _ENGLISH = (
     r"(?:please |can you |could you )?(?:name|give|show|tell)(?: me| us)? (?:all|the|[2-9]|1\d|two|"
     r"three|four|five|six|seven|eight|nine|ten|an? (?:\w+ )?(?:list|overview) of)\b",
     rf"{_BEFORE}(?:what|which) (?:[2-9]|two|three|four|five|six|seven|eight|nine|ten)\b",
-    rf"{_BEFORE}(?:what|which) (?:\w+ )?(?:people|men|women|children|criteria|phenomena|media|data|"
-    r"information|equipment|software|hardware|clothing)\b",
+    rf"{_BEFORE}(?:what|which) (?:\w+ )?(?:people|men|women|children|criteria|phenomena)\b",
+    rf"{_BEFORE}(?:what|which) (?:\w+ )?(?:media|data|information|equipment|software|hardware|"
+    r"clothing) (?:is|are|do|does|can|may|must|should)\b",
     r"(?:what|which) (?:other |else )?are there\b",
     r"what (?:all|else) (?:do|does|is|are|belongs?|can|must|should)\b",
     r"what(?:['’]re| are) (?:all|some|the|your|our|its|their)(?: of)?(?: the)? "
@@ -36,14 +37,15 @@ _ENGLISH = (
     r"(?:need|require|bring|pack|take|carry|wear|prepare|include|consist|contain)\b",
 )
 _SPANISH = (
-    r"(?:enumer[ae]|cit[ae]|mencion[ae]|nombra|di(?:me|ga))\b",
-    r"nombre (?:los|las|todos|todas|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|[2-9])\b",
+    r"(?:enumer[ae]|mencion[ae]|nombra)\b",
+    r"(?:nombre|cit[ae]|di(?:me|ga)) (?:los|las|todos|todas|dos|tres|cuatro|cinco|seis|siete|"
+    r"ocho|nueve|diez|[2-9])\b",
     rf"{_BEFORE}qué (?:dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|[2-9])\b",
     rf"{_BEFORE}qué (?:gente|información|datos|ropa)\b",
     rf"{_BEFORE}cuáles son\b",
     r"qué (?:no )?(?:se (?:puede|debe|necesita|requiere|permite)|hay que|hace falta|necesit\w+|"
     r"deb(?:o|emos)|tengo que|pued(?:o|en)|podemos|puede salir|"
-    r"están? (?:prohibid|permitid|incluid)\w+)\b(?! hacer\b)",
+    r"están? (?:prohibid|permitid|incluid)\w+)\b(?! (?:hacer|pagar)\b)",
 )
 _GERMAN = (
     r"nenne(?:n sie)?\b",
@@ -52,9 +54,11 @@ _GERMAN = (
     rf"{_BEFORE}welche (?:leute|menschen|daten|ausrüstung|kleidung|hardware|software)\b",
     rf"{_BEFORE}was für (?!eine?[mnrs]?\b)",
     r"was sind (?:die|alle)\b|was gibt es\b",
-    r"was ist (?:nicht )?(?:alles|im|in der|in dem)\b",
-    r"was (?:ist|sind|wird) .*\b(?:enthalten|inbegriffen|erlaubt|verboten|nötig|erforderlich)\b",
-    r"was (?:(?:brauch|benötig)\w*|darf|dürfen|kann|können|muss|müssen|soll|sollen)\b",
+    r"was ist (?:nicht )?alles\b",
+    r"was (?:ist|sind|wird) .*\b(?:enthalten|drin|inbegriffen|erlaubt|verboten|nötig|"
+    r"erforderlich)\b",
+    r"was (?:(?:brauch|benötig)\w*|darf|dürfen|kann|können|muss|müssen|soll|sollen)\b"
+    r"(?!.{0,60}\b(?:kosten|zahlen|bezahlen)\b)",
 )
 _FRENCH = (
     r"(?:énumére[rz]|énumère|cite[rz]?|mentionne[rz]?)\b",
@@ -69,7 +73,7 @@ _VIETNAMESE = (
 )
 _CHINESE = (
     ".*(?:列举|都有(?:谁|什么)|有哪些|什么(?:材料|情况下))",
-    ".*需要(?:带|准备|携带|提供|用到?)?什么",
+    ".*需要(?:带|准备|携带|提供|用到?)?什么(?!时)",
     "什么东西",
     ".*(?:优点|缺点|优势|好处|步骤|条件|要求|组成部分|特点|成员|类型|种类|选项)都?[是有](?:什么|哪)",
 )

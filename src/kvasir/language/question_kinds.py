@@ -42,20 +42,24 @@ KINDS = {
         r".*\s-{1,2}[\w-]+,? (?:or|o|u|oder|ou|and|y|e|und|et|还是|和|或) -|"
         r".*\b(?:differences?|differs?|different|versus|vs|distinguish(?:es)?|"
         r"compare[sd]? (?:to|with)|"
-        r"(?:instead of|rather than)(?= .*\?)|"
+        r"(?:instead of|rather than)(?= .{0,200}\?)|"
         r"diferencian?s?|distinguen?|en vez de|comparad[oa]s?|"
         r"unterschiede?|unterscheide[nt]|im vergleich|"
         r"différences?|diffère(?:nt)?|distinguent?|différente?s? (?:de|du|des)|par rapport|"
         r"plutôt que|khác nhau|khác gì|khác biệt|so với|so sánh|"
-        r"the same (?:thing )?as|(?:is|are) .* (?:and|or) .* the same(?= ?\?)|"
-        r"tell .+ (?:from|apart)|"
-        r"lo mismo que|es lo mismo .* que|dasselbe wie|das ?gleiche wie|la même chose que|"
-        r"compar(?:e[rz]?|a|ar)(?= .+ (?:and|with|to|y|con|et|avec|à)\b)|"
-        r"vergleich(?:e|en)?(?= .+ (?:und|mit)\b)|"
-        r"when\b.*[, ]when|cuándo\b.*[, ]cuándo|wann\b.*[, ]wann|quand\b.*[, ]quand)|"
+        r"(?:is|are) .{1,60} the same (?:thing )?as|"
+        r"(?:is|are) .{1,60} (?:and|or) .{1,60} the same(?= ?\?)|"
+        r"tell .{1,60} apart|how (?:do|does|can|to) .{0,20}tell .{1,60} from|"
+        r"lo mismo que|es lo mismo .{1,60} que|dasselbe wie|das ?gleiche wie|la même chose que|"
+        r"compar(?:e[rz]?|a|ar)(?= .{1,120} (?:and|with|to|y|con|et|avec|à)\b)|"
+        r"vergleich(?:e|en)?(?= .{1,120} (?:und|mit)\b)|"
+        r"when\b.{0,20}\b(?:use|choose|take|pick|prefer)\b.{0,80}[, ]when|"
+        r"cuándo\b.{0,20}\b(?:us|utiliz|elij|eleg|escog|conv)\w+\b.{0,80}[, ]cuándo|"
+        r"wann\b.{0,40}\b(?:nimm|nehm|nutz|benutz|verwend|wähl)\w*\b.{0,80}[, ]wann|"
+        r"quand\b.{0,40}\b(?:utilis|pren|chois|emplo)\w+\b.{0,80}[, ]quand)|"
         rf"[^?]{{0,40}}\b[\w.-]+,? (?:or|oder|o|u|ou|hay) (?:{_ARTICLE} )?[\w.-]+ ?[?:]",
         ".*(?:区别|不同|差别|差异|相比|比较|分别[是有管做]|各[是有管]|[和与跟同][^，]{1,12}(?:一样|相同)吗?[？?]|"
-        "什么时候[^，]+，.*什么时候)|[^，。：:？]{1,14}还是[^，。：:？]{1,10}[？?]",
+        "什么时候.{0,3}[用选][^，]*，.*什么时候)|[^，。：:？]{1,14}还是[^，。：:？]{1,10}[？?]",
     ),
     QuestionKind.WHY: _pattern(
         r".*\b(?:why|(?:for|what is the) (?:what )?reason|how come|por qué|a qué se debe|"

@@ -40,6 +40,8 @@ _INTRODUCTION = 80
 """Characters at the beginning of a text in which a term is introduced."""
 _LONGEST_SIDE = 4
 """Most words of one side of a difference."""
+_LONGEST_QUESTION = 1000
+"""Characters of a question whose sides are looked for; a longer one is a text, such as a mail."""
 _BOTH = re.compile(
     r",? (?:(?:(?:and|y|und|et) )?(?:when|cuándo|wann|quand)|"
     r"and|y(?! a\b| a-t-il\b)|e|und|et|và|vs\.?|versus|mit|"
@@ -49,18 +51,20 @@ _BOTH = re.compile(
 _EITHER = re.compile(r",? (?:or|o|u|oder|ou|hay) (?=\S)", re.IGNORECASE)
 _APART = re.compile(
     r"(?:(?<=distinguishes )|(?<=unterscheidet )|(?<=unterscheiden )|(?<=diferencia )|"
-    r"(?<=distingue ))(?:sich |a )?(?P<one>[^?]+?) (?:from|von|vom|de|del|du) "
-    r"(?P<other>[^?]+?) *\?|"
-    r"\b(?:do|does) (?P<first>[^?]+?) (?:differ from|compare (?:to|with)) (?P<second>[^?]+?) *\?|"
-    r"\b(?:is|are) (?P<this>[^?]+?) (?:different from|the same (?:thing )?as) (?P<that>[^?]+?) *\?|"
-    r"\btell (?P<these>[^?]+?) from (?P<those>[^?]+?) *\?|"
-    r"\ben quoi (?P<ceci>[^?]+?)"
+    r"(?<=distingue ))(?:sich |a )?(?P<one>[^?]{1,80}?) (?:from|von|vom|de|del|du) "
+    r"(?P<other>[^?]{1,80}?) *\?|"
+    r"\b(?:do|does) (?P<first>[^?]{1,80}?) (?:differ from|compare (?:to|with)) "
+    r"(?P<second>[^?]{1,80}?) *\?|"
+    r"\b(?:is|are) (?P<this>[^?]{1,80}?) (?:different from|the same (?:thing )?as) "
+    r"(?P<that>[^?]{1,80}?) *\?|"
+    r"\btell (?P<these>[^?]{1,80}?) from (?P<those>[^?]{1,80}?) *\?|"
+    r"\ben quoi (?P<ceci>[^?]{1,80}?)"
     r" (?:diffère|est|sont)(?:-(?:t-)?(?:ils?|elles?))?(?: différente?s?)?"
-    r" (?:de la|de l['’]|du|des|de|d['’]) ?(?P<cela>[^?]+?) *\?|"
-    r"(?P<un>[^?]+?) est(?:-(?:ils?|elles?|ce))? la même chose que (?P<autre>[^?]+?) *\?|"
-    r"lo mismo (?P<esto>[^?]+?) que (?P<eso>[^?]+?) *\?|"
-    r"\bist (?P<das>[^?]+?) (?:dasselbe|das ?gleiche) wie (?P<jenes>[^?]+?) *\?|"
-    r"\bcompar(?:a|e|ez) (?P<lo>[^?.]+?) (?:con|avec|à|with|to) (?P<otro>[^?.]+?) *[?.]",
+    r" (?:de la|de l['’]|du|des|de|d['’]) ?(?P<cela>[^?]{1,80}?) *\?|"
+    r"(?P<un>[^?]{1,80}?) est(?:-(?:ils?|elles?|ce))? la même chose que (?P<autre>[^?]{1,80}?) *\?|"
+    r"lo mismo (?P<esto>[^?]{1,80}?) que (?P<eso>[^?]{1,80}?) *\?|"
+    r"\bist (?P<das>[^?]{1,80}?) (?:dasselbe|das ?gleiche) wie (?P<jenes>[^?]{1,80}?) *\?|"
+    r"\bcompar(?:a|e|ez) (?P<lo>[^?.]{1,80}?) (?:con|avec|à|with|to) (?P<otro>[^?.]{1,80}?) *[?.]",
     re.IGNORECASE,
 )
 _SIDE = re.compile(r"-{0,2}[A-Za-zÀ-ỹ\d_.][\w.+#/-]*(?<![.])|[?,:;()]")
@@ -128,6 +132,8 @@ def sides_of(question: str) -> tuple[str, ...]:
 
     They stand beside the word that joins them, up to the next function word or sign.
     """
+    if len(question) > _LONGEST_QUESTION:
+        return ()
     if wide := _WIDE_SIDES.search(question):
         return tuple(filter(None, wide.groups()))
     if apart := _APART.search(question):

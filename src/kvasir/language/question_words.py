@@ -2,7 +2,7 @@
 
 A question's search leaves them out. In texts they are rare, so that "Wann kommt der Umzug?" would
 find a sentence with "wann" before one about the removal. Stop words of a language, such as
-English "when", need not be listed. The same holds for verbs such as "may" and "must", and for
+English "when", need not be listed. The same holds for verbs such as "could" and "können", and for
 phrases whose noun is not what a question is about: "was ist der Reihe nach zu tun".
 """
 
@@ -14,12 +14,12 @@ from collections.abc import Mapping
 QUESTION_WORDS: Mapping[str, tuple[str, ...]] = {
     code: tuple(words.split())
     for code, words in {
-        "en": "whose many much could may might must shall",
+        "en": "whose many much could shall",
         "de": "wann wer wen wem wessen warum wieso weshalb wozu womit wodurch wofür woher wohin "
         "wieviel wieviele viele nenne nennen tun machen mache "
-        "können könnte müssen soll sollen sollte darf dürfen",
+        "können könnte müssen sollen sollte darf dürfen",
         "es": "cuáles cuánto cuánta cuántos cuántas enumera enumere dime hacer hago "
-        "puede pueden puedo podemos poder debe deben debo debemos",
+        "puede pueden puedo deben debo debemos",
         "fr": "quand comment combien pourquoi quoi quel quelle quels quelles lequel laquelle "
         "lesquels lesquelles énumère énumérez "
         "faire fais peut peuvent peux pouvons puis doit doivent dois devons faut",
@@ -28,17 +28,17 @@ QUESTION_WORDS: Mapping[str, tuple[str, ...]] = {
         "为什么 为何 多久 多长 吗 呢 列出",
     }.items()
 }
-"""By ISO 639-1 code."""
+"""By ISO 639-1 code. None can be what a question is about, as "May", "must" and "poder" can."""
 
 _PHRASES = {
     code: re.compile(words, re.IGNORECASE)
     for code, words in {
-        "en": r"\b(?:at (?:the moment|present)|right now|(?:what|which) (?:order|sequence))\b",
+        "en": r"\b(?:at (?:the moment|present)|right now|in (?:what|which) (?:order|sequence))\b",
         "de": r"\b(?:im moment|zur zeit|der reihe nach|in welcher reihenfolge)\b",
         "es": r"\b(?:en este momento|en la actualidad|ahora mismo|en qué orden)\b",
         "fr": r"\b(?:en ce moment|à l['’]heure actuelle|dans quel ordre)\b",
         "vi": r"\b(?:hiện nay|hiện tại|theo thứ tự nào)\b",
-        "zh": "目前|现在|按(?:照)?什么顺序|什么顺序",
+        "zh": "目前|现在|按(?:照)?什么顺序",
     }.items()
 }
 

@@ -56,7 +56,7 @@ def with_next_table(found: Sequence[Passage], number: int, budget: int) -> Passa
     table = found[rows.start : rows.stop]
     before = sum(passage.words for passage in found[number:header])
     sizes = accumulate((passage.words for passage in table), initial=before)
-    kept = table[: sum(size <= budget for size in sizes) - 1]
+    kept = table[: max(0, sum(size <= budget for size in sizes) - 1)]
     if not any(row.quotable for row in kept):
         return None
     text = joined(found[number], kept[-1], whole=len(kept) == len(table))

@@ -39,7 +39,7 @@ _HERE = "here"
     type=click.Choice([*TOKENS_PER_SECOND, _HERE]),
     default="amx",
     show_default=True,
-    help="What the machines compute with; 'here' measures this one for some seconds.",
+    help="What the machines compute with; 'here' measures this machine for some seconds.",
 )
 @json_option
 def plan(
@@ -60,7 +60,7 @@ def plan(
     speed = _measured() if processor == _HERE else TOKENS_PER_SECOND[processor]
     load = Load(documents, requests_per_day, words, peak, kind, cores, speed)  # type: ignore[arg-type]
     found = plan_load(load)
-    print_result(found, *_lines(found, cores))
+    print_result(found, *_lines(found, cores, speed))
 
 
 def _measured() -> float:
@@ -74,13 +74,13 @@ def _measured() -> float:
         return tokens_per_second(make_embedder(Settings(), Run(stop_token(), show)))
 
 
-def _lines(found: Plan, cores: int) -> list[str]:
+def _lines(found: Plan, cores: int, speed: float) -> list[str]:
     return [
         f"passages            {found.chunks:,}",
         f"disk of the index   {_size(found.disk_mb)}",
         f"memory of the store {_size(found.store_mb)}",
         f"memory of a process {_size(found.memory_mb)}, with an index of its own",
-        f"ingesting takes     {_time(found.ingest_seconds)} on two cores",
+        f"ingesting takes     {_time(found.ingest_seconds)}, at {speed:,.0f} tokens a second",
         f"peak                {found.requests_per_second:,.1f} requests a second",
         f"server processes    {found.processes:,} on {cores} cores each",
         f"slowest of 100      {1000 * found.p99_seconds:.0f} ms at the peak",
