@@ -13,9 +13,12 @@ from _pytest.assertion import rewrite
 def rewrite_share(config: pytest.Config, number: int, workers: int) -> None:
     """Write the compiled modules that worker ``number`` is to make, unless they are there.
 
-    pytest has no function for it; these are the steps of its import hook.
+    pytest has no function for it; these are the steps of its import hook. With ``--assert=plain``
+    nothing is rewritten.
     """
-    state = config.stash[rewrite.assertstate_key]
+    state = config.stash.get(rewrite.assertstate_key, None)
+    if state is None:
+        return
     folders = [folder for each in config.args if (folder := Path(each.partition("::")[0])).is_dir()]
     files = sorted({file for folder in folders for file in folder.rglob("test_*.py")})
     for file in files[number::workers]:

@@ -100,21 +100,26 @@ def test_a_model_of_other_numbers_or_shapes_is_refused(change, told, model, tmp_
 
 
 @pytest.mark.parametrize("version", [6, 7])
-def test_a_file_that_was_cut_or_changed_anywhere_is_refused(version, tmp_path):
+def test_a_cut_file_is_refused_and_a_changed_one_raises_nothing_but_errors_of_ours(
+    version, tmp_path
+):
     small = random_model(version, vocabulary=20, layers=1, width=32, head_size=32)
     path = write_model(small, tmp_path / "m.pth")
     data = path.read_bytes()
     index = data.index(b"data.pkl") + 8
     places = [*range(index, index + 600, 7), *range(0, len(data), len(data) // 40)]
     for place in places:
-        cut, changed = data[:place], bytearray(data)
+        path.write_bytes(data[:place])
+        with pytest.raises(KvasirError) as raised:
+            load(path)
+        assert "\n" not in str(raised.value)
+        changed = bytearray(data)
         changed[place] ^= 0x5A
-        for content in (cut, bytes(changed)):
-            path.write_bytes(content)
-            try:
-                load(path)
-            except KvasirError as error:
-                assert "\n" not in str(error)  # Any other error fails the test.
+        path.write_bytes(changed)
+        try:
+            load(path)  # A changed weight is a weight.
+        except KvasirError as error:
+            assert "\n" not in str(error)
 
 
 class Harmful:

@@ -3,13 +3,17 @@
 import os
 import subprocess
 import sys
+import weakref
+from pathlib import Path
 
 import pytest
 from libraries import library
-from small_rwkv import one_thread, random_model, random_tokens
+from small_rwkv import byte_tokenizer, one_thread, random_model, random_tokens
 
 torch = library("torch", extra="torch")
 adapters = library("kvasir.rwkv.adapters", "torch", extra="torch")
+weights = library("kvasir.rwkv.weights", "torch", extra="torch")
+bases = library("kvasir.rwkv.bases", "torch", extra="torch")
 packing = library("kvasir.rwkv.packing", "torch", extra="torch")
 
 
@@ -39,7 +43,7 @@ def test_a_packed_model_reads_as_the_model_does(version):
             torch.testing.assert_close(other.wkv, state.wkv, atol=1e-4, rtol=1e-4)
 
 
-def test_every_linear_module_is_packed_and_takes_the_same_adapters():
+def test_every_linear_module_is_packed_and_has_the_same_shape():
     plain, found = random_model(7), packed(random_model(7))
     names = adapters.linear_modules(plain)
     assert adapters.linear_modules(found).keys() == names.keys()
@@ -47,6 +51,28 @@ def test_every_linear_module_is_packed_and_takes_the_same_adapters():
     for name, module in adapters.linear_modules(found).items():
         shape = (names[name].in_features, names[name].out_features)
         assert (module.in_features, module.out_features) == shape
+
+
+def test_an_adapter_changes_a_packed_model_as_it_changes_the_model():
+    plain, found = random_model(7), packed(random_model(7))
+    tokens = torch.tensor([random_tokens(20)])
+    generator = torch.Generator().manual_seed(5)
+
+    def low_rank(module):
+        a = torch.randn(4, module.in_features, generator=generator) * 0.1
+        b = torch.randn(module.out_features, 4, generator=generator) * 0.1
+        return adapters.LowRank(a, b, 2.0)
+
+    modules = adapters.linear_modules(plain)
+    adapter = adapters.Adapter({name: low_rank(module) for name, module in modules.items()})
+    without = found(tokens)[0]
+    for model in (plain, found):
+        adapters.accept_adapters(model)
+    with adapters.applied(adapter):
+        expected, logits = plain(tokens)[0], found(tokens)[0]
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
+    assert (logits - without).abs().max() > 0.1
+    assert torch.equal(found(tokens)[0], without)
 
 
 def test_rows_of_packed_weights_are_those_of_the_weights():
@@ -70,6 +96,73 @@ def test_what_cannot_be_packed_stays_as_it_is():
     biased = torch.nn.Sequential(torch.nn.Linear(4, 4))
     packing.pack(biased)
     assert type(biased[0]) is torch.nn.Linear
+
+
+@pytest.mark.parametrize("missing", ["processor", "oneDNN", "operation", "precision"])
+def test_weights_of_which_none_can_be_packed_are_not_copied(missing, monkeypatch):
+    model = random_model(7)
+    if missing == "processor":
+        monkeypatch.setattr(packing.platform, "machine", lambda: "aarch64")
+    elif missing == "oneDNN":
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    elif missing == "operation":
+        names = ("_linear_pointwise", "_no_such_operation")
+        monkeypatch.setattr("kvasir.rwkv.packing._OPERATIONS", names)
+    else:
+        model.half()
+    places = [each.data_ptr() for each in model.parameters()]
+    packing.pack(model)
+    assert all(not isinstance(each, packing.PackedLinear) for each in model.modules())
+    assert [each.data_ptr() for each in model.parameters()] == places
+
+
+def test_packing_keeps_one_matrix_at_a_time(monkeypatch):
+    """Each plain matrix is freed when its packed one is there, not when all are."""
+    model = random_model(7)
+    plain = [weakref.ref(each) for each in model.modules() if type(each) is torch.nn.Linear]
+    left = []
+    made = packing.PackedLinear
+
+    class Counted(made):
+        def __init__(self, linear):
+            left.append(sum(each() is not None for each in plain))
+            super().__init__(linear)
+
+    monkeypatch.setattr("kvasir.rwkv.packing.PackedLinear", Counted)
+    packing.pack(model)
+    if not left:
+        pytest.skip("oneDNN packs no weights on this machine")
+    assert left[-1] == 1
+    assert left == sorted(left, reverse=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("precision", ["f32", "f16"])
+def test_a_loaded_base_keeps_no_page_of_a_file_that_it_does_not_compute_with(precision, tmp_path):
+    byte_tokenizer(tmp_path)
+    model = random_model(7, vocabulary=257)
+    if precision == "f32":
+        packed(random_model(7))
+    shape = model.zero_state().wkv[:, 0].shape
+    tensors = {key: value.clone() for key, value in model.state_dict().items()}
+    tensors |= {f"blocks.{n}.att.time_state": torch.zeros(shape[1:]) for n in range(shape[0])}
+    path = tmp_path / "m.pth"
+    torch.save(tensors, path)
+    mapped = weights.read_weights(path)
+    assert str(path) in Path("/proc/self/maps").read_text()
+    del mapped
+    base = bases.shared_base(path, "cpu", precision)
+    assert base.initial_state().wkv.shape == model.zero_state().wkv.shape
+    assert str(path) not in Path("/proc/self/maps").read_text()
+
+
+def test_the_memory_of_a_base_counts_the_matrix_that_is_packed_twice():
+    large, small = (torch.empty(1 << 28, device="meta"), torch.empty(1 << 20, device="meta"))
+    counted = [
+        bases.memory_of(weights.Weights({"a": each}, "pth", {}, {}), torch.float32)
+        for each in (large, small)
+    ]
+    assert counted == [2 << 30, (4 << 20) + (256 << 20)]
 
 
 def test_threads_wait_for_a_moment_before_they_sleep():

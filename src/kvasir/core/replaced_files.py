@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,7 +29,8 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
             os.fsync(stream.fileno())
         partial.replace(path)
     except BaseException as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         # PyTorch reports a full disk as an error of its own, while it handles the system's.
         reason = error if isinstance(error, OSError) else error.__context__
         if isinstance(error, OSError | RuntimeError) and isinstance(reason, OSError):

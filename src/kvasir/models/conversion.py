@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,8 @@ def _write(weights: dict[str, torch.Tensor], target: Path) -> None:
     except OSError as error:
         raise StorageError(f"'{target}' cannot be written: {error}") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
 
 
 def _write_index(folder: Path, shapes: dict[str, tuple[str, int]]) -> Path:

@@ -6,7 +6,7 @@ Source: https://github.com/BlinkDL/RWKV-LM
 from kvasir.core.environment import passive_openmp
 
 _SPINS = 3000
-"""A tenth of a millisecond or less: as long as the next operation of a token takes to come."""
+"""Spins before a thread sleeps: at most 0.1 ms, about the gap between two operations."""
 
 # Threads that wait actively for long, hundreds of times a token, take the processors away from
 # everything else; those that sleep at once take as long again to wake up.

@@ -43,9 +43,13 @@ class Base:
         self.model: Rwkv = make_model(weights, path, device=device, dtype=dtype)
         pack(self.model)
         self.fingerprint = fingerprint(weights.tensors)
-        self.heads = {k: v.to(device=device, dtype=dtype) for k, v in weights.heads.items()}
+        # Copies: one tensor of a mapped file keeps all of it in memory.
+        self.heads = {
+            key: value.to(device=device, dtype=dtype, copy=True)
+            for key, value in weights.heads.items()
+        }
         self.tokenizer: WorldTokenizer = tokenizer_of(path)
-        self._time_state = dict(weights.time_state)
+        self._time_state = {key: value.clone() for key, value in weights.time_state.items()}
 
     @property
     def device(self) -> torch.device:
@@ -110,9 +114,15 @@ def _dtype(precision: str, device: str) -> torch.dtype:
 
 
 def memory_of(weights: Weights, dtype: torch.dtype) -> int:
-    """Return the bytes that a model needs in memory, about."""
-    numbers = sum(tensor.numel() for tensor in (*weights.tensors.values(), *weights.heads.values()))
-    return numbers * dtype.itemsize + _WORKING
+    """Return the bytes that a model needs in memory, about.
+
+    The pages of the file, which are in memory as well while it is loaded, do not count: the system
+    takes them back when others need them.
+    """
+    numbers = [tensor.numel() for tensor in (*weights.tensors.values(), *weights.heads.values())]
+    # While it is loaded, the matrix that is packed is in memory twice; work begins afterwards.
+    beside = max(_WORKING, max(numbers, default=0) * dtype.itemsize)
+    return sum(numbers) * dtype.itemsize + beside
 
 
 def check_memory(path: Path, weights: Weights, device: str, dtype: torch.dtype) -> None:

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 _PROCESSORS = ("x86_64", "amd64")
+_OPERATIONS = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
+"""Of PyTorch, which does not promise to keep them."""
 
 
 class PackedLinear(nn.Linear):
@@ -42,14 +45,19 @@ def rows_of(linear: nn.Linear, numbers: Sequence[int]) -> Tensor:
 
 
 def pack(model: nn.Module) -> None:
-    """Replace the linear modules of a model, if oneDNN can compute them in their precision."""
-    for parent in list(model.modules()):
-        for name, module in list(parent.named_children()):
-            if type(module) is nn.Linear and _can_pack(module):
-                setattr(parent, name, PackedLinear(module))
-    # The others may be mapped from a file, all of which would stay in memory with them.
+    """Replace the linear modules of a model, if oneDNN can compute them in their precision.
+
+    At most one matrix is in memory twice, beside the file from which the weights may be mapped.
+    """
+    found = [n for n, m in model.named_modules() if type(m) is nn.Linear and _can_pack(m)]
+    for name in found:
+        # No name is given to a plain module, which would keep it.
+        model.set_submodule(name, PackedLinear(cast("nn.Linear", model.get_submodule(name))))
+    if not found:
+        return
+    # The others may be mapped from the file, all of which would stay in memory with them.
     for parameter in model.parameters():
-        if not parameter.is_mkldnn:
+        if parameter.is_cpu and not parameter.is_mkldnn:
             parameter.data = parameter.data.clone()
 
 
@@ -57,7 +65,8 @@ def _can_pack(linear: nn.Linear) -> bool:
     weight = linear.weight
     is_here = weight.is_cpu and platform.machine().casefold() in _PROCESSORS
     has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    if not is_here or not has_onednn or linear.bias is not None:
+    has_operations = all(hasattr(torch.ops.mkldnn, name) for name in _OPERATIONS)
+    if not (is_here and has_onednn and has_operations) or linear.bias is not None:
         return False
     if weight.dtype is torch.bfloat16:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

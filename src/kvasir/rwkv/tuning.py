@@ -85,12 +85,15 @@ class Tuning:
             report: Takes each line of the metrics.
 
         Raises:
-            SettingsError: The folder has a run of another base or with other options, or there are
-                too few examples.
+            SettingsError: The folder has a run of another base, with other examples or with other
+                options, or there are too few examples.
+            ComponentError: The checkpoint in the folder is damaged.
+            MissingExtraError: ``peft`` or TensorBoard is needed and not installed.
         """
         self._model, self._fingerprint = model, fingerprint
         self._folder, self._options, self._report = folder, options, report
         self._train, self._held_out = split(examples, options.held_out, options.seed)
+        self._identity = self._make_identity()
         torch.manual_seed(options.seed)
         self._parameters = make_trainable(model, options)
         self._start = {n: p.detach().clone() for n, p in self._parameters.items()}
@@ -234,8 +237,8 @@ class Tuning:
             parts[key.partition(".lora_A.")[0]] = LowRank(first, second, scale)
         return Adapter(parts)
 
-    @property
-    def _identity(self) -> str:
+    def _make_identity(self) -> str:
+        """Return what a run must have in common with the one that it goes on with."""
         seen = hashlib.sha256()
         for example in (*self._train, *self._held_out):
             seen.update(array("q", [len(example.tokens), *example.tokens]).tobytes())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -125,7 +125,8 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise StorageError(f"'{path}' cannot be written: {error.strerror or error}") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
 
 
 def _lines_of_backup(report: BackupReport) -> list[str]:
