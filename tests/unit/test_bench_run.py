@@ -36,13 +36,15 @@ Older figures.
 
 @pytest.fixture(scope="module")
 def run():
+    """Give ``bench/run.py``, whose neighbours, such as ``rwkv``, may have the name of a library."""
+    ours = {path.stem for path in BENCH.glob("*.py")}
+    others = {name: sys.modules.pop(name) for name in ours & sys.modules.keys()}
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCH))
-        before = set(sys.modules)
         yield bench_module("run")
-        for name in set(sys.modules) - before:
-            if getattr(sys.modules[name], "__file__", None) in map(str, BENCH.glob("*.py")):
-                del sys.modules[name]
+    for name in ours & sys.modules.keys():
+        del sys.modules[name]
+    sys.modules.update(others)
 
 
 def test_other_sections_stay_as_they_are(run, tmp_path):
