@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kvasir.core.errors import MissingExtraError, RequestError
+from kvasir.core.replaced_files import replace_text
 from kvasir.core.run import Run
 from kvasir.core.services.answer_log import LoggedAnswer
 from kvasir.core.types import Hit, Message, Prompt
@@ -107,6 +108,7 @@ def make_dataset(
 
     Raises:
         RequestError: Nothing is left to learn from.
+        StorageError: The file cannot be written.
         StoppedError: The run was stopped; nothing was written.
     """
     run = run or Run()
@@ -144,9 +146,7 @@ def make_dataset(
             "other collections"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    partial.write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    partial.replace(target)
+    replace_text(target, "".join(f"{line}\n" for line in lines))
     return report
 
 

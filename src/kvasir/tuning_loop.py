@@ -19,7 +19,7 @@ import numpy as np
 
 from kvasir.app import App
 from kvasir.core.errors import ComponentError, MissingExtraError, SettingsError
-from kvasir.core.replaced_files import replace_file
+from kvasir.core.replaced_files import replace_text
 from kvasir.core.run import Progress, Run
 from kvasir.core.wire import from_json, to_json
 from kvasir.derived_app import with_settings
@@ -121,7 +121,7 @@ class _Record:
     def _write(self) -> None:
         record = {"identity": self._identity, "steps": self._steps}
         content = json.dumps(record, indent=2) + "\n"
-        replace_file(self._path, lambda stream: stream.write(content.encode()))
+        replace_text(self._path, content)
 
 
 def improve(
@@ -341,7 +341,7 @@ def _read_lines(path: Path) -> dict[str, bool | None]:
         each = json.loads(line)
         found[each["id"]] = each["satisfying"]
         kept += line
-    replace_file(path, lambda stream: stream.write(kept.encode()))
+    replace_text(path, kept)
     return found
 
 

@@ -36,3 +36,9 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
         if isinstance(error, OSError | RuntimeError) and isinstance(reason, OSError):
             raise StorageError(f"'{path}' cannot be written: {reason.strerror}") from error
         raise
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8 as ``replace_file`` does; line breaks stay as they are."""
+    content = text.encode()
+    replace_file(path, lambda stream: stream.write(content))

@@ -25,7 +25,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from kvasir.core.errors import ModelNotFoundError, SettingsError
-from kvasir.core.replaced_files import replace_file
+from kvasir.core.replaced_files import replace_file, replace_text
 from kvasir.rwkv.adapters import Adapter, LowRank, linear_modules
 from kvasir.rwkv.weights import check_finite, read_tensors
 
@@ -182,7 +182,7 @@ def save_adapter(adapter: Adapter, folder: Path, base: str = "") -> None:
     config["lora_alpha"] = config["r"]
     # First: an adapter without its configuration would be taken for one of any model.
     described = json.dumps(config, indent=2) + "\n"
-    replace_file(folder / CONFIG, lambda stream: stream.write(described.encode()))
+    replace_text(folder / CONFIG, described)
     content = save(tensors, metadata={"format": "pt"})
     replace_file(folder / TENSORS, lambda stream: stream.write(content))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvasir.core.errors import ComponentError, SettingsError, WireError
-from kvasir.core.replaced_files import replace_file
+from kvasir.core.replaced_files import replace_text
 from kvasir.core.wire import dumps, loads
 
 RECORD = "promoted.json"
@@ -53,7 +53,7 @@ def read_promoted(folder: Path) -> Promoted | None:
 def write_promoted(folder: Path, promoted: Promoted) -> None:
     """Promote a state or an adapter, in one step."""
     content = dumps(promoted, indent=2) + "\n"
-    replace_file(folder / RECORD, lambda stream: stream.write(content.encode()))
+    replace_text(folder / RECORD, content)
 
 
 def promoted_files(folder: Path) -> tuple[str | None, str | None]:

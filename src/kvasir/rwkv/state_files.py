@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError
-from kvasir.core.replaced_files import replace_file
+from kvasir.core.replaced_files import replace_file, replace_text
 from kvasir.rwkv.state import State
 from kvasir.rwkv.weights import Rwkv, check_finite, read_tensors
 
@@ -60,7 +60,7 @@ def save_time_state(tensors: Mapping[str, Tensor], path: Path, model: str = "") 
     content = {key: value.detach().clone().cpu() for key, value in tensors.items()}
     if model:  # First: a state without its note would be taken for one of any model.
         note = json.dumps({"model": model}) + "\n"
-        replace_file(_beside(path), lambda stream: stream.write(note.encode()))
+        replace_text(_beside(path), note)
     replace_file(path, lambda stream: torch.save(content, stream))
 
 

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kvasir.core.errors import ComponentError, MissingExtraError, SettingsError
-from kvasir.core.replaced_files import replace_file
+from kvasir.core.replaced_files import replace_file, replace_text
 from kvasir.core.run import Run
 from kvasir.core.wire import dumps
 from kvasir.rwkv.adapter_files import save_adapter
@@ -317,7 +317,7 @@ class Tuning:
             return
         kept = [entry for entry in read_metrics(path) if entry["step"] <= self._step]
         lines = "".join(json.dumps(entry) + "\n" for entry in kept)
-        replace_file(path, lambda stream: stream.write(lines.encode()))
+        replace_text(path, lines)
 
 
 def _board(folder: Path, step: int) -> Any:

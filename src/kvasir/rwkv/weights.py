@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from kvasir.core.errors import ComponentError, ModelNotFoundError, SettingsError, StorageError
-from kvasir.core.replaced_files import replace_file
+from kvasir.core.replaced_files import replace_file, replace_text
 from kvasir.rwkv import fla_rwkv6
 from kvasir.rwkv.v6 import Rwkv6, Rwkv6Config
 from kvasir.rwkv.v7 import Rwkv7, Rwkv7Config
@@ -395,5 +395,5 @@ def save_fla(tensors: Mapping[str, Tensor], folder: Path) -> None:
     except SafetensorError as error:
         raise StorageError(f"'{partial}' cannot be written: {error}") from error
     content = json.dumps(described, indent=2) + "\n"
-    replace_file(partial / "config.json", lambda stream: stream.write(content.encode()))
+    replace_text(partial / "config.json", content)
     partial.rename(folder)
