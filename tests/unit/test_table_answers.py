@@ -342,3 +342,52 @@ def test_forty_tables_are_computed_right_or_not_at_all():
         answered += sum(map(bool, (*computed, count)))
         refused += sum(not text for text in computed)
     assert answered >= 130, (answered, refused)
+
+
+BLOOD = [["Group", "Donors"], ["O+", "38"], ["O-", "7"], ["A+", "34"], ["AB", "3"]]
+SKILLS = [
+    ["Language", "Course", "Hours"],
+    ["C", "beginners", "10"],
+    ["C++", "beginners II", "20"],
+    ["C#", "St. John", "30"],
+    ["C++/C#", "5-8", "40"],
+]
+AGED = [["Age group", "Members"], ["<18", "5"], ["18+", "50"], ["65+", "9"]]
+TYPED = [["血型", "人数"], ["O+", "38"], ["O-", "7"]]
+
+
+@pytest.mark.parametrize(
+    ("question", "rows", "language", "value"),
+    [
+        ("How many donors are there in group O-?", BLOOD, "en", "O-: 7"),
+        ("How many donors are there in group O+?", BLOOD, "en", "O+: 38"),
+        ("How many donors has AB?", BLOOD, "en", "AB: 3"),
+        ("How many hours of C?", SKILLS, "en", "C: 10"),
+        ("How many hours of C++?", SKILLS, "en", "C++: 20"),
+        ("How many hours of C#?", SKILLS, "en", "C#: 30"),
+        ("How many hours of St John?", SKILLS, "en", "St. John: 30"),
+        ("How many members are <18?", AGED, "en", "<18: 5"),
+        ("How many members are 65+?", AGED, "en", "65+: 9"),
+        ("O-的人数是多少？", TYPED, "zh", "O-: 7"),
+    ],
+)
+def test_a_value_is_selected_by_its_signs(question, rows, language, value):
+    assert said(question, rows, language=language).endswith(f"\n{value} [1]")
+
+
+@pytest.mark.parametrize(
+    ("question", "rows", "language"),
+    [
+        ("How many donors are there in group O?", BLOOD, "en"),
+        ("How many donors are there in group A?", BLOOD, "en"),
+        ("How many donors are there in group A-?", BLOOD, "en"),
+        ("How many donors are there in group AB+?", BLOOD, "en"),
+        ("How many hours of C+?", SKILLS, "en"),
+        ("How many hours of 5.8?", SKILLS, "en"),
+        ("How many members are 18?", AGED, "en"),
+        ("How many members are 65?", AGED, "en"),
+        ("O的人数是多少？", TYPED, "zh"),
+    ],
+)
+def test_a_value_with_other_signs_is_not_taken_for_it(question, rows, language):
+    assert said(question, rows, language=language) is None

@@ -373,7 +373,7 @@ class TableQuestion(RowSelection):
                 elif word:
                     position += len(word)
                 elif part := next((p for p in parts if len(p) > 1 and _only(p, values)), ""):
-                    self._select([_only(part, values)], 0, values)
+                    self._select([_only(part, values)], 0, values, is_part=True)
                     position += len(part)
                 else:
                     raise NoAnswerError
