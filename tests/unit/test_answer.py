@@ -4,12 +4,14 @@ import warnings
 from dataclasses import replace
 
 import pytest
+from table_questions import found
 
 from kvasir.answering.answers import Answerer
 from kvasir.answering.evidence import FEATURES
 from kvasir.answering.prompts import estimate_tokens
 from kvasir.answering.refusal import NO_DOCUMENTS, NOTHING_MATCHES, REFUSALS, Calibration, refusal
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
+from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.core.deadline import deadline
 from kvasir.core.errors import ClosedError, ComponentError, RequestError, SettingsError
 from kvasir.core.types import (
@@ -98,6 +100,24 @@ def test_invented_markers_are_removed_and_counted():
     assert answer.text == "The gods made him [1]. He flew to Mars. [not found in the sources]"
     assert (answer.unsupported_sentences, answer.checked_sentences) == (1, 2)
     assert answer.removed_citations == 2
+
+
+def test_a_word_that_is_excluded_is_not_missing():
+    answerer = make(Says("The gods [1]."), hit())
+    plain = answerer.ask(SearchRequest("Who made Kvasir?"))
+    excluding = answerer.ask(SearchRequest("Who made Kvasir? -Suttung"))
+    assert excluding.confidence == plain.confidence
+    assert answerer.ask(SearchRequest("Who made Kvasir? Suttung")).confidence < plain.confidence
+
+
+def test_a_word_that_is_excluded_is_no_condition_on_a_table():
+    rows = [["Town", "Sales"], ["Rome", "5"], ["Oslo", "7"]]
+    found_hit, version = found(rows)
+    analyzer = Bm25Analyzer()
+    generator = ExtractiveGenerator(FakeEmbedder(), analyzer)
+    answerer = make(generator, found_hit, find_version={"d0": version}.get)
+    assert "is 12." in answerer.ask(SearchRequest("What are the total sales?")).text
+    assert "is 12." not in answerer.ask(SearchRequest("What are the total sales? -Bergen")).text
 
 
 def test_sentences_are_not_checked_if_that_is_switched_off():
