@@ -391,3 +391,42 @@ def test_a_value_is_selected_by_its_signs(question, rows, language, value):
 )
 def test_a_value_with_other_signs_is_not_taken_for_it(question, rows, language):
     assert said(question, rows, language=language) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "shown"),
+    [
+        ("Population (2021)", "2873000", "2873000"),
+        ("Population (millions)", "2.87", "2.87 millions"),
+        ("Population (estimate)", "2873000", "2873000"),
+        ("Population [per km²]", "2232", "2232"),
+        ("Population （万人）", "287", "287 万人"),
+        ("Population (people/km²)", "2232", "2232 people/km²"),
+        ("Population (%)", "5%", "5%"),
+    ],
+)
+def test_what_is_in_brackets_in_a_header_is_written_if_it_is_a_unit(header, value, shown):
+    rows = [["Town", header], ["Rome", value], ["Oslo", value]]
+    text = said("What is the population in Rome?", rows)
+    assert text.endswith(f"\n\nRome: {shown} [1]")
+
+
+def test_groups_are_the_same_in_every_case_and_a_gap_is_none():
+    rows = [["Order", "City"], ["1", "Rome"], ["2", "Oslo"], ["3", "rome"], ["4", "Oslo"]]
+    assert "Rome: 3 rows." in said("Which city comes most often?", [*rows, ["5", "ROME"]])
+    for gap in ("-", "n/a", "暂无", ""):
+        assert said("Which city comes most often?", [*rows, ["5", gap], ["6", gap]]) is None
+
+
+def test_a_header_may_have_braces():
+    rows = [["City", "Sales {net}"], ["Rome", "5"], ["Oslo", "7"], ["Rome", "6"]]
+    assert "Rome: 11 (Sales {net})." in said("Which city has the highest total sales?", rows)
+
+
+def test_rows_beyond_what_one_citation_quotes_are_in_the_next_one():
+    rows = [["Issue", "Text"], *([f"A{n}", f"{n} {'word ' * 60}"] for n in range(150))]
+    hit, version = found(rows, "issues.csv")
+    answer = asked("List all issues", (hit, version))
+    quoted = "".join(citation.quote for citation in answer.citations)
+    assert len(answer.citations) > 1
+    assert all(f"| A{n} |" in quoted for n in range(150))

@@ -1,9 +1,11 @@
 """A question that may mean something else than its words over a table is not computed."""
 
+from decimal import Decimal
+
 import pytest
 from table_questions import said
 
-from kvasir.answering.table_doubts import is_of_groups
+from kvasir.answering.table_doubts import figures_of, is_of_groups
 
 BANK = [
     ["Date", "Text", "Amount (€)"],
@@ -222,3 +224,17 @@ def test_groups_are_several_sums_of_their_rows():
     assert is_of_groups([60, 40, 100, 120, 80, 200])
     assert not is_of_groups([3, 1, 2])
     assert not is_of_groups([100, 60, 40, 7])
+
+
+def test_a_minus_of_every_kind_is_read_as_one():
+    assert figures_of(["−5", "-3", "− 2", "€ −1.50"]) == [
+        Decimal(-5),
+        Decimal(-3),
+        Decimal(-2),
+        Decimal("-1.50"),
+    ]
+
+
+def test_a_last_row_is_a_sum_of_numbers_below_zero_too():
+    rows = [["Item", "Change"], ["A", "−5"], ["B", "−3"], ["C", "10"], ["Result", "2"]]
+    assert said("Which item has the highest change?", rows) is None

@@ -15,7 +15,8 @@ from functools import partial
 from kvasir.answering import table_doubts as doubts
 from kvasir.answering.citations import FindVersion, citation_of
 from kvasir.answering.table_questions import TableQuestion
-from kvasir.answering.table_rows import NoAnswerError, is_distinct
+from kvasir.answering.table_rows import NoAnswerError, fold, is_distinct
+from kvasir.answering.table_units import with_unit
 from kvasir.answering.table_vocabulary import ADDS_UP_NOT, ASKS_A_PRICE
 from kvasir.answering.table_words import BY_LANGUAGE, IDENTIFIERS, QUALIFYING_COLUMNS, Operation
 from kvasir.answering.tables import (
@@ -68,8 +69,6 @@ _OF_SIZE = re.compile(
 """Questions for the most or least of a row as a whole."""
 _OF_ROWS = (None, Operation.LIST, Operation.COUNT)
 """Operations with which a comparison selects the rows that are asked for."""
-_UNIT = re.compile(r"[(（\[]([^()（）\[\]]+)[)）\]]\s*$")
-"""The unit in a header, such as "Consumption (kWh)"."""
 _BRACKETED = re.compile(rf"([\[【])\s*({NUMBERS})\s*([\]】])")
 
 
@@ -177,7 +176,7 @@ class _Computation(TableQuestion):
                 if not asked or not all(is_distinct(self.rows, c) for c in asked):
                     raise NoAnswerError
                 return self._said(Operation.COUNT), self.rows
-            case Operation.COUNT | None if self.period is None:
+            case Operation.COUNT | None:
                 return self._looked_up(column, asked)
         ranked = self.operation in (Operation.LEAST, Operation.MOST)
         groups = [c for c in asked if not is_distinct(self.rows, c)]
@@ -294,10 +293,12 @@ class _Computation(TableQuestion):
     def _grouped(self, label: int, column: int | None) -> tuple[str, Sequence[Row]]:
         """Return the rows of the value of which most or least rows, or the highest sum, are."""
         groups: dict[str, list[Row]] = {}
+        names_of: dict[str, str] = {}
         for row in self.rows:
-            if not row.cells[label]:
+            if is_gap(row.cells[label]):
                 raise NoAnswerError
-            groups.setdefault(row.cells[label], []).append(row)
+            name = names_of.setdefault(fold(row.cells[label]), row.cells[label])
+            groups.setdefault(name, []).append(row)
         figures = {name: Decimal(len(rows)) for name, rows in groups.items()}
         shown: Callable[[Decimal], str] = str
         if column is not None:
@@ -322,11 +323,16 @@ class _Computation(TableQuestion):
         if len(names) > MOST_TIED or len(rows) > MOST_LISTED:
             raise NoAnswerError
         phrases = self.words.phrases
-        form = phrases["rows"] if column is None else f"{{count}} ({self.table.header[column]})"
+        counted = (
+            phrases["rows"].format(count=shown(figures[name]))
+            if column is None
+            else f"{shown(figures[name])} ({self.table.header[column]})"
+            for name in names
+        )
         text = phrases[f"group_{self.operation}"].format(
             label=self.table.header[label],
             rows=self._counted(),
-            value=", ".join(f"{n}: {form.format(count=shown(figures[n]))}" for n in names),
+            value=", ".join(map(": ".join, zip(names, counted, strict=True))),
         )
         return f"{self._quoted(rows)}\n\n{text}", rows
 
@@ -397,8 +403,7 @@ class _Computation(TableQuestion):
         """Return the one value that is asked for under its row, such as "July: 233 kWh"."""
         (row,) = self.rows
         value, label = row.cells[column], ", ".join(row.cells[c] for c in self.conditions)
-        unit = _UNIT.search(self.table.header[column]) if value[-1:].isdigit() else None
-        return f"\n\n{label}: {value} {unit[1]}" if unit else f"\n\n{label}: {value}"
+        return f"\n\n{label}: {with_unit(value, self.table.header[column])}"
 
     def _counted(self, further: Sequence[str] = ()) -> str:
         phrases = self.words.phrases
@@ -434,9 +439,9 @@ def _citations(
     """Yield one citation for each run of neighbouring rows, within ``MOST_QUOTED`` characters."""
     runs: list[list[Row]] = []
     for row in rows:
-        if runs and row.start - runs[-1][-1].end < 2:
-            if row.end - runs[-1][0].start <= MOST_QUOTED:
-                runs[-1].append(row)
+        is_next = runs and row.start - runs[-1][-1].end < 2
+        if is_next and row.end - runs[-1][0].start <= MOST_QUOTED:
+            runs[-1].append(row)
         else:
             runs.append([row])
     for run in runs[:MOST_TIED]:

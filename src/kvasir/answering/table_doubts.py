@@ -187,7 +187,7 @@ def figures_of(cells: Sequence[str]) -> list[Decimal] | None:
             continue
         if not is_number(cell):
             return None
-        text = re.sub(r"[^\d.,-]", "", cell).replace("−", "-").strip(".,")
+        text = re.sub(r"[^\d.,-]", "", cell.replace("−", "-")).strip(".,")
         whole, sign, rest = re.fullmatch(r"(.*?)(?:([.,])(\d{1,2}))?", text).groups()  # type: ignore[union-attr]
         digits = re.sub(r"\D", "", whole) or "0"
         value = Decimal(f"{digits}.{rest}" if sign else digits)
