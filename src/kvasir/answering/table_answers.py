@@ -17,8 +17,20 @@ from kvasir.answering.citations import FindVersion, citation_of
 from kvasir.answering.table_questions import TableQuestion
 from kvasir.answering.table_rows import NoAnswerError, fold, is_distinct
 from kvasir.answering.table_units import with_unit
-from kvasir.answering.table_vocabulary import ADDS_UP_NOT, ASKS_A_PRICE
-from kvasir.answering.table_words import BY_LANGUAGE, IDENTIFIERS, QUALIFYING_COLUMNS, Operation
+from kvasir.answering.table_vocabulary import (
+    ADDS_UP_NOT,
+    ASKS_A_PRICE,
+    OF_A_LABEL,
+    OF_A_ROW,
+    OF_SIZE,
+)
+from kvasir.answering.table_words import (
+    BY_LANGUAGE,
+    IDENTIFIERS,
+    QUALIFYING_COLUMNS,
+    RANKED,
+    Operation,
+)
 from kvasir.answering.tables import (
     Numbers,
     Row,
@@ -48,25 +60,6 @@ MOST_DOCUMENTS = 5
 """Documents with a table that are read, the best ones."""
 
 _TWO = 2
-_OF_A_LABEL = re.compile(
-    r"^\W*(?:who|when|where|qui[ée]n(?:es)?|cu[áa]ndo|d[óo]nde|wer|wann|wo|qui|quand|où)\b|"
-    r"谁|什么时候|哪里",
-    re.IGNORECASE,
-)
-"""Questions for a name, a day or a place, which no number answers."""
-_OF_A_ROW = re.compile(
-    r"\b(?:who|when|where|which|what|qui[ée]n(?:es)?|cu[áa]ndo|d[óo]nde|qué|cuál(?:es)?|wer|wann|wo|"
-    r"welche\w?|was|qui|quand|où|quel(?:le)?s?)\b|谁|什么|哪",
-    re.IGNORECASE,
-)
-"""Questions that a row answers."""
-_OF_SIZE = re.compile(
-    r"\b(?:largest|biggest|smallest|highest|lowest|mayor|menor|más (?:grande|pequeñ[oa]|alt[oa]|"
-    r"baj[oa])|größte\w?|kleinste\w?|höchste\w?|niedrigste\w?|plus (?:grande?|grosse?|petite?|"
-    r"élevée?|haute?|basse?))\b|最[大小高低]",
-    re.IGNORECASE,
-)
-"""Questions for the most or least of a row as a whole."""
 _OF_ROWS = (None, Operation.LIST, Operation.COUNT)
 """Operations with which a comparison selects the rows that are asked for."""
 _BRACKETED = re.compile(rf"([\[【])\s*({NUMBERS})\s*([\]】])")
@@ -178,7 +171,7 @@ class _Computation(TableQuestion):
                 return self._said(Operation.COUNT), self.rows
             case Operation.COUNT | None:
                 return self._looked_up(column, asked)
-        ranked = self.operation in (Operation.LEAST, Operation.MOST)
+        ranked = self.operation in RANKED
         groups = [c for c in asked if not is_distinct(self.rows, c)]
         if self.is_per_row and not is_distinct(self.rows, 0):
             raise NoAnswerError
@@ -207,10 +200,10 @@ class _Computation(TableQuestion):
         if not self.conditions or len(self.rows) > MOST_SHOWN:
             raise NoAnswerError
         if column is None:
-            if self.operation or not (asked or _OF_A_ROW.search(self.question)):
+            if self.operation or not (asked or OF_A_ROW.search(self.question)):
                 raise NoAnswerError
             return self._quoted(self.rows), self.rows
-        if _OF_A_LABEL.search(self.question) and not self.header_terms[column] & self.asked_terms:
+        if OF_A_LABEL.search(self.question) and not self.header_terms[column] & self.asked_terms:
             return self._quoted(self.rows), self.rows
         if len(self.rows) == 1:
             if is_gap(self.rows[0].cells[column]):
@@ -266,7 +259,7 @@ class _Computation(TableQuestion):
             message = f"nothing is computed over '{self.table.header[column]}': {error}"
             raise UnreadableError(message) from None
         values, header = numbers.values, self.table.header[column]
-        is_added = self.operation not in (Operation.LEAST, Operation.MOST)
+        is_added = self.operation not in RANKED
         cells = (cell for row in self.rows for cell in row.cells)
         if doubts.turns_around(self.question, values, is_added=is_added) or doubts.mixes_sides(
             self.question, header, values, cells
@@ -364,7 +357,7 @@ class _Computation(TableQuestion):
         A "largest invoice" names no column: it is known if all of them say the same.
         """
         columns = [c for c in measures if not ADDS_UP_NOT.search(self.table.header[c])]
-        if not columns or not _OF_SIZE.search(self.question):
+        if not columns or not OF_SIZE.search(self.question):
             raise NoAnswerError
         for column in columns:
             self._check_units(column)
