@@ -6,11 +6,11 @@ import pytest
 
 from kvasir.answering.answers import Answerer
 from kvasir.answering.chat import Conversation
-from kvasir.answering.follow_ups import NOTHING_MORE, REPLIES
+from kvasir.answering.follow_ups import NOTHING_MORE, REPLIES, FollowUps
 from kvasir.answering.retrieval import Retriever
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
-from kvasir.core.types import Chunk, Message
+from kvasir.core.types import Chunk, Message, SearchRequest
 from kvasir.language.conversation import (
     ASSENT,
     FAREWELL,
@@ -339,3 +339,26 @@ def test_thanks_and_greetings_are_not_searched_and_do_not_end_the_subject():
     assert (thanked.hits, thanked.citations, thanked.refused) == ((), (), False)
     assert talk.retriever.queries == []
     assert "Bix" in talk.say("And a service?").searched
+
+
+class CountingAnalyzer(Bm25Analyzer):
+    """An analyzer that counts the texts that it is given."""
+
+    texts = 0
+
+    def query_terms(self, texts, languages):
+        self.texts += len(texts)
+        return super().query_terms(texts, languages)
+
+
+@pytest.mark.parametrize("message", ["那边刷呢？", "还有什么吗？"])
+def test_a_very_long_turn_costs_no_more_than_its_beginning(message):
+    analyzer = CountingAnalyzer()
+    long = ("比克的滤网每几个月更换一次" * LONG)[:LONG]
+    history = [Message("user", long), Message("assistant", "每 5 个月更换 [1]。")]
+    steps = FollowUps(analyzer).search(SearchRequest(message), history, lambda request: [])
+    with pytest.raises(StopIteration) as stopped:
+        while True:
+            next(steps)
+    assert "滤网" in stopped.value.value.searched
+    assert analyzer.texts < 8_000
