@@ -36,10 +36,10 @@ _NAMED = {
 }
 """Behind "which kind of" the thing is another one, and "what causes the" has none."""
 _IN_UNIT = {
-    "en": r"\bhow \w+ .*\bin (?P<thing>[a-z]+)\W*$",
-    "es": r"\bcuánt\w* .*\ben (?P<thing>[a-z]+)\W*$",
-    "de": r"\bwie \w+ .*\bin (?P<thing>[A-Z][a-zäöüß]+)\W*$",
-    "fr": r"\bcombien .*\ben (?P<thing>[a-z]+)\W*$",
+    "en": r"^(?>(?s:.*?)\bhow \w+ ).*\bin (?P<thing>[a-z]+)\W*$",
+    "es": r"^(?>(?s:.*?)\bcuánt\w* ).*\ben (?P<thing>[a-z]+)\W*$",
+    "de": r"^(?>(?s:.*?)\bwie \w+ ).*\bin (?P<thing>[A-Z][a-zäöüß]+)\W*$",
+    "fr": r"^(?>(?s:.*?)\bcombien ).*\ben (?P<thing>[a-z]+)\W*$",
 }
 _FORMS = (
     (
@@ -67,14 +67,14 @@ _FORMS = (
     ),
 )
 """Questions for a value with a form of its own, and that form; a cell has it in its header."""
-_MARKER = re.compile(r"\s*\[\d+\]")
+_MARKER = re.compile(r"(?<!\s)\s*\[\d+\]")
 _WORD = re.compile(r"[^\W\d_]+")
 _NAME = re.compile(r"(?<=[^\s.!?:;„“\"«»¿¡*#|(-] )[^\W\d_a-zß-öø-ÿ]\w+\b(?!-?\d)")
 """A word with a capital letter behind another word, which is no code such as AC-7731."""
 _NUMBERED = re.compile(r"\b[A-ZÀ-ÖØ-Þ][^\W\d_]+[ -]\d{1,3}\b(?![.:,/]?\d)")
 """A name with a number, such as "Mill 23", which "Mill 3" is not."""
 _NO_COUNT = re.compile(
-    r"[$€£¥]\s?\d[\d.,]*|\d[\d.,]*\s?(?:[$€£¥%元]|(?:eur|euros?|usd|dollars?|gbp|pounds?|chf|"
+    r"[$€£¥]\s?\d[\d.,]*|(?<!\d)\d[\d.,]*\s?(?:[$€£¥%元]|(?:eur|euros?|usd|dollars?|gbp|pounds?|chf|"
     r"francs?|franken|percent|prozent|por ciento|pour ?cent)\b)|\b\d{1,2}[:h]\d\d\b|"
     r"\b[A-Z]+-?\d+\b",
     re.IGNORECASE,

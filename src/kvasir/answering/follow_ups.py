@@ -89,7 +89,7 @@ NOTHING_MORE = {
 }
 """Refusals of a wish for more."""
 
-_MARKER = re.compile(r"\s*\[\d+\]")
+_MARKER = re.compile(r"(?<!\s)\s*\[\d+\]")
 _TOKEN = re.compile(r"\S+")
 _WORD = re.compile(r"\w+")
 _EDGES = "\"'“”„«»‘’()[]{}¿?¡!,;:.…。，；：？！、*_`|"
