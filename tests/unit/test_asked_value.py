@@ -175,3 +175,17 @@ def test_the_time_for_a_long_question_and_answer_is_linear_in_their_length(piece
 
 def test_a_unit_is_asked_for_in_a_later_line_too():
     assert lacks("We take the ferry.\nHow fast is it in knots?", "en")
+
+
+def test_a_name_with_a_sign_is_another_one_than_that_with_another_sign():
+    table = "| Group | Units |\n|---|---|\n| AB+ | 3 |\n| O- | 7 |\n| C | 5 |"
+    hits = [Hit(Chunk("c", "d", table, 0, len(table), metadata={"language": "en"}), 1.0)]
+    for question, lacking in (
+        ("How many units of AB- are there?", "AB-"),
+        ("How many units of O+ are there?", "O+"),
+        ("How many units of C#?", "C#"),
+        ("How many units of AB+ are there?", ""),
+        ("How many units of O-?", ""),
+    ):
+        doubt = find_doubt(question, table, hits, ANALYZER)
+        assert doubt == (f"the passages do not name '{lacking}'" if lacking else "")

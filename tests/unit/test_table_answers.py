@@ -362,6 +362,7 @@ TYPED = [["血型", "人数"], ["O+", "38"], ["O-", "7"]]
         ("How many donors are there in group O-?", BLOOD, "en", "O-: 7"),
         ("How many donors are there in group O+?", BLOOD, "en", "O+: 38"),
         ("How many donors has AB?", BLOOD, "en", "AB: 3"),
+        ("What is the number of donors for A+?", BLOOD, "en", "A+: 34"),
         ("How many hours of C?", SKILLS, "en", "C: 10"),
         ("How many hours of C++?", SKILLS, "en", "C++: 20"),
         ("How many hours of C#?", SKILLS, "en", "C#: 30"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from kvasir.answering.table_conditions import Period, is_no, month_of, yes_of
 from kvasir.answering.table_dates import Day, dates_of
 from kvasir.answering.table_rows import WORD, NoAnswerError, fold, values_of
-from kvasir.answering.table_signs import written_value
+from kvasir.answering.table_signs import has_sign, written_value
 from kvasir.answering.table_vocabulary import OPPOSITES, STILL_TO_COME
 from kvasir.answering.table_words import TableWords
 from kvasir.answering.tables import Row, Table
@@ -85,7 +85,8 @@ class RowSelection:
             column = min(columns)
             is_function_word = length == 1 and fold(words[0]) in self.words.function_words
             written = {cell for _, cell in found}
-            if is_function_word and words[0] not in written:
+            is_bare = not all(map(has_sign, written))
+            if is_function_word and is_bare and words[0] not in written:
                 raise NoAnswerError
             if len(columns) > 1 or (is_part and len(written) > 1):
                 raise NoAnswerError

@@ -39,6 +39,14 @@ def written_value(question: str, values: Sequence[str]) -> str:
     return max(found, key=len, default="")
 
 
+def has_sign(value: str) -> bool:
+    """Return True if a sign belongs to the first or the last word of a value."""
+    words = [*WORD.finditer(value)]
+    return bool(
+        words and (_BEGINS.search(value[: words[0].start()]) or _ENDS.match(value, words[-1].end()))
+    )
+
+
 def _stands(question: str, pattern: str) -> bool:
     """Return True if a pattern is found with no letter and no further sign beside it."""
     for found in re.finditer(pattern, question):
