@@ -335,3 +335,58 @@ def test_files_with_macros_and_templates_are_read(kind: bytes) -> None:
     plain = b"vnd.openxmlformats-officedocument.wordprocessingml.document.main"
     data = retyped(word_package(_paragraph("Words.")), plain, kind)
     assert DocxExtractor().extract(_SOURCE, data).text == "Words."
+
+
+def _level(depth: int, label: str, style: str = "decimal", more: str = "") -> str:
+    return (
+        f'<w:lvl w:ilvl="{depth}"><w:start w:val="1"/><w:numFmt w:val="{style}"/>{more}'
+        f'<w:lvlText w:val="{label}"/></w:lvl>'
+    )
+
+
+def _labels(lists: str, *items: tuple[str, int, str]) -> list[str]:
+    """Read items of (id of the list, level, text); one definition has all lists."""
+    definition = _level(0, "%1.") + _level(1, "%2)", "lowerLetter") + _level(2, "%1.%2.%3")
+    xml = f'<w:abstractNum w:abstractNumId="0">{definition}</w:abstractNum>{lists}'
+    parts = {"numbering": Part("numbering", f"<w:numbering SPACES>{xml}</w:numbering>")}
+    body = "".join(
+        _paragraph(
+            *([text] if text else []),
+            properties=f'<w:numPr><w:ilvl w:val="{depth}"/><w:numId w:val="{key}"/></w:numPr>',
+        )
+        for key, depth, text in items
+    )
+    return "\n".join(_texts(_read(body, parts))).split("\n")
+
+
+def _num(key: str, override: str = "") -> str:
+    return f'<w:num w:numId="{key}"><w:abstractNumId w:val="0"/>{override}</w:num>'
+
+
+def test_lists_of_one_definition_count_on_unless_one_restarts() -> None:
+    again = '<w:lvlOverride w:ilvl="0"><w:startOverride w:val="{}"/></w:lvlOverride>'
+    lists = _num("1") + _num("2") + _num("3", again.format(1)) + _num("4", again.format(7))
+    items = [("1", "a"), ("2", "b"), ("3", "c"), ("3", "d"), ("4", "e"), ("4", "f"), ("1", "g")]
+    assert _labels(lists, *((key, 0, text) for key, text in items)) == [
+        *("1. a", "2. b", "1. c", "2. d", "7. e", "8. f", "9. g"),
+    ]
+
+
+def test_a_list_may_have_levels_of_its_own() -> None:
+    own = f'<w:lvlOverride w:ilvl="0">{_level(0, "(%1)", "upperRoman")}</w:lvlOverride>'
+    assert _labels(_num("1", own), *(("1", 0, each) for each in "abcd"))[3] == "(IV) d"
+
+
+def test_an_empty_item_has_a_number_too() -> None:
+    items = [("1", 0, "a"), ("1", 0, ""), ("1", 0, "b")]
+    assert _labels(_num("1"), *items) == ["1. a", "3. b"]
+
+
+def test_a_level_begins_again_only_after_those_that_it_names() -> None:
+    own = _level(1, "%2)", more='<w:lvlRestart w:val="0"/>')
+    own = f'<w:lvlOverride w:ilvl="1">{own}</w:lvlOverride>'
+    own += f'<w:lvlOverride w:ilvl="2">{_level(2, "%1.%3", more="<w:isLgl/>")}</w:lvlOverride>'
+    items = [("1", 0, "a"), ("1", 1, "b"), ("1", 0, "c"), ("1", 1, "d"), ("1", 2, "e")]
+    assert _labels(_num("1", own), *items) == [
+        *("1. a", "    1) b", "2. c", "    2) d", "        2.1 e"),
+    ]

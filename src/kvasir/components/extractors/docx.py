@@ -37,7 +37,7 @@ from kvasir.components.extractors.docx_tables import (
     own_cells,
     table_rows,
 )
-from kvasir.components.extractors.docx_xml import W, value_at
+from kvasir.components.extractors.docx_xml import W, find, is_on, value_at
 from kvasir.components.extractors.drawing_parts import add_drawing_parts
 from kvasir.components.extractors.table_layout import nested_text
 from kvasir.core.types import BlockKind, Document, Source
@@ -154,6 +154,9 @@ class _Reader:
             self._builder.add(kind, text)
             if name == "title" and not self.title:
                 self.title = text
+        elif number_id and not self._is_gone(paragraph):
+            # It shows a number, perhaps beside a picture.
+            self._numbering.label(number_id, depth)
         self._pending.append(inline)
         if not is_item and not (text and name in _CODE_STYLES):
             self._flush()
@@ -210,6 +213,12 @@ class _Reader:
             if level is None and outline.isdigit() and int(outline) < 9:
                 level = int(outline) + 1
         return name, level
+
+    @staticmethod
+    def _is_gone(paragraph: etree._Element) -> bool:
+        """Return True if the mark of a paragraph is hidden or deleted, and so its number."""
+        mark = find(paragraph, "pPr/rPr")
+        return mark is not None and (is_on(mark, "vanish") or find(mark, "del") is not None)
 
     def _list_level(self, paragraph: etree._Element) -> tuple[str, int]:
         """Return the list's id, empty outside lists, and the depth of the item."""

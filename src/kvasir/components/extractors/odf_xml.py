@@ -26,17 +26,10 @@ class Styles:
 
     def __init__(self, *roots: etree._Element) -> None:
         self._styles: dict[tuple[str, str], etree._Element] = {}
-        self.numbered: set[tuple[str, int]] = set()
-        """Which levels of which list styles are numbered."""
         for root in roots:
             for style in root.iter(f"{STYLE}style"):
                 key = str(style.get(f"{STYLE}family")), str(style.get(f"{STYLE}name"))
                 self._styles.setdefault(key, style)
-            for style in root.iter(f"{TEXT}list-style"):
-                for level in style.iterfind(f"{TEXT}list-level-style-number"):
-                    number = str(level.get(f"{TEXT}level") or "1")
-                    if level.get(f"{STYLE}num-format") != "" and number.isdigit():
-                        self.numbered.add((str(style.get(f"{STYLE}name")), int(number)))
         self._positions: dict[tuple[str, str], Position | None] = {}
         self._hidden: dict[tuple[str, str], bool] = {}
 
