@@ -103,6 +103,35 @@ def test_what_nobody_sees_in_a_text_is_left_out(hidden: str) -> None:
     assert "secret" not in document.text
 
 
+_BANNERS = (
+    '<style:style style:name="Banner" style:family="paragraph"><style:paragraph-properties '
+    'fo:background-color="#1f3864"/><style:text-properties fo:color="#ffffff" '
+    'fo:background-color="transparent"/></style:style>'
+    '<style:style style:name="Inner" style:family="paragraph" style:parent-style-name="Banner"/>'
+    '<style:style style:name="Bare" style:family="paragraph"><style:text-properties '
+    'fo:color="#ffffff"/></style:style>'
+    '<style:style style:name="Black" style:family="text"><style:text-properties '
+    'fo:color="#000000"/></style:style>'
+    '<style:style style:name="Ground" style:family="text"><style:text-properties '
+    'fo:background-color="#000000"/></style:style>'
+)
+
+
+@pytest.mark.parametrize(
+    ("style", "inside", "is_seen"),
+    [
+        *(("Banner", "words", True), ("Inner", "words", True), ("Bare", "words", False)),
+        *(("Banner", _span("White", "words"), True), ("Bare", _span("Black", "words"), True)),
+        *(("Bare", _span("Ground", "words"), True), ("None", _span("White", "words"), False)),
+        ("None", _span("Ground", _span("White", "words")), True),
+    ],
+)
+def test_white_text_is_read_on_the_ground_around_it(style: str, inside: str, is_seen: bool) -> None:
+    body = f'<text:p text:style-name="{style}">{inside}</text:p>{_p("Seen.")}'
+    data = open_document("text", body, styles=_STYLES + _BANNERS)
+    assert ("words" in OdfExtractor().extract(_SOURCE, data).text) is is_seen
+
+
 def test_white_text_on_a_coloured_page_is_read() -> None:
     ground = '<style:page-layout-properties fo:background-color="#000000"/>'
     shared = f"<office:automatic-styles><style:page-layout>{ground}</style:page-layout>"

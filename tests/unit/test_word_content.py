@@ -187,6 +187,70 @@ def test_white_text_on_a_ground_and_switched_off_hiding_are_read() -> None:
     assert all(word in text for word in ("one", "two", "three"))
 
 
+_WHITE = '<w:color w:val="FFFFFF"/>'
+_DARK = '<w:shd w:val="clear" w:color="auto" w:fill="1F3864"/>'
+_NO_GROUND = '<w:shd w:val="clear" w:color="auto" w:fill="auto"/>'
+
+
+def _style(key: str, paragraph: str, run: str, base: str = "") -> str:
+    based = f'<w:basedOn w:val="{base}"/>' if base else ""
+    return (
+        f'<w:style w:type="paragraph" w:styleId="{key}"><w:name w:val="{key}"/>{based}'
+        f"<w:pPr>{paragraph}</w:pPr><w:rPr>{run}</w:rPr></w:style>"
+    )
+
+
+def _styled(style: str, properties: str = "", run: str = "") -> str:
+    styles = (
+        _style("Banner", _DARK, _WHITE)
+        + _style("SmallBanner", "", "", "Banner")
+        + _style("Plain", _NO_GROUND, "", "Banner")
+        + _style("Marked", "", _WHITE + _DARK)
+        + _style("White", "", _WHITE)
+    )
+    parts = {"styles": Part("styles", f"<w:styles SPACES>{styles}</w:styles>")}
+    paragraph = _paragraph(
+        _run("words", run), properties=f'<w:pStyle w:val="{style}"/>{properties}'
+    )
+    return _read(_paragraph("Seen.") + paragraph, parts).text
+
+
+@pytest.mark.parametrize(
+    ("style", "properties", "run"),
+    [
+        *(("Banner", "", ""), ("SmallBanner", "", ""), ("Marked", "", ""), ("White", _DARK, "")),
+        ("White", "", '<w:highlight w:val="black"/>'),
+        ("White", '<w:shd w:val="pct50" w:color="auto" w:fill="auto"/>', ""),
+        ("Plain", "", '<w:color w:val="000000"/>'),
+    ],
+)
+def test_white_text_on_the_shading_of_its_style_is_read(
+    style: str, properties: str, run: str
+) -> None:
+    assert "words" in _styled(style, properties, run)
+
+
+@pytest.mark.parametrize(
+    ("style", "properties", "run"),
+    [
+        *(("White", "", ""), ("Plain", "", ""), ("Banner", _NO_GROUND, "")),
+        ("White", '<w:shd w:val="clear" w:fill="FFFFFF"/>', ""),
+        *(("White", "", _NO_GROUND), ("White", "", '<w:highlight w:val="white"/>')),
+    ],
+)
+def test_white_text_on_a_shading_that_is_white_is_left_out(
+    style: str, properties: str, run: str
+) -> None:
+    assert "words" not in _styled(style, properties, run)
+
+
+def test_white_text_in_the_table_of_a_header_is_read() -> None:
+    inside = _table([_paragraph(_run("Norwind", _WHITE)), "b"]) + _paragraph(_run("secret", _WHITE))
+    parts = {"h1": Part("header", f"<w:hdr SPACES>{inside}</w:hdr>")}
+    section = '<w:sectPr><w:headerReference w:type="default" r:id="h1"/></w:sectPr>'
+    assert _texts(_read(_paragraph("Body.") + section, parts)) == ["Body.", "Header: Norwind | b"]
+
+
 def test_white_text_on_a_coloured_page_is_read() -> None:
     body = _paragraph(_run("Words.", '<w:color w:val="FFFFFF"/>'))
     data = word_package(body, background='<w:background w:color="000000"/>')

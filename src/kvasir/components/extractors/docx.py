@@ -25,6 +25,7 @@ from kvasir.components.extractors.archive import (
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.docx_inline import (
     PAGE_NUMBER,
+    TEXT_BOX,
     Inline,
     InlineReader,
     NoteLabels,
@@ -90,7 +91,8 @@ class _Reader:
         self._list = ""
         self._pending: list[Inline] = []
         # White text can be read on a coloured page, and perhaps in boxes and tables.
-        self._depth = int(word.element.find(f"{W}background") is not None)
+        self._has_ground = word.element.find(f"{W}background") is not None
+        self._depth = int(self._has_ground)
         self.title = ""
 
     def read(self, parent: etree._Element) -> None:
@@ -123,7 +125,7 @@ class _Reader:
         inline = InlineReader(self._styles, part.rels, self._labels)
         lines: list[str] = []
         for paragraph in root.iter(f"{W}p"):
-            read = inline.read(paragraph)
+            read = inline.read(paragraph, on_page=self._is_on_page(paragraph))
             cells = (" ".join(cell.split()) for cell in read.text.split("\t"))
             lines += [cell for cell in cells if cell and PAGE_NUMBER not in cell]
             lines += filter(None, read.pictures)
@@ -188,8 +190,16 @@ class _Reader:
         """Return the text of an element of another part, whose links have their own targets."""
         part = _part(self._word, kind)
         inline = InlineReader(self._styles, part.rels if part is not None else {}, self._labels)
-        texts = (inline.read(paragraph).text for paragraph in element.iter(f"{W}p"))
+        texts = (
+            inline.read(paragraph, on_page=self._is_on_page(paragraph)).text
+            for paragraph in element.iter(f"{W}p")
+        )
         return " ".join(" ".join(texts).split())
+
+    def _is_on_page(self, paragraph: etree._Element) -> bool:
+        """Return True if a paragraph of a margin or note stands on a page that is white."""
+        outside = paragraph.iterancestors(f"{W}tc", TEXT_BOX)
+        return not self._has_ground and next(outside, None) is None
 
     def _comment(self, comment: etree._Element | None) -> None:
         if comment is None:

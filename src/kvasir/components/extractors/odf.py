@@ -101,7 +101,10 @@ class _Reader:
         """The style of the list that was just read; empty after other content."""
         self._pending: list[Inline] = []
         # White text can be read on a coloured page, and perhaps in boxes and tables.
-        self._depth = int(any(_has_ground(root) for root in roots))
+        self._depth = int(any(_has_ground(root, "page-layout") for root in roots))
+        self._margins_have_ground = bool(self._depth) or any(
+            _has_ground(root, "header-footer") for root in roots
+        )
         self._footers: list[str] = []
         self._unknown = 0
 
@@ -156,7 +159,9 @@ class _Reader:
     def _margin_text(self, margin: etree._Element) -> str:
         parts: list[str] = []
         for paragraph in margin.iter(f"{TEXT}p"):
-            cells = self._inline.read(paragraph).text.split("\t")
+            outside = paragraph.iterancestors(f"{TABLE}table-cell", f"{DRAW}frame")
+            on_page = not self._margins_have_ground and next(outside, None) is None
+            cells = self._inline.read(paragraph, on_page=on_page).text.split("\t")
             parts += [" ".join(cell.split()) for cell in cells if PAGE_NUMBER not in cell]
         return " | ".join(dict.fromkeys(filter(None, parts)))
 
@@ -333,9 +338,9 @@ class _Reader:
                         self._builder.add_item_line(text, depth=depth, page=self._page)
 
 
-def _has_ground(root: etree._Element) -> bool:
-    """Return True if pages have a colour."""
-    layouts = root.iter(f"{STYLE}page-layout-properties")
+def _has_ground(root: etree._Element, part: str) -> bool:
+    """Return True if pages, or their headers and footers, have a colour."""
+    layouts = root.iter(f"{STYLE}{part}-properties")
     grounds = (str(layout.get(f"{FO}background-color") or "") for layout in layouts)
     return any(ground.lower() not in ("", "transparent", "#ffffff") for ground in grounds)
 
