@@ -330,16 +330,24 @@ def _conversations(questions: Sequence[JudgedQuestion]) -> list[list[JudgedQuest
 
 
 def _read_lines(path: Path) -> dict[str, bool | None]:
-    """Return the judgements of a file; a last line that was cut off is taken out of it."""
+    """Return the judgements of a file; a last line that was cut off is taken out of it.
+
+    Raises:
+        ComponentError: Another line is damaged.
+    """
     if not path.is_file():
         return {}
     found = {}
     kept = ""
-    for line in path.read_text("utf-8").splitlines(keepends=True):
+    for line in path.read_text("utf-8", errors="replace").splitlines(keepends=True):
         if not line.endswith("\n"):
             break
-        each = json.loads(line)
-        found[each["id"]] = each["satisfying"]
+        try:
+            each = json.loads(line)
+            found[each["id"]] = each["satisfying"]
+        except (ValueError, TypeError, KeyError) as error:
+            why = f"{path} is damaged: delete it, and its answers are judged again"
+            raise ComponentError("tuning", "reading judgements", why) from error
         kept += line
     replace_text(path, kept)
     return found

@@ -41,6 +41,10 @@ def _kept(page: str, uri: str = "/folder/page.html") -> str:
         ),
         ("<ol start=3><li>c<li>d<li value=9>i</ol>", "3. c\n4. d\n9. i"),
         ("<ol reversed><li>b<li>a</ol>", "2. b\n1. a"),
+        ("<ol><li value=' -2 '>a<li>b<li value=0>c</ol>", "-2. a\n-1. b\n0. c"),
+        (f"<ol><li value={'9' * 5000}>a<li>b</ol>", "1. a\n2. b"),
+        ("<ol type=a start=3><li>c<li>d</ol>", "c. c\nd. d"),
+        ("<ol type=I><li value=44>a<li>b</ol>", "XLIV. a\nXLV. b"),
     ],
 )
 def test_numbers_and_signs_do_not_change(page: str, text: str) -> None:

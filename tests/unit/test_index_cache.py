@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from kvasir.components.stores.keyword_index import IndexCache, Postings
+from kvasir.core.errors import StorageError
 from kvasir.core.types import SparseVector
 
 TERM = SparseVector(np.array([7], dtype=np.uint32), np.array([1.0], dtype=np.float32))
@@ -129,3 +130,41 @@ def test_a_search_in_the_middle_of_a_write_sees_what_is_written_so_far():
             with ThreadPoolExecutor(1) as pool:
                 assert pool.submit(found, cache).result(60) == database.ids
     assert database.loads == 0
+
+
+def test_a_saved_index_is_read_again_for_its_own_stamp(tmp_path):
+    Postings({"a": TERM, "b": TERM}).save(tmp_path / "terms.npz", "one")
+    loaded = Postings.load(tmp_path / "terms.npz", "one")
+    assert loaded is not None
+    assert [chunk_id for chunk_id, _ in loaded.rank(TERM)] == ["a", "b"]
+    assert Postings.load(tmp_path / "terms.npz", "two") is None
+    assert [path.name for path in tmp_path.iterdir()] == ["terms.npz"]
+
+
+def test_a_damaged_saved_index_counts_as_none_and_is_deleted(tmp_path):
+    path = tmp_path / "terms.npz"
+    Postings({"a": TERM, "b": TERM}).save(path, "one")
+    whole = path.read_bytes()
+    cut = [whole[: len(whole) * part // 20] for part in range(20)]
+    middle = len(whole) // 2
+    changed = [
+        bytes(len(whole)),
+        whole[:middle] + bytes(len(whole) - middle),
+        *(whole[:at] + b"\xff\xff\xff\xff" + whole[at + 4 :] for at in range(0, len(whole), 7)),
+    ]
+    for data in (*cut, *changed):
+        path.write_bytes(data)
+        loaded = Postings.load(path, "one")
+        if loaded is None:
+            assert not path.exists() or data in changed
+        else:
+            assert [chunk_id for chunk_id, _ in loaded.rank(TERM)] == ["a", "b"]
+
+
+def test_a_full_disk_leaves_the_saved_index_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "terms.npz"
+    Postings({"a": TERM}).save(path, "one")
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(StorageError, match="full"):
+        Postings().save(path, "two")
+    assert Postings.load(path, "one") is not None

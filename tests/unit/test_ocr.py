@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import io
 import sys
 from contextvars import copy_context
 from email.message import EmailMessage
 
+import pypdfium2 as pdfium
 import pytest
 from pdf_files import make_pdf
 from PIL import Image
@@ -121,6 +124,64 @@ def test_a_page_with_text_is_not_recognized(monkeypatch):
     document = read(make_pdf([[(72, 700, 12, "Green tea is brewed at 75 degrees.")]]), "a.pdf")
     assert document.recognized == ()
     assert "pages_recognized" not in document.metadata
+
+
+def stamped(data: bytes, stamps: list[str], y: float = 5.0, mode: int = 0) -> bytes:
+    """Return a PDF with a line of text at the foot of each page, in a rendering mode."""
+    pdf = pdfium.PdfDocument(data)
+    for page, stamp in zip(pdf, stamps, strict=True):
+        text = pdfium.raw.FPDFPageObj_NewTextObj(pdf.raw, b"Helvetica", 4.5)
+        pdfium.raw.FPDFText_SetText(text, ctypes.cast(_utf16(stamp), pdfium.raw.FPDF_WIDESTRING))
+        pdfium.raw.FPDFPageObj_Transform(text, 1, 0, 0, 1, 5, y)
+        pdfium.raw.FPDFTextObj_SetTextRenderMode(text, mode)
+        pdfium.raw.FPDFPage_InsertObject(page.raw, text)
+        page.gen_content()
+    stream = io.BytesIO()
+    pdf.save(stream)
+    return stream.getvalue()
+
+
+def _utf16(text: str) -> ctypes.Array[ctypes.c_char]:
+    return ctypes.create_string_buffer(text.encode("utf-16-le") + b"\0\0")
+
+
+@pytest.mark.parametrize("y", [5.0, 60.0])
+def test_a_scan_with_a_stamp_is_recognized_and_keeps_its_stamp(picture, y):
+    data = stamped(scans.scanned_pdf([picture, picture]), ["ABC000041", "ABC000042"], y)
+    document = read(data, "scan.pdf")
+    assert error_rate(document, f"{TEXT}ABC000041{TEXT}ABC000042") < MOST_ERRORS
+    assert document.metadata["pages_recognized"] == (1, 2)
+    assert "pages_without_text" not in document.metadata
+
+
+@pytest.mark.usefixtures("without_extra")
+def test_a_scan_with_a_stamp_is_reported_if_it_is_not_recognized(picture):
+    document = read(stamped(scans.scanned_pdf([picture]), ["ABC000041"]), "scan.pdf")
+    assert document.text.strip() == "ABC000041"
+    assert document.metadata["pages_without_text"] == (1,)
+    assert "pages that are pictures were not read (1)" in document.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "mode"),
+    [("A caption over a photograph that says what is to be seen there.", 0), ("Recognized", 3)],
+)
+def test_a_picture_under_text_is_not_recognized_again(picture, words, mode, monkeypatch):
+    monkeypatch.setattr("kvasir.components.extractors.ocr_pages.recognize", pytest.fail)
+    document = read(stamped(scans.scanned_pdf([picture]), [words], 60.0, mode), "scan.pdf")
+    assert document.text.strip() == words
+    assert "pages_recognized" not in document.metadata
+
+
+def test_a_reduced_picture_keeps_the_last_lines_of_its_table():
+    page = scans.print_page(["Item A", "3", "45"], size=(300, 900), margin=20)
+    numbers = scans.print_page(["Depot 3 holds 45 crates"], size=(500, 60), margin=5)
+    tall = Image.new("L", (500, 5200), 255)
+    tall.paste(page, (0, 0))
+    tall.paste(numbers, (0, 600))
+    text = read(scans.encoded(tall, "PNG")).text
+    assert "45" in text
+    assert "Depot 3 holds 45 crates" in text
 
 
 @pytest.fixture

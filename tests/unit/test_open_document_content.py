@@ -103,6 +103,35 @@ def test_what_nobody_sees_in_a_text_is_left_out(hidden: str) -> None:
     assert "secret" not in document.text
 
 
+_BANNERS = (
+    '<style:style style:name="Banner" style:family="paragraph"><style:paragraph-properties '
+    'fo:background-color="#1f3864"/><style:text-properties fo:color="#ffffff" '
+    'fo:background-color="transparent"/></style:style>'
+    '<style:style style:name="Inner" style:family="paragraph" style:parent-style-name="Banner"/>'
+    '<style:style style:name="Bare" style:family="paragraph"><style:text-properties '
+    'fo:color="#ffffff"/></style:style>'
+    '<style:style style:name="Black" style:family="text"><style:text-properties '
+    'fo:color="#000000"/></style:style>'
+    '<style:style style:name="Ground" style:family="text"><style:text-properties '
+    'fo:background-color="#000000"/></style:style>'
+)
+
+
+@pytest.mark.parametrize(
+    ("style", "inside", "is_seen"),
+    [
+        *(("Banner", "words", True), ("Inner", "words", True), ("Bare", "words", False)),
+        *(("Banner", _span("White", "words"), True), ("Bare", _span("Black", "words"), True)),
+        *(("Bare", _span("Ground", "words"), True), ("None", _span("White", "words"), False)),
+        ("None", _span("Ground", _span("White", "words")), True),
+    ],
+)
+def test_white_text_is_read_on_the_ground_around_it(style: str, inside: str, is_seen: bool) -> None:
+    body = f'<text:p text:style-name="{style}">{inside}</text:p>{_p("Seen.")}'
+    data = open_document("text", body, styles=_STYLES + _BANNERS)
+    assert ("words" in OdfExtractor().extract(_SOURCE, data).text) is is_seen
+
+
 def test_white_text_on_a_coloured_page_is_read() -> None:
     ground = '<style:page-layout-properties fo:background-color="#000000"/>'
     shared = f"<office:automatic-styles><style:page-layout>{ground}</style:page-layout>"
@@ -261,3 +290,61 @@ def test_properties_keep_their_types() -> None:
         "created": "2024-03-15T08:30:00",
         "signed_off": True,
     }
+
+
+_NUMBERED = (
+    '<text:list-style style:name="N">'
+    '<text:list-level-style-number text:level="1" style:num-format="1" style:num-suffix="."/>'
+    '<text:list-level-style-number text:level="2" style:num-format="a" style:num-suffix=")"/>'
+    '<text:list-level-style-number text:level="3" style:num-format="1" style:num-suffix="." '
+    'text:display-levels="3" text:start-value="5"/>'
+    "</text:list-style>"
+)
+
+
+def _list(*items: str, attributes: str = 'text:style-name="N"') -> str:
+    inner = "".join(
+        item if item.startswith("<text:list") else f"<text:list-item>{item}</text:list-item>"
+        for item in (each if each.startswith("<") else _p(each) for each in items)
+    )
+    return f"<text:list {attributes}>{inner}</text:list>"
+
+
+def _items(*lists: str) -> list[str]:
+    data = open_document("text", "".join(lists), styles=_STYLES + _NUMBERED)
+    document = OdfExtractor().extract(_SOURCE, data)
+    return "\n".join(_texts(document)).split("\n")
+
+
+def test_the_paragraphs_of_one_item_have_one_number() -> None:
+    assert _items(_list(_p("One") + _p("more of one"), "Two")) == [
+        "1. One",
+        "  more of one",
+        "2. Two",
+    ]
+
+
+def test_lists_count_on_only_where_they_say_so() -> None:
+    style = 'text:style-name="N"'
+    assert _items(
+        _list("One", "Two", attributes=f'{style} xml:id="first"'),
+        _list("Other"),
+        _p("Text between."),
+        _list("Other two", attributes=f'{style} text:continue-numbering="true"'),
+        _list("Three", attributes=f'{style} text:continue-list="first"'),
+    ) == ["1. One", "2. Two", "1. Other", "Text between.", "2. Other two", "3. Three"]
+
+
+def test_items_begin_at_the_number_that_they_or_their_style_give() -> None:
+    sixth = f'<text:list-item text:start-value="6">{_p("Six")}</text:list-item>'
+    header = f"<text:list-header>{_p('Head')}</text:list-header>"
+    inner = f"<text:list><text:list-item>{_list('Deepest')}</text:list-item></text:list>"
+    assert _items(_list(header, "One", sixth, "", _p("Eight") + _list("a", "b") + inner)) == [
+        "Head",
+        "1. One",
+        "6. Six",
+        "8. Eight",
+        "    a) a",
+        "    b) b",
+        "        8.a.5. Deepest",
+    ]

@@ -54,6 +54,19 @@ _HIDDEN = {
 }
 
 
+def test_a_line_of_half_small_and_half_large_letters_is_read() -> None:
+    shown = "BT /F1 6 Tf 72 700 Td (ab) Tj /F1 10 Tf (CD) Tj ET"
+    assert "CD" in _read(RawPdf([Page(shown)])).text
+
+
+def test_a_small_bullet_is_no_raised_sign() -> None:
+    shown = "BT /F2 5 Tf 72 703 Td (#) Tj /F2 12 Tf 10 -3 Td (Bring a warm coat) Tj ET"
+    document = _read(
+        RawPdf([Page(shown)], unicode={n: chr(n) for n in range(32, 127)} | {0x23: "•"})
+    )
+    assert document.text == "- Bring a warm coat"
+
+
 @pytest.mark.parametrize("hidden", _HIDDEN.values(), ids=_HIDDEN)
 def test_what_nobody_can_see_on_the_page_is_left_out(hidden: str) -> None:
     assert _read(RawPdf([Page(_line(60, 700, "Seen.") + hidden)])).text == "Seen."

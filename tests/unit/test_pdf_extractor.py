@@ -1,5 +1,7 @@
 import pytest
 from pdf_files import Text, make_pdf
+from raw_pdf import Page as RawPage
+from raw_pdf import RawPdf
 
 from kvasir.components.extractors.pdf import PdfExtractor
 from kvasir.core.errors import ExtractionError
@@ -71,17 +73,102 @@ def test_running_heads_stand_once_and_page_numbers_go() -> None:
     assert not any(text.isdigit() for _, text in _blocks(document))
 
 
-def test_a_table_that_goes_on_keeps_its_header_on_the_next_page() -> None:
-    def row(y: float, *cells: str) -> list[Text]:
-        return [(60 + 150 * place, y, 10, cell) for place, cell in enumerate(cells)]
+def _row(y: float, *cells: str) -> list[Text]:
+    return [(60 + 150 * place, y, 10, cell) for place, cell in enumerate(cells)]
 
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_numbers_of_a_table_that_reaches_into_the_margins_stay(count: int) -> None:
+    pages: list[list[Text]] = []
+    for page in range(1, count + 1):
+        rows = [(f"Item{page}{n}", str(page * n % 7), str(9 * n)) for n in range(1, 37)]
+        pages.append([text for n, row in enumerate(rows) for text in _row(760 - 20 * n, *row)])
+    document = PdfExtractor().extract(_SOURCE, make_pdf(pages))
+    for page in range(1, count + 1):
+        for n in range(1, 37):
+            assert f"| Item{page}{n} | {page * n % 7} | {9 * n} |" in document.text
+
+
+@pytest.mark.parametrize("words", ["Total", "Price"])
+def test_rows_of_equal_words_with_different_numbers_stay(words: str) -> None:
+    pages = [
+        [
+            (60, 760, 10, f"Body number {number} with words of its own."),
+            *_row(25, words, f"{number * 17 % 29}.50"),
+        ]
+        for number in range(1, 6)
+    ]
+    text = PdfExtractor().extract(_SOURCE, make_pdf(pages)).text
+    assert all(f"{number * 17 % 29}.50" in text for number in range(1, 6))
+    assert text.count(words) == 5
+
+
+def test_a_number_that_no_other_page_counts_on_stays() -> None:
+    pages: list[list[Text]] = [
+        [(60, 600, 11, f"Body number {number}."), (300, 20, 9, number)]
+        for number in ("45", "12", "3")
+    ]
+    text = PdfExtractor().extract(_SOURCE, make_pdf(pages)).text
+    assert [line for line in text.split() if line.isdigit()] == ["45", "12", "3"]
+
+
+def test_numbers_that_belong_to_words_or_stamps_stay_on_every_page() -> None:
+    pages: list[list[Text]] = [
+        [
+            (60, 770, 20, f"Lesson {number}"),
+            (60, 600, 11, f"Body words of page {number} that go on for a while, and end."),
+            (60, 30, 9, f"Invoice {number}"),
+            (300, 15, 9, f"ABC{number:06}"),
+        ]
+        for number in range(1, 5)
+    ]
+    text = PdfExtractor().extract(_SOURCE, make_pdf(pages)).text
+    for number in range(1, 5):
+        assert f"Lesson {number}" in text
+        assert f"Invoice {number}" in text
+        assert f"ABC{number:06}" in text
+
+
+@pytest.mark.parametrize("foot", ["Page {} of 4", "- {} -", "{} | Handbook", "Handbook | Page {}"])
+def test_page_numbers_go_in_every_form(foot: str) -> None:
+    pages: list[list[Text]] = [
+        [(60, 600, 11, "Some words of the body."), (300, 20, 9, foot.format(number))]
+        for number in range(1, 5)
+    ]
+    text = PdfExtractor().extract(_SOURCE, make_pdf(pages)).text
+    assert not any(foot.format(number) in text for number in (2, 3, 4))
+
+
+def test_a_page_number_beside_the_name_of_a_chapter_goes() -> None:
+    pages = [
+        [*_row(760, f"Chapter about {_WORDS[number // 2]}", "", str(number)), (60, 600, 11, "Body")]
+        for number in range(1, 9)
+    ]
+    text = PdfExtractor().extract(_SOURCE, make_pdf(pages)).text
+    assert not any(word.isdigit() for word in text.split())
+    assert all(word in text for word in _WORDS[:5])
+
+
+def test_a_page_turned_by_a_quarter_has_its_margins_at_its_own_top() -> None:
+    pages = [
+        RawPage(
+            f"BT /F1 9 Tf 0 1 -1 0 100 300 Tm (Body of page {number} with words) Tj ET "
+            f"BT /F1 9 Tf 0 1 -1 0 590 390 Tm ({number}) Tj ET",
+        )
+        for number in range(1, 4)
+    ]
+    text = PdfExtractor().extract(_SOURCE, RawPdf(pages).data()).text
+    assert text.split("\n\n") == [f"Body of page {number} with words" for number in (1, 2, 3)]
+
+
+def test_a_table_that_goes_on_keeps_its_header_on_the_next_page() -> None:
     first = [(60.0, 740.0, 10.0, "The list of all parts follows here, over two pages of paper.")]
-    first += row(700, "Part", "Colour", "Price")
+    first += _row(700, "Part", "Colour", "Price")
     for number in range(5):
-        first += row(680 - 20 * number, f"bolt{number}", "red", f"{number}.50")
+        first += _row(680 - 20 * number, f"bolt{number}", "red", f"{number}.50")
     second: list[Text] = []
     for number in range(5, 9):
-        second += row(700 - 20 * (number - 5), f"bolt{number}", "blue", f"{number}.50")
+        second += _row(700 - 20 * (number - 5), f"bolt{number}", "blue", f"{number}.50")
     document = PdfExtractor().extract(_SOURCE, make_pdf([first, second]))
     tables = [text for kind, text in _blocks(document) if kind == "table"]
     assert len(tables) == 2

@@ -718,3 +718,11 @@ def test_a_damaged_record_of_a_round_is_named(content, tmp_path):
     told = r"record\.json is damaged: delete its folder"
     refused(ComponentError, told, tuning_loop._round, tmp_path)
     refused(ComponentError, told, tuning_loop._Record, record.parent, {})
+
+
+def test_a_damaged_line_of_judgements_is_named(tmp_path):
+    path = tmp_path / "base.jsonl"
+    path.write_bytes(b'{"id": "1", "satisfying": true}\n\x00\x00\xff\n{"id": "2"')
+    refused(ComponentError, "base.jsonl is damaged", tuning_loop._read_lines, path)
+    path.write_text('{"id": "1", "satisfying": true}\n{"id": "2"')
+    assert tuning_loop._read_lines(path) == {"1": True}

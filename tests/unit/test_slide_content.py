@@ -158,6 +158,25 @@ def test_the_items_of_a_placeholder_are_a_list_by_its_master() -> None:
     assert _texts(document) == ["Plan", "- First\n    - Inner\n- Second"]
 
 
+def test_numbers_begin_where_they_say_and_again_after_other_paragraphs() -> None:
+    deck, slide = _deck(1)
+    frame = slide.placeholders[1].text_frame
+    period, letters = 'type="arabicPeriod"', 'type="alphaLcParenR" startAt="3"'
+    marks: list[tuple[str, int, str]] = [
+        *(("a", 0, f'{period} startAt="4"'), ("b", 0, f'{period} startAt="4"')),
+        *(("inner", 1, letters), ("inner two", 1, letters), ("c", 0, f'{period} startAt="4"')),
+        *(("Between", 0, ""), ("d", 0, period), ("e", 0, 'type="romanUcParenBoth"')),
+    ]
+    frame.text = "\n".join(text for text, *_ in marks)
+    for paragraph, (_, level, mark) in zip(frame.paragraphs, marks, strict=True):
+        paragraph.level = level
+        name = f"buAutoNum {mark}" if mark else "buNone"
+        paragraph._p.get_or_add_pPr().append(etree.fromstring(f"<a:{name} {SPACES}/>"))
+    assert "\n".join(_texts(_read(deck))).split("\n") == [
+        *("4. a", "5. b", "    c) inner", "    d) inner two", "6. c", "Between", "1. d", "(I) e"),
+    ]
+
+
 def _add_part(owner: Any, kind: str, name: str, xml: str) -> None:
     part = Part(PackURI(f"/ppt/{name}.xml"), "application/xml", owner.package, xml.encode())
     owner.relate_to(part, kind)

@@ -187,6 +187,70 @@ def test_white_text_on_a_ground_and_switched_off_hiding_are_read() -> None:
     assert all(word in text for word in ("one", "two", "three"))
 
 
+_WHITE = '<w:color w:val="FFFFFF"/>'
+_DARK = '<w:shd w:val="clear" w:color="auto" w:fill="1F3864"/>'
+_NO_GROUND = '<w:shd w:val="clear" w:color="auto" w:fill="auto"/>'
+
+
+def _style(key: str, paragraph: str, run: str, base: str = "") -> str:
+    based = f'<w:basedOn w:val="{base}"/>' if base else ""
+    return (
+        f'<w:style w:type="paragraph" w:styleId="{key}"><w:name w:val="{key}"/>{based}'
+        f"<w:pPr>{paragraph}</w:pPr><w:rPr>{run}</w:rPr></w:style>"
+    )
+
+
+def _styled(style: str, properties: str = "", run: str = "") -> str:
+    styles = (
+        _style("Banner", _DARK, _WHITE)
+        + _style("SmallBanner", "", "", "Banner")
+        + _style("Plain", _NO_GROUND, "", "Banner")
+        + _style("Marked", "", _WHITE + _DARK)
+        + _style("White", "", _WHITE)
+    )
+    parts = {"styles": Part("styles", f"<w:styles SPACES>{styles}</w:styles>")}
+    paragraph = _paragraph(
+        _run("words", run), properties=f'<w:pStyle w:val="{style}"/>{properties}'
+    )
+    return _read(_paragraph("Seen.") + paragraph, parts).text
+
+
+@pytest.mark.parametrize(
+    ("style", "properties", "run"),
+    [
+        *(("Banner", "", ""), ("SmallBanner", "", ""), ("Marked", "", ""), ("White", _DARK, "")),
+        ("White", "", '<w:highlight w:val="black"/>'),
+        ("White", '<w:shd w:val="pct50" w:color="auto" w:fill="auto"/>', ""),
+        ("Plain", "", '<w:color w:val="000000"/>'),
+    ],
+)
+def test_white_text_on_the_shading_of_its_style_is_read(
+    style: str, properties: str, run: str
+) -> None:
+    assert "words" in _styled(style, properties, run)
+
+
+@pytest.mark.parametrize(
+    ("style", "properties", "run"),
+    [
+        *(("White", "", ""), ("Plain", "", ""), ("Banner", _NO_GROUND, "")),
+        ("White", '<w:shd w:val="clear" w:fill="FFFFFF"/>', ""),
+        *(("White", "", _NO_GROUND), ("White", "", '<w:highlight w:val="white"/>')),
+    ],
+)
+def test_white_text_on_a_shading_that_is_white_is_left_out(
+    style: str, properties: str, run: str
+) -> None:
+    assert "words" not in _styled(style, properties, run)
+
+
+def test_white_text_in_the_table_of_a_header_is_read() -> None:
+    inside = _table([_paragraph(_run("Norwind", _WHITE)), "b"]) + _paragraph(_run("secret", _WHITE))
+    parts = {"h1": Part("header", f"<w:hdr SPACES>{inside}</w:hdr>")}
+    section = '<w:sectPr><w:headerReference w:type="default" r:id="h1"/></w:sectPr>'
+    assert _texts(_read(_paragraph("Body.") + section, parts)) == ["Body.", "Header: Norwind | b"]
+
+
 def test_white_text_on_a_coloured_page_is_read() -> None:
     body = _paragraph(_run("Words.", '<w:color w:val="FFFFFF"/>'))
     data = word_package(body, background='<w:background w:color="000000"/>')
@@ -335,3 +399,58 @@ def test_files_with_macros_and_templates_are_read(kind: bytes) -> None:
     plain = b"vnd.openxmlformats-officedocument.wordprocessingml.document.main"
     data = retyped(word_package(_paragraph("Words.")), plain, kind)
     assert DocxExtractor().extract(_SOURCE, data).text == "Words."
+
+
+def _level(depth: int, label: str, style: str = "decimal", more: str = "") -> str:
+    return (
+        f'<w:lvl w:ilvl="{depth}"><w:start w:val="1"/><w:numFmt w:val="{style}"/>{more}'
+        f'<w:lvlText w:val="{label}"/></w:lvl>'
+    )
+
+
+def _labels(lists: str, *items: tuple[str, int, str]) -> list[str]:
+    """Read items of (id of the list, level, text); one definition has all lists."""
+    definition = _level(0, "%1.") + _level(1, "%2)", "lowerLetter") + _level(2, "%1.%2.%3")
+    xml = f'<w:abstractNum w:abstractNumId="0">{definition}</w:abstractNum>{lists}'
+    parts = {"numbering": Part("numbering", f"<w:numbering SPACES>{xml}</w:numbering>")}
+    body = "".join(
+        _paragraph(
+            *([text] if text else []),
+            properties=f'<w:numPr><w:ilvl w:val="{depth}"/><w:numId w:val="{key}"/></w:numPr>',
+        )
+        for key, depth, text in items
+    )
+    return "\n".join(_texts(_read(body, parts))).split("\n")
+
+
+def _num(key: str, override: str = "") -> str:
+    return f'<w:num w:numId="{key}"><w:abstractNumId w:val="0"/>{override}</w:num>'
+
+
+def test_lists_of_one_definition_count_on_unless_one_restarts() -> None:
+    again = '<w:lvlOverride w:ilvl="0"><w:startOverride w:val="{}"/></w:lvlOverride>'
+    lists = _num("1") + _num("2") + _num("3", again.format(1)) + _num("4", again.format(7))
+    items = [("1", "a"), ("2", "b"), ("3", "c"), ("3", "d"), ("4", "e"), ("4", "f"), ("1", "g")]
+    assert _labels(lists, *((key, 0, text) for key, text in items)) == [
+        *("1. a", "2. b", "1. c", "2. d", "7. e", "8. f", "9. g"),
+    ]
+
+
+def test_a_list_may_have_levels_of_its_own() -> None:
+    own = f'<w:lvlOverride w:ilvl="0">{_level(0, "(%1)", "upperRoman")}</w:lvlOverride>'
+    assert _labels(_num("1", own), *(("1", 0, each) for each in "abcd"))[3] == "(IV) d"
+
+
+def test_an_empty_item_has_a_number_too() -> None:
+    items = [("1", 0, "a"), ("1", 0, ""), ("1", 0, "b")]
+    assert _labels(_num("1"), *items) == ["1. a", "3. b"]
+
+
+def test_a_level_begins_again_only_after_those_that_it_names() -> None:
+    own = _level(1, "%2)", more='<w:lvlRestart w:val="0"/>')
+    own = f'<w:lvlOverride w:ilvl="1">{own}</w:lvlOverride>'
+    own += f'<w:lvlOverride w:ilvl="2">{_level(2, "%1.%3", more="<w:isLgl/>")}</w:lvlOverride>'
+    items = [("1", 0, "a"), ("1", 1, "b"), ("1", 0, "c"), ("1", 1, "d"), ("1", 2, "e")]
+    assert _labels(_num("1", own), *items) == [
+        *("1. a", "    1) b", "2. c", "    2) d", "        2.1 e"),
+    ]

@@ -232,6 +232,11 @@ class DocumentBuilder:
             line = f"{'    ' * depth}{marker} {text}" if marker else text
             self.add_line(BlockKind.LIST, line, page)
 
+    def add_item_line(self, text: str, *, depth: int = 0, page: int | None = None) -> None:
+        """Append a later paragraph of a list item, indented below the item's first line."""
+        if text := " ".join(text.split()):
+            self.add_line(BlockKind.LIST, f"{'    ' * depth}  {text}", page)
+
     def end_block(self) -> None:
         """Append the pending lines as one block."""
         if lines := self._lines:

@@ -25,6 +25,7 @@ from kvasir.components.extractors.archive import (
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.docx_inline import (
     PAGE_NUMBER,
+    TEXT_BOX,
     Inline,
     InlineReader,
     NoteLabels,
@@ -37,7 +38,7 @@ from kvasir.components.extractors.docx_tables import (
     own_cells,
     table_rows,
 )
-from kvasir.components.extractors.docx_xml import W, value_at
+from kvasir.components.extractors.docx_xml import W, find, is_on, value_at
 from kvasir.components.extractors.drawing_parts import add_drawing_parts
 from kvasir.components.extractors.table_layout import nested_text
 from kvasir.core.types import BlockKind, Document, Source
@@ -90,7 +91,8 @@ class _Reader:
         self._list = ""
         self._pending: list[Inline] = []
         # White text can be read on a coloured page, and perhaps in boxes and tables.
-        self._depth = int(word.element.find(f"{W}background") is not None)
+        self._has_ground = word.element.find(f"{W}background") is not None
+        self._depth = int(self._has_ground)
         self.title = ""
 
     def read(self, parent: etree._Element) -> None:
@@ -123,7 +125,7 @@ class _Reader:
         inline = InlineReader(self._styles, part.rels, self._labels)
         lines: list[str] = []
         for paragraph in root.iter(f"{W}p"):
-            read = inline.read(paragraph)
+            read = inline.read(paragraph, on_page=self._is_on_page(paragraph))
             cells = (" ".join(cell.split()) for cell in read.text.split("\t"))
             lines += [cell for cell in cells if cell and PAGE_NUMBER not in cell]
             lines += filter(None, read.pictures)
@@ -154,6 +156,9 @@ class _Reader:
             self._builder.add(kind, text)
             if name == "title" and not self.title:
                 self.title = text
+        elif number_id and not self._is_gone(paragraph):
+            # It shows a number, perhaps beside a picture.
+            self._numbering.label(number_id, depth)
         self._pending.append(inline)
         if not is_item and not (text and name in _CODE_STYLES):
             self._flush()
@@ -185,8 +190,16 @@ class _Reader:
         """Return the text of an element of another part, whose links have their own targets."""
         part = _part(self._word, kind)
         inline = InlineReader(self._styles, part.rels if part is not None else {}, self._labels)
-        texts = (inline.read(paragraph).text for paragraph in element.iter(f"{W}p"))
+        texts = (
+            inline.read(paragraph, on_page=self._is_on_page(paragraph)).text
+            for paragraph in element.iter(f"{W}p")
+        )
         return " ".join(" ".join(texts).split())
+
+    def _is_on_page(self, paragraph: etree._Element) -> bool:
+        """Return True if a paragraph of a margin or note stands on a page that is white."""
+        outside = paragraph.iterancestors(f"{W}tc", TEXT_BOX)
+        return not self._has_ground and next(outside, None) is None
 
     def _comment(self, comment: etree._Element | None) -> None:
         if comment is None:
@@ -210,6 +223,12 @@ class _Reader:
             if level is None and outline.isdigit() and int(outline) < 9:
                 level = int(outline) + 1
         return name, level
+
+    @staticmethod
+    def _is_gone(paragraph: etree._Element) -> bool:
+        """Return True if the mark of a paragraph is hidden or deleted, and so its number."""
+        mark = find(paragraph, "pPr/rPr")
+        return mark is not None and (is_on(mark, "vanish") or find(mark, "del") is not None)
 
     def _list_level(self, paragraph: etree._Element) -> tuple[str, int]:
         """Return the list's id, empty outside lists, and the depth of the item."""

@@ -45,6 +45,7 @@ _PAGE_FIELD = re.compile(r"\s*(?:PAGE|NUMPAGES|SECTIONPAGES)\b", re.IGNORECASE)
 PAGE_NUMBER = "\ue000"
 """Stands for a page number, which differs from page to page."""
 _WHITE = "FFFFFF"
+_GROUND = "ground"
 _UNREADABLE = ("0", "1", "2")
 """Sizes in half-points that nobody can read."""
 # Wingdings' boxes, which forms use as check boxes.
@@ -110,11 +111,25 @@ class Styles:
 def _look(properties: etree._Element | None) -> Look:
     if properties is None:
         return {}
-    return {
+    look = {
         name: str(each.get(f"{W}val", ""))
         for each in properties
         if (name := str(each.tag).removeprefix(W)) in _LOOKS
     }
+    shading = properties.find(f"{W}shd")
+    if shading is not None:
+        look["shd"] = _GROUND if _is_ground(shading) else ""
+    if look.get("highlight") in ("none", "white"):
+        look["highlight"] = ""
+    return look
+
+
+def _is_ground(shading: etree._Element) -> bool:
+    """Return True if white letters can be read on a shading."""
+    if shading.get(f"{W}val") not in (None, "clear", "nil", "solid"):
+        return True  # A pattern of lines or dots.
+    name = "color" if shading.get(f"{W}val") == "solid" else "fill"
+    return str(shading.get(f"{W}{name}") or "auto").upper() not in ("AUTO", _WHITE)
 
 
 class NoteLabels:
@@ -173,6 +188,14 @@ class InlineReader:
             return look
         return look | self._styles.look(own.get("rStyle", "")) | own
 
+    def is_shaded(self, paragraph: etree._Element, style: str) -> bool:
+        """Return True if a paragraph has a ground that is not white, of its own or its style's."""
+        for element in (paragraph, *self._styles.chain(style)):
+            shading = find(element, "pPr/shd")
+            if shading is not None:
+                return _is_ground(shading)
+        return False
+
     def note(self, reference: etree._Element) -> tuple[str, etree._Element | None]:
         """Return label and element of a note."""
         return self._labels.take(reference)
@@ -192,8 +215,7 @@ class _Walk:
     def __init__(self, reader: InlineReader, paragraph: etree._Element, on_page: bool) -> None:
         self._reader = reader
         self._style = value_at(paragraph, "pPr/pStyle")
-        shaded = find(paragraph, "pPr/shd") is not None
-        self._white_is_hidden = on_page and not shaded
+        self._white_is_hidden = on_page and not reader.is_shaded(paragraph, self._style)
         self._runs: list[Run] = []
         self._fields: list[_Field] = []
         self._inline = Inline()
@@ -347,7 +369,8 @@ class _Walk:
         if look.get("sz", "") in _UNREADABLE:
             return True
         is_white = look.get("color", "").upper() == _WHITE
-        return is_white and self._white_is_hidden and not look.keys() & {"shd", "highlight"}
+        has_ground = look.get("shd") or look.get("highlight")
+        return is_white and self._white_is_hidden and not has_ground
 
 
 def is_prompt(control: etree._Element) -> bool:

@@ -8,67 +8,138 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from lxml import etree
 
-from kvasir.components.extractors.docx_xml import W, value_at
+from kvasir.components.extractors.docx_xml import W, is_on, value_at
 
-_LEVEL = re.compile(r"%(\d)")
-_ROMAN = ((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))
+_PLACE = re.compile(r"%(\d)")
+_DEEPEST = 8
+_LARGEST_ROMAN = 3999
+_ROMAN = (
+    (1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"),
+    (40, "xl"), (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """A level of a list.
+
+    Attributes:
+        style: The number format.
+        pattern: The label, with ``%1`` for the number of the first level.
+        start: The first number.
+        restart: The number of levels whose items make this one begin again; None for all above.
+        is_legal: True if the label has decimal numbers only.
+    """
+
+    style: str = "decimal"
+    pattern: str = ""
+    start: int = 1
+    restart: int | None = None
+    is_legal: bool = False
+
+
+_BULLET = _Level("bullet")
+Levels = dict[int, _Level]
 
 
 class Numbering:
-    """Counts list items as Word does."""
+    """Counts list items as Word does: lists of one definition count on, unless one restarts."""
 
     def __init__(self, definitions: Iterable[etree._Element]) -> None:
         """Args: the elements of ``numbering.xml``."""
-        self._levels: dict[str, dict[int, tuple[str, str, int]]] = {}
-        self._counts: dict[str, list[int | None]] = defaultdict(lambda: [None] * 9)
+        self._levels: dict[str, Levels] = {}
+        self._own_levels: dict[str, Levels] = {}
+        self._own_starts: dict[str, dict[int, int]] = {}
+        self._counts: dict[str, list[int | None]] = defaultdict(lambda: [None] * (_DEEPEST + 1))
         self._abstract: dict[str, str] = {}
+        self._begun: set[tuple[str, int]] = set()
         for child in definitions:
             if child.tag == f"{W}abstractNum":
-                self._levels[str(child.get(f"{W}abstractNumId"))] = {
-                    int(level.get(f"{W}ilvl") or 0): _level(level)
-                    for level in child.iterfind(f"{W}lvl")
-                }
+                self._levels[str(child.get(f"{W}abstractNumId"))] = _levels(child)
             elif child.tag == f"{W}num":
-                self._abstract[str(child.get(f"{W}numId"))] = value_at(child, "abstractNumId")
+                self._add_list(child)
+
+    def _add_list(self, element: etree._Element) -> None:
+        number_id = str(element.get(f"{W}numId"))
+        self._abstract[number_id] = value_at(element, "abstractNumId")
+        levels, starts = Levels(), dict[int, int]()
+        for override in element.iterfind(f"{W}lvlOverride"):
+            levels |= _levels(override)
+            start = value_at(override, "startOverride")
+            if start.isdigit():
+                starts[_depth(override)] = int(start)
+        self._own_levels[number_id], self._own_starts[number_id] = levels, starts
 
     def label(self, number_id: str, depth: int) -> str:
         """Count one item and return its label, ``-`` for bullets."""
-        levels = self._levels.get(self._abstract.get(number_id, ""), {})
-        counts = self._counts[number_id]
-        depth = min(depth, 8)
-        before = counts[depth]
-        style, pattern, start = levels.get(depth, ("bullet", "", 1))
-        counts[depth] = start if before is None else before + 1
-        counts[depth + 1 :] = [None] * (8 - depth)
-        if style in ("bullet", "none") or not pattern:
+        abstract = self._abstract.get(number_id, "")
+        levels = self._levels.get(abstract, {}) | self._own_levels.get(number_id, {})
+        depth = min(depth, _DEEPEST)
+        counts = self._count(number_id, abstract, levels, depth)
+        level = levels.get(depth, _BULLET)
+        if level.style in ("bullet", "none") or not level.pattern:
             return "-"
 
         def number(match: re.Match[str]) -> str:
-            level = int(match[1]) - 1
-            kind, _, first = levels.get(level, ("decimal", "", 1))
-            if counts[level] is None:
-                counts[level] = first
-            return number_text(counts[level] or 0, kind)
+            at = int(match[1]) - 1
+            shown = levels.get(at, _Level())
+            if counts[at] is None:
+                counts[at] = self._start(number_id, at, shown)
+            return number_text(counts[at] or 0, "decimal" if level.is_legal else shown.style)
 
-        return _LEVEL.sub(number, pattern) or "-"
+        return _PLACE.sub(number, level.pattern) or "-"
+
+    def _count(self, number_id: str, abstract: str, levels: Levels, depth: int) -> list[int | None]:
+        counts = self._counts[abstract]
+        before = counts[depth]
+        begins = depth in self._own_starts.get(number_id, {}) and (
+            (number_id, depth) not in self._begun
+        )
+        self._begun.add((number_id, depth))
+        if before is None or begins:
+            counts[depth] = self._start(number_id, depth, levels.get(depth, _BULLET))
+        else:
+            counts[depth] = before + 1
+        for deeper in range(depth + 1, _DEEPEST + 1):
+            restart = levels.get(deeper, _BULLET).restart
+            if depth < (deeper if restart is None else restart):
+                counts[deeper] = None
+        return counts
+
+    def _start(self, number_id: str, depth: int, level: _Level) -> int:
+        return self._own_starts.get(number_id, {}).get(depth, level.start)
 
 
-def _level(level: etree._Element) -> tuple[str, str, int]:
-    """Return number format, text pattern and first number of a level."""
-    style = value_at(level, "numFmt") or "decimal"
-    start = value_at(level, "start")
-    return style, value_at(level, "lvlText"), int(start) if start.isdigit() else 1
+def _levels(element: etree._Element) -> Levels:
+    return {_depth(level): _level(level) for level in element.iterfind(f"{W}lvl")}
+
+
+def _depth(element: etree._Element) -> int:
+    depth = str(element.get(f"{W}ilvl") or "0")
+    return int(depth) if depth.isdigit() else 0
+
+
+def _level(level: etree._Element) -> _Level:
+    start, restart = value_at(level, "start"), value_at(level, "lvlRestart")
+    return _Level(
+        style=value_at(level, "numFmt") or "decimal",
+        pattern=value_at(level, "lvlText"),
+        start=int(start) if start.isdigit() else 1,
+        restart=int(restart) if restart.isdigit() else None,
+        is_legal=is_on(level, "isLgl"),
+    )
 
 
 def number_text(count: int, style: str) -> str:
-    """Return a count in a number format: decimal, letters or Roman numerals up to 39."""
+    """Return a count in a number format: decimal, letters or Roman numerals."""
     text = str(count)
     if style in ("lowerLetter", "upperLetter") and count > 0:
         text = chr(ord("a") + (count - 1) % 26) * ((count - 1) // 26 + 1)
-    elif style in ("lowerRoman", "upperRoman") and 0 < count < 40:
+    elif style in ("lowerRoman", "upperRoman") and 0 < count <= _LARGEST_ROMAN:
         text = ""
         for value, sign in _ROMAN:
             text += sign * (count // value)

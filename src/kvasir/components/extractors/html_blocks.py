@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.docx_numbering import number_text
 from kvasir.components.extractors.html_furniture import Furniture
 from kvasir.components.extractors.html_inline import (
     INLINE,
@@ -36,6 +37,7 @@ _ENDS = (":", "?", "!", "：", "？", "！")
 """Ends of a term that needs no colon before its description."""
 _MAX_DEPTH = 250
 _MAX_DIGITS = 9
+_STYLES = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
 _EMPTY_LINE = re.compile(r"\n\s*\n")
 _LINE_NUMBERS = re.compile(r"(?:\s*\d+\s*\n)+\s*\d+\s*")
 
@@ -158,8 +160,7 @@ class BlockWriter:
             self._builder.add_item(text, item.marker, depth=item.depth)
             item.marker = ""
         else:
-            indent = "    " * item.depth + "  "
-            self._builder.add_line(BlockKind.LIST, indent + " ".join(text.split()))
+            self._builder.add_item_line(text, depth=item.depth)
 
     @contextmanager
     def _inside_list(self, item: _Item | None, in_description: bool = False) -> Iterator[None]:
@@ -175,10 +176,11 @@ class BlockWriter:
 
     def _list(self, element: etree._Element, depth: int) -> None:
         number, step = _numbering(element)
+        style = _STYLES.get((element.get("type") or "").strip(), "decimal")
         for child in element.iterchildren(etree.Element):
-            if child.tag == "li" and (child.get("value") or "").isdecimal():
-                number = int(child.get("value"))
-            marker = f"{number}." if element.tag == "ol" else "-"
+            if child.tag == "li":
+                number = _whole_number(child.get("value"), number)
+            marker = f"{number_text(number, style)}." if element.tag == "ol" else "-"
             is_furniture = child in self._furniture.elements
             with (
                 self._builder.furniture() if is_furniture else nullcontext(),
@@ -220,10 +222,14 @@ def _numbering(element: etree._Element) -> tuple[int, int]:
     """Return the number of the first item of a list, and the step to the next."""
     is_reversed = element.get("reversed") is not None
     first = sum(1 for _ in element.iterchildren("li")) if is_reversed else 1
-    start = (element.get("start") or "").strip()
-    if start.removeprefix("-").isdecimal() and len(start) < _MAX_DIGITS:
-        first = int(start)
-    return first, -1 if is_reversed else 1
+    return _whole_number(element.get("start"), first), -1 if is_reversed else 1
+
+
+def _whole_number(text: str | None, default: int) -> int:
+    """Return the number of an attribute; the default if it holds none."""
+    text = (text or "").strip()
+    is_number = text.removeprefix("-").isdecimal() and len(text) < _MAX_DIGITS
+    return int(text) if is_number else default
 
 
 def _definition_items(element: etree._Element) -> Iterator[etree._Element]:

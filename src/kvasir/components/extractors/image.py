@@ -65,8 +65,10 @@ def _read(source: Source, image: Any) -> Document:
     heights = []
     for index in range(count):
         image.seek(index)
-        pages.append(scanned.lines(partial(_pixels, image), index + 1, _POINTS_PER_PIXEL))
-        heights.append(max(image.size) * _POINTS_PER_PIXEL)
+        draw = partial(_pixels, image)
+        lines, height = scanned.lines(draw, index + 1, _POINTS_PER_PIXEL)
+        pages.append(lines)
+        heights.append(height)
     if not any(pages):
         raise scanned.textless_error(_IMAGE)
     builder = DocumentBuilder(source)

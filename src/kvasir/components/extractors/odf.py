@@ -14,6 +14,7 @@ from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.file_properties import date_text
 from kvasir.components.extractors.inline_marks import link_suffix
 from kvasir.components.extractors.odf_inline import PAGE_NUMBER, Inline, InlineReader
+from kvasir.components.extractors.odf_lists import Counts, Lists, end_inner
 from kvasir.components.extractors.odf_tables import read_table, rows
 from kvasir.components.extractors.odf_xml import (
     CHART,
@@ -95,10 +96,15 @@ class _Reader:
         }
         self._inline = InlineReader(self._styles, fields)
         self._page: int | None = None
-        self._counts: dict[int, int] = {}
+        self._lists = Lists(*roots)
+        self._last_list = ""
+        """The style of the list that was just read; empty after other content."""
         self._pending: list[Inline] = []
         # White text can be read on a coloured page, and perhaps in boxes and tables.
-        self._depth = int(any(_has_ground(root) for root in roots))
+        self._depth = int(any(_has_ground(root, "page-layout") for root in roots))
+        self._margins_have_ground = bool(self._depth) or any(
+            _has_ground(root, "header-footer") for root in roots
+        )
         self._footers: list[str] = []
         self._unknown = 0
 
@@ -109,7 +115,7 @@ class _Reader:
             if tag in _SKIPPED or not isinstance(tag, str):
                 continue
             if tag == f"{TEXT}list":
-                self._list(child, 0, str(child.get(f"{TEXT}style-name") or ""))
+                self._top_list(child)
                 continue
             self._end_list()
             if tag == f"{TEXT}h":
@@ -153,7 +159,9 @@ class _Reader:
     def _margin_text(self, margin: etree._Element) -> str:
         parts: list[str] = []
         for paragraph in margin.iter(f"{TEXT}p"):
-            cells = self._inline.read(paragraph).text.split("\t")
+            outside = paragraph.iterancestors(f"{TABLE}table-cell", f"{DRAW}frame")
+            on_page = not self._margins_have_ground and next(outside, None) is None
+            cells = self._inline.read(paragraph, on_page=on_page).text.split("\t")
             parts += [" ".join(cell.split()) for cell in cells if PAGE_NUMBER not in cell]
         return " | ".join(dict.fromkeys(filter(None, parts)))
 
@@ -173,9 +181,8 @@ class _Reader:
                 self._add(BlockKind.PARAGRAPH, note)
 
     def _end_list(self) -> None:
-        """End a list; the next one counts from 1."""
         self._builder.end_block()
-        self._counts = {}
+        self._last_list = ""
         self._flush()
 
     def _add(self, kind: BlockKind, text: str, level: int | None = None) -> None:
@@ -301,28 +308,39 @@ class _Reader:
                 texts.append(self._cell_text(child))
         return " ".join(" ".join(texts).split())
 
-    def _list(self, element: etree._Element, depth: int, style: str) -> None:
+    def _top_list(self, element: etree._Element) -> None:
+        style = str(element.get(f"{TEXT}style-name") or "")
+        # Programs for slides may write each item as a list, and number adjacent ones.
+        is_on_slide = next(element.iterancestors(f"{DRAW}page"), None) is not None
+        goes_on = is_on_slide and bool(style) and self._last_list == style
+        self._list(element, 0, style, self._lists.begin(element, style, goes_on=goes_on))
+        self._last_list = style
+
+    def _list(self, element: etree._Element, depth: int, style: str, counts: Counts) -> None:
         style = str(element.get(f"{TEXT}style-name") or style)
         for item in element:
             if item.tag not in (f"{TEXT}list-item", f"{TEXT}list-header"):
                 continue
+            marker: str | None = None
             for child in item:
                 if child.tag == f"{TEXT}list":
-                    self._list(child, depth + 1, style)
-                elif child.tag in (f"{TEXT}p", f"{TEXT}h") and (text := self._read(child)):
-                    marker = self._marker(depth, style)
-                    self._builder.add_item(text, marker, depth=depth, page=self._page)
+                    if child.get(f"{TEXT}continue-numbering") != "true":
+                        end_inner(counts, depth)
+                    self._list(child, depth + 1, style, counts)
+                elif child.tag in (f"{TEXT}p", f"{TEXT}h"):
+                    text = self._read(child)
+                    if item.tag == f"{TEXT}list-header":
+                        self._builder.add_item(text, "", page=self._page)
+                    elif marker is None:
+                        marker = self._lists.marker(item, counts, depth, style)
+                        self._builder.add_item(text, marker, depth=depth, page=self._page)
+                    else:
+                        self._builder.add_item_line(text, depth=depth, page=self._page)
 
-    def _marker(self, depth: int, style: str) -> str:
-        self._counts = {level: n for level, n in self._counts.items() if level <= depth}
-        self._counts[depth] = self._counts.get(depth, 0) + 1
-        is_numbered = (style, depth + 1) in self._styles.numbered
-        return f"{self._counts[depth]}." if is_numbered else "-"
 
-
-def _has_ground(root: etree._Element) -> bool:
-    """Return True if pages have a colour."""
-    layouts = root.iter(f"{STYLE}page-layout-properties")
+def _has_ground(root: etree._Element, part: str) -> bool:
+    """Return True if pages, or their headers and footers, have a colour."""
+    layouts = root.iter(f"{STYLE}{part}-properties")
     grounds = (str(layout.get(f"{FO}background-color") or "") for layout in layouts)
     return any(ground.lower() not in ("", "transparent", "#ffffff") for ground in grounds)
 

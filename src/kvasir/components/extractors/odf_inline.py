@@ -52,9 +52,8 @@ class InlineReader:
         """Return a paragraph's content; white text is hidden only if it is ``on_page``."""
         walk = _Walk(self._styles, self._fields, on_page)
         name = paragraph.get(f"{TEXT}style-name")
-        if not walk.hides("paragraph", name):
-            position = self._styles.position("paragraph", name) or Position.BASELINE
-            walk.read(paragraph, position)
+        position = self._styles.position("paragraph", name) or Position.BASELINE
+        walk.read_styled(paragraph, "paragraph", name, position)
         if walk.is_hidden:
             return Inline()
         walk.inline.text = join_runs(walk.runs)
@@ -72,41 +71,57 @@ class _Walk:
     def __init__(self, styles: Styles, fields: Mapping[str, etree._Element], on_page: bool) -> None:
         self._styles = styles
         self._fields = fields
-        self._on_page = on_page
+        # Off the page, in cells and boxes, white letters may have a dark ground.
+        self._has_ground = not on_page
+        self._is_white = False
         self.runs: list[Run] = []
         self.inline = Inline()
         self.is_hidden = False
 
-    def hides(self, family: str, name: object) -> bool:
-        """Return True if text of a style cannot be seen."""
+    def read_styled(
+        self, element: etree._Element, family: str, name: object, position: Position
+    ) -> None:
+        """Read an element that has a style, unless its text is hidden."""
         if self._styles.is_hidden(family, name):
-            return True
-        return self._on_page and self._styles.is_white(family, name)
+            return
+        outside = self._is_white, self._has_ground
+        if color := self._styles.color(family, name):
+            self._is_white = color == "#ffffff"
+        self._has_ground = self._has_ground or self._styles.has_ground(family, name)
+        self.read(element, position)
+        self._is_white, self._has_ground = outside
 
     def read(self, element: etree._Element, position: Position) -> None:
-        self.runs.append((element.text or "", position))
+        self._text(element.text, position)
         for child in element:
             if isinstance(child.tag, str):
                 self._child(child, position)
-            self.runs.append((child.tail or "", position))
+            self._text(child.tail, position)
+
+    def _text(self, text: str | None, position: Position = Position.BASELINE) -> None:
+        """Add a text that can be seen."""
+        if self._has_ground or not self._is_white:
+            self.runs.append((text or "", position))
 
     def _child(self, child: etree._Element, position: Position) -> None:
         tag = child.tag
         name = tag.removeprefix(TEXT)
         if tag == f"{TEXT}span":
             style = child.get(f"{TEXT}style-name")
-            if not self.hides("text", style):
-                self.read(child, self._styles.position("text", style) or position)
+            own = self._styles.position("text", style) or position
+            self.read_styled(child, "text", style, own)
         elif name in ("s", "tab", "line-break"):
             spaces = str(child.get(f"{TEXT}c") or "1")
             amount = min(int(spaces), _LONGEST_SPACE) if spaces.isdigit() else 1
             sign = {"s": " " * amount, "tab": "\t"}.get(name, "\n")
-            self.runs.append((sign, Position.BASELINE))
+            self._text(sign)
         elif tag == f"{TEXT}a":
             start = len(self.runs)
             self.read(child, position)
             words = join_runs(self.runs[start:])
-            self.runs.append((link_suffix(words, str(child.get(HREF) or "")), Position.BASELINE))
+            is_hidden = not words.strip() and "".join(child.itertext()).strip()
+            if not is_hidden:
+                self._text(link_suffix(words, str(child.get(HREF) or "")))
         elif tag == f"{TEXT}note":
             self._note(child)
         elif tag == f"{OFFICE}annotation":
@@ -118,15 +133,15 @@ class _Walk:
             if child.get(f"{TEXT}is-hidden") == "false":
                 self.read(child, position)
         elif tag in _PER_PAGE:
-            self.runs.append((child.text or "", position))
+            self._text(child.text, position)
             if name in ("page-number", "page-count", "sheet-name"):
-                self.runs.append((PAGE_NUMBER, Position.BASELINE))
+                self._text(PAGE_NUMBER)
         elif name == "ruby":
             self.read(child, position)
             reading = "".join(child.itertext(f"{TEXT}ruby-text"))
-            self.runs.append((f"({reading})" if reading else "", Position.BASELINE))
+            self._text(f"({reading})" if reading else "")
         elif tag == f"{DRAW}control":
-            self.runs.append((self._control(child), Position.BASELINE))
+            self._text(self._control(child))
         elif tag.startswith(DRAW):
             self.inline.shapes.append(child)
         elif tag not in _SKIPPED:
@@ -138,7 +153,7 @@ class _Walk:
 
     def _note(self, note: etree._Element) -> None:
         label = (note.findtext(f"{TEXT}note-citation") or "").strip() or "*"
-        self.runs.append((footnote_mark(label), Position.BASELINE))
+        self._text(footnote_mark(label))
         body = note.find(f"{TEXT}note-body")
         if body is not None and (text := self._texts(body)):
             self.inline.notes.append(f"Note {label}: {text}")

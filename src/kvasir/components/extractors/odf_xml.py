@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from lxml import etree
 
 from kvasir.components.extractors.inline_marks import Position
@@ -19,6 +21,7 @@ HREF = "{http://www.w3.org/1999/xlink}href"
 _SMALLEST = 1.0
 """Points; smaller text cannot be read."""
 _DEEPEST = 50
+_WHITE = "#ffffff"
 
 
 class Styles:
@@ -26,31 +29,29 @@ class Styles:
 
     def __init__(self, *roots: etree._Element) -> None:
         self._styles: dict[tuple[str, str], etree._Element] = {}
-        self.numbered: set[tuple[str, int]] = set()
-        """Which levels of which list styles are numbered."""
         for root in roots:
             for style in root.iter(f"{STYLE}style"):
                 key = str(style.get(f"{STYLE}family")), str(style.get(f"{STYLE}name"))
                 self._styles.setdefault(key, style)
-            for style in root.iter(f"{TEXT}list-style"):
-                for level in style.iterfind(f"{TEXT}list-level-style-number"):
-                    number = str(level.get(f"{TEXT}level") or "1")
-                    if level.get(f"{STYLE}num-format") != "" and number.isdigit():
-                        self.numbered.add((str(style.get(f"{STYLE}name")), int(number)))
         self._positions: dict[tuple[str, str], Position | None] = {}
         self._hidden: dict[tuple[str, str], bool] = {}
 
     def value(self, family: str, name: object, attribute: str) -> str:
         """Return an attribute of a style's properties, empty if no style of the chain has it."""
-        for _ in range(_DEEPEST):
-            style = self._styles.get((family, str(name)))
-            if style is None:
-                return ""
+        for style in self._chain(family, name):
             for properties in style:
                 if (value := properties.get(attribute)) is not None:
                     return str(value)
-            name = style.get(f"{STYLE}parent-style-name")
         return ""
+
+    def _chain(self, family: str, name: object) -> Iterator[etree._Element]:
+        """Yield a style and those that it is based on, the most special first."""
+        for _ in range(_DEEPEST):
+            style = self._styles.get((family, str(name)))
+            if style is None:
+                return
+            yield style
+            name = style.get(f"{STYLE}parent-style-name")
 
     def position(self, family: str, name: object) -> Position | None:
         """Return whether a style raises or lowers text, None if it says nothing."""
@@ -70,9 +71,20 @@ class Styles:
 
     def is_white(self, family: str, name: object) -> bool:
         """Return True for white letters without a ground of their own."""
-        if self.value(family, name, f"{FO}color").lower() != "#ffffff":
-            return False
-        return self.value(family, name, f"{FO}background-color") in ("", "transparent")
+        return self.color(family, name) == _WHITE and not self.has_ground(family, name)
+
+    def color(self, family: str, name: object) -> str:
+        """Return the color of a style's letters in lower case, empty if it says nothing."""
+        return self.value(family, name, f"{FO}color").lower()
+
+    def has_ground(self, family: str, name: object) -> bool:
+        """Return True if a style has a ground that is not white, for its letters or around them."""
+        found: dict[str, str] = {}
+        for style in self._chain(family, name):
+            for properties in style:
+                if (value := properties.get(f"{FO}background-color")) is not None:
+                    found.setdefault(str(properties.tag), str(value).lower())
+        return any(value not in ("", "transparent", _WHITE) for value in found.values())
 
 
 def _position(text: str) -> Position | None:

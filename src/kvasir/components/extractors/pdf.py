@@ -22,20 +22,15 @@ from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.file_properties import keyword_list, pdf_date_text
 from kvasir.components.extractors.pdf_glyphs import SOFT_HYPHEN, Line
 from kvasir.components.extractors.pdf_hidden import hidden_objects
-from kvasir.components.extractors.pdf_lines import page_lines
+from kvasir.components.extractors.pdf_lines import page_height, page_lines
+from kvasir.components.extractors.pdf_margins import without_running_heads
 from kvasir.components.extractors.pdf_marks import page_marks
 from kvasir.components.extractors.pdf_pictures import picture_descriptions
+from kvasir.components.extractors.pdf_scans import hide_text, is_picture
 from kvasir.components.extractors.scanned_pages import ScannedPages
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
-_MARGIN = 0.1
-"""Share of the page's height, at top and bottom, that holds running heads."""
-_FEWEST_REPEATS = 3
-_DIGITS = re.compile(r"\d+")
-_PAGE_NUMBER = re.compile(
-    r"[\s\-–—|]*(?:page|seite|página|trang|第)?\s*\d{1,4}[\s\-–—|页頁]*", re.I
-)
 _BULLET = re.compile(r"[•‣◦▪▫●○■□➢✓–*·-]\s+(?=\S)")
 _NUMBERED = re.compile(r"(?:\(?\d{1,2}[.)]|\(?[a-z][.)])\s+(?=\S)")
 _CAPTION = re.compile(r"(?:Table|Figure|Fig\.|Listing|Tabelle|Abbildung|Tabla|Figura)\s*\d+\s*[.:]")
@@ -77,19 +72,29 @@ def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
     is_tagged = bool(raw.FPDFCatalog_IsTagged(pdf.raw))
     heights: list[float] = []
     scanned = ScannedPages(len(pdf))
+    textless: list[int] = []
     has_picture = False
     if pdf.get_formtype() != raw.FORMTYPE_NONE:
         pdf.init_forms()
     for number, page in enumerate(pdf, 1):
         with closing(page), closing(page.get_textpage()) as text_page:
             marks = page_marks(page)
-            pages.append(page_lines(page, text_page, marks, hidden_objects(page)))
+            lines = page_lines(page, text_page, marks, hidden_objects(page))
+            height = page_height(page, text_page)
             pictures = picture_descriptions(page) if is_tagged else []
             comments.append([*(f"Picture: {text}" for text in pictures), *marks.comments])
-            heights.append(page.get_height())
-            if not pages[-1] and _has_picture(page):
+            is_read = bool(lines)
+            if is_picture(page, lines, height):
                 has_picture = True
-                pages[-1] = scanned.pdf_lines(page, number)
+                if lines:
+                    hide_text(page)
+                shown, height = scanned.pdf_lines(page, number)
+                is_read = bool(shown) or (is_read and scanned.can_recognize)
+                lines = sorted([*lines, *shown], key=lambda line: -(line.y0 + line.y1))
+            if not is_read:
+                textless.append(number)
+            pages.append(lines)
+            heights.append(height)
     if not any(pages):
         raise (
             scanned.textless_error("its pages are images without text")
@@ -101,7 +106,6 @@ def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
     described = pdf.get_metadata_dict()
     title = described.get("Title", "").strip()
     builder.title = title if _is_title(title) else builder.title
-    textless = tuple(number for number, lines in enumerate(pages, 1) if not lines)
     builder.set_metadata(
         author=described.get("Author"),
         subject=described.get("Subject"),
@@ -109,7 +113,7 @@ def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
         created=pdf_date_text(described.get("CreationDate", "")),
         modified=pdf_date_text(described.get("ModDate", "")),
         pages=len(pages),
-        pages_without_text=textless,
+        pages_without_text=tuple(textless),
     )
     return scanned.finish(builder)
 
@@ -128,46 +132,9 @@ def _empty_error() -> ExtractionError:
     return ExtractionError("empty", "none of its pages has any text; nothing to index")
 
 
-def _has_picture(page: pdfium.PdfPage) -> bool:
-    kinds = (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_PATH, raw.FPDF_PAGEOBJ_SHADING)
-    return any(True for _ in page.get_objects(filter=kinds, max_depth=3))
-
-
 def _is_title(title: str) -> bool:
     """Return False for titles that programs set: a file name, the program's own name."""
     return bool(title) and not re.search(r"\.\w{2,4}$|^untitled|^microsoft|^\W*$", title, re.I)
-
-
-def _without_running_heads(
-    pages: Sequence[Sequence[Line]], heights: Sequence[float]
-) -> list[list[Line]]:
-    """Remove page numbers, and all but the first of lines repeated in many pages' margins."""
-    found: Counter[str] = Counter()
-    for lines, height in zip(pages, heights, strict=True):
-        found.update({_key(line) for line in lines if _in_margin(line, height)})
-    often = max(_FEWEST_REPEATS, len(pages) // 3)
-    repeated = {key for key, count in found.items() if count >= often}
-    seen: set[str] = set()
-    kept: list[list[Line]] = []
-    for lines, height in zip(pages, heights, strict=True):
-        kept.append([])
-        for line in lines:
-            if _in_margin(line, height) and len(lines) > 1:
-                key = _key(line)
-                if _PAGE_NUMBER.fullmatch(line.text) or key in seen:
-                    continue
-                if key in repeated:
-                    seen.add(key)
-            kept[-1].append(line)
-    return kept
-
-
-def _key(line: Line) -> str:
-    return _DIGITS.sub("0", line.text)
-
-
-def _in_margin(line: Line, height: float) -> bool:
-    return line.y1 < height * _MARGIN or line.y0 > height * (1 - _MARGIN)
 
 
 def write_pages(
@@ -177,7 +144,7 @@ def write_pages(
     comments: Sequence[Sequence[str]],
 ) -> None:
     """Append the blocks of pages, with the height of each in points and what follows its text."""
-    pages = _without_running_heads(pages, heights)
+    pages = without_running_heads(pages, heights, _body_size(pages))
     body = _body_size(pages)
     blocks = [
         [

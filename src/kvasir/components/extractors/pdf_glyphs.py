@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from statistics import median
+from statistics import median, median_high
 from typing import NamedTuple
 
 from kvasir.components.extractors.inline_marks import Position, lowered, raised
@@ -17,6 +17,8 @@ from kvasir.components.extractors.pdf_marks import Link
 SOFT_HYPHEN = "\xad"
 """Ends a line whose last word continues in the next one."""
 
+_BULLETS = frozenset("•‣◦▪▫●○■□➢✓")
+"""Signs before list items, which some programs draw small and higher or lower than the text."""
 _GAPS = frozenset({" ", SOFT_HYPHEN})
 _PRESENTATION_FORMS = re.compile(r"[\ufb00-\ufdff\ufe70-\ufefc]+")
 _SMALL = 0.85
@@ -105,10 +107,12 @@ def words(glyphs: Sequence[Glyph], texts: Sequence[str]) -> Iterator[Word]:
 def write_positions(glyphs: Sequence[Glyph], texts: list[str]) -> None:
     """Write raised and lowered characters so that they cannot be taken for others."""
     inked = [glyph for glyph in glyphs if glyph.height]
-    usual = Counter(round(glyph.height, 1) for glyph in inked).most_common(1)[0][0]
-    if usual < _SMALL * max(glyph.height for glyph in inked):
+    heights = [glyph.height for glyph in inked]
+    rounded = Counter(round(height, 1) for height in heights).most_common(1)[0][0]
+    usual = min(heights, key=lambda height: abs(height - rounded))
+    if usual < _SMALL * max(heights):
         # Most of the line is small: a large first letter, or a footnote's text.
-        usual = max(usual, median(glyph.height for glyph in inked))
+        usual = max(usual, median_high(heights))
     baseline = median(
         glyph.y0 + _DESCENT * glyph.height
         for glyph in inked
@@ -116,7 +120,7 @@ def write_positions(glyphs: Sequence[Glyph], texts: list[str]) -> None:
     )
 
     def position(glyph: Glyph) -> Position:
-        if not glyph.height or glyph.height > _SMALL * usual:
+        if not glyph.height or glyph.height > _SMALL * usual or glyph.character in _BULLETS:
             return Position.BASELINE
         shift = (glyph.y0 + _DESCENT * glyph.height - baseline) / usual
         if shift > _RAISED:

@@ -77,6 +77,12 @@ def page_lines(
     return reader.lines
 
 
+def page_height(page: PdfPage, text_page: PdfTextPage) -> float:
+    """Return the height of a page turned upright, in points."""
+    left, bottom, right, top = page.get_bbox()
+    return float(right - left if quarter_turns(text_page) % 2 else top - bottom)
+
+
 def quarter_turns(text_page: PdfTextPage) -> int:
     """Return how often most of the text is turned left by 90 degrees, 0 to 3."""
     count = text_page.count_chars()

@@ -187,7 +187,7 @@ class _SlideReader:
             marker = bullets.marker(paragraph._p, paragraph.level)
             if number == len(paragraphs):
                 text += link_suffix(text, target)
-            if marker and (len(paragraphs) > 1 or paragraph.level):
+            if marker and (len(paragraphs) > 1 or paragraph.level or marker != "-"):
                 self._builder.add_item(text, marker, depth=paragraph.level, page=self._page)
             else:
                 self._add(BlockKind.PARAGRAPH, text)

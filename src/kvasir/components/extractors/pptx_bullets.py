@@ -10,40 +10,72 @@ from typing import Any
 
 from lxml import etree
 
+from kvasir.components.extractors.docx_numbering import number_text
 from kvasir.components.extractors.drawing_text import A
 
 _P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 _MARKS = (f"{A}buNone", f"{A}buChar", f"{A}buAutoNum", f"{A}buBlip")
+_FORMATS = {
+    "alphaLc": "lowerLetter",
+    "alphaUc": "upperLetter",
+    "romanLc": "lowerRoman",
+    "romanUc": "upperRoman",
+}
+"""Number formats by the beginning of their types."""
 _BODY_TYPES = frozenset({"body", "obj", None})
+
+Numbers = tuple[str, int]
+"""Type and first number."""
 
 
 class Bullets:
-    """Gives the markers of the paragraphs of one shape; numbers count from 1."""
+    """Gives the markers of the paragraphs of one shape.
+
+    Numbers count on over deeper paragraphs, and begin again after others of their level.
+    """
 
     def __init__(self, shape: Any, slide: Any) -> None:
         self._styles = list(_styles(shape, slide))
-        self._counts: dict[int, int] = {}
+        self._counts: dict[int, tuple[Numbers, int]] = {}
 
     def marker(self, paragraph: etree._Element, level: int) -> str:
         """Return a list item's marker; empty for a paragraph that is none."""
         mark = self._mark(paragraph, level)
-        if mark == f"{A}buAutoNum":
-            self._counts = {one: count for one, count in self._counts.items() if one <= level}
-            self._counts[level] = self._counts.get(level, 0) + 1
-            return f"{self._counts[level]}."
-        if mark == f"{A}buNone":
+        kind = "" if mark is None else str(mark.tag)
+        self._counts = {one: count for one, count in self._counts.items() if one <= level}
+        if mark is not None and kind == f"{A}buAutoNum":
+            return self._number(mark, level)
+        self._counts.pop(level, None)
+        if kind == f"{A}buNone":
             return ""
-        return "-" if mark or level > 0 else ""
+        return "-" if kind or level > 0 else ""
 
-    def _mark(self, paragraph: etree._Element, level: int) -> str:
+    def _number(self, mark: etree._Element, level: int) -> str:
+        start = str(mark.get("startAt") or "1")
+        numbers = str(mark.get("type") or ""), int(start) if start.isdigit() else 1
+        before, count = self._counts.get(level, (None, 0))
+        count = count + 1 if before == numbers else numbers[1]
+        self._counts[level] = numbers, count
+        return _label(count, numbers[0])
+
+    def _mark(self, paragraph: etree._Element, level: int) -> etree._Element | None:
         own = paragraph.find(f"{A}pPr")
         named = (style.find(f"{A}lvl{level + 1}pPr") for style in self._styles)
         for properties in (own, *named):
             if properties is not None:
                 for child in properties:
                     if child.tag in _MARKS:
-                        return str(child.tag)
-        return ""
+                        return child
+        return None
+
+
+def _label(count: int, kind: str) -> str:
+    """Return a number as a type such as ``alphaLcParenR`` shows it."""
+    style = next((style for name, style in _FORMATS.items() if kind.startswith(name)), "decimal")
+    text = number_text(count, style)
+    if kind.endswith("ParenBoth"):
+        return f"({text})"
+    return f"{text})" if kind.endswith("ParenR") else f"{text}."
 
 
 def _styles(shape: Any, slide: Any) -> Iterator[etree._Element]:

@@ -43,8 +43,8 @@ class ScannedPages:
         """True if OCR is on and installed."""
         return self._begin_page is not None and has_ocr()
 
-    def pdf_lines(self, page: pdfium.PdfPage, number: int) -> list[Line]:
-        """Return the lines of a page of a PDF that is a picture, in points."""
+    def pdf_lines(self, page: pdfium.PdfPage, number: int) -> tuple[list[Line], float]:
+        """Return the lines in the picture of a page of a PDF, and the page's height, in points."""
         longest = max(page.get_width(), page.get_height(), 1.0)
         scale = min(_DPI / _POINTS, _LONGEST_SIDE / longest)
 
@@ -53,20 +53,25 @@ class ScannedPages:
             pixels: Pixels = drawn.to_numpy()
             return pixels
 
-        return self.lines(draw, number, 1 / scale)
+        lines, height = self.lines(draw, number, 1 / scale)
+        return lines, height or page.get_height()
 
-    def lines(self, draw: Callable[[], Pixels], number: int, points_per_pixel: float) -> list[Line]:
-        """Return the lines of a picture; empty if it has no text, or OCR is off.
+    def lines(
+        self, draw: Callable[[], Pixels], number: int, points_per_pixel: float
+    ) -> tuple[list[Line], float]:
+        """Return the lines of a picture, and its height as they are read, in points.
 
-        ``draw`` is called when the page has its allowance of time and memory.
+        Without lines if it has no text; without height, too, if it was not read. ``draw`` is
+        called when the page has its allowance of time and memory.
         """
         if not self.can_recognize or self._begin_page is None:
             self._unread.append(number)
-            return []
+            return [], 0.0
         self._begin_page(number, self._count)
         lines: list[Line]
-        self._read[number], lines = _ocr_pages().read_page(draw(), points_per_pixel)
-        return lines
+        page, lines = _ocr_pages().read_page(draw(), points_per_pixel)
+        self._read[number] = page
+        return lines, page.height * points_per_pixel
 
     def textless_error(self, what: str) -> ExtractionError:
         """Return the error of a file on whose pages no text was found; ``what`` they are."""

@@ -10,26 +10,38 @@ other only while the index is loaded.
 
 from __future__ import annotations
 
+import logging
+import struct
 import threading
 import uuid
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kvasir.core.replaced_files import replace_file
 from kvasir.core.scoring import inverse_document_frequency
 from kvasir.core.types import SparseVector
+
+logger = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=np.generic)
 
 _STAMPS = 64
 """Number of remembered stamps: a slow search may have read an older one."""
+_DAMAGE = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, NotImplementedError,
+    BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
+"""What zipfile and numpy raise for a file that was cut or changed."""
 
 Change = tuple[Sequence[str], Iterable[SparseVector] | None]
 
@@ -85,25 +97,37 @@ class Postings:
 
     def save(self, path: Path, stamp: str) -> None:
         """Write the index to a file, for ``load`` with the same stamp."""
-        partial = path.with_suffix(".partial")
-        with self._lock, partial.open("wb") as file:
+        with self._lock:
             lengths = [len(vector.indices) for vector in self._vectors.values()]
-            np.savez(
-                file,
-                stamp=np.array(stamp),
-                ids=np.array(list(self._vectors), dtype=np.str_),
-                ends=np.cumsum(lengths, dtype=np.int64),
-                terms=_joined([v.indices for v in self._vectors.values()], np.uint32),
-                weights=_joined([v.values for v in self._vectors.values()], np.float32),
-            )
-        partial.replace(path)
+            columns: dict[str, Any] = {
+                "stamp": np.array(stamp),
+                "ids": np.array(list(self._vectors), dtype=np.str_),
+                "ends": np.cumsum(lengths, dtype=np.int64),
+                "terms": _joined([v.indices for v in self._vectors.values()], np.uint32),
+                "weights": _joined([v.values for v in self._vectors.values()], np.float32),
+            }
+        replace_file(path, lambda stream: np.savez(stream, **columns))
 
     @classmethod
     def load(cls, path: Path, stamp: str) -> Postings | None:
-        """Read an index that ``save`` wrote; None if there is no file with that stamp."""
+        """Read an index that ``save`` wrote; None if there is no file with that stamp.
+
+        A damaged file is deleted, because the index can be read from the database.
+        """
         if not path.is_file():
             return None
-        with np.load(path, allow_pickle=False) as file:
+        try:
+            return cls._read(path, stamp)
+        except _DAMAGE as error:
+            logger.warning("%s is damaged and is made again (%s)", path, error)
+            with suppress(OSError):
+                path.unlink()
+            return None
+
+    @classmethod
+    def _read(cls, path: Path, stamp: str) -> Postings | None:
+        # numpy leaves a damaged file open that it opens itself.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             if str(file["stamp"]) != stamp:
                 return None
             ids, ends = file["ids"].tolist(), file["ends"].tolist()

@@ -114,6 +114,8 @@ class SourceMemory:
                 handle = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
                 with os.fdopen(handle, "w", encoding="utf-8") as file:
                     file.write(dumps(list(kept.values()), indent=1))
+                    file.flush()
+                    os.fsync(file.fileno())
                 draft.replace(path)
         except OSError as error:
             raise SettingsError(f"'{path}' cannot be written: {error.strerror}") from error
