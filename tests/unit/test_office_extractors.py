@@ -18,6 +18,7 @@ from kvasir.components.extractors.mail import EmlExtractor, MsgExtractor
 from kvasir.components.extractors.odf import OdfExtractor
 from kvasir.components.extractors.pptx import PptxExtractor
 from kvasir.components.extractors.xlsx import XlsxExtractor
+from kvasir.core import media_types
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Document, Source
 
@@ -164,6 +165,27 @@ def test_an_epub_is_read_in_the_order_of_its_spine() -> None:
     document = EpubExtractor().extract(_SOURCE, buffer.getvalue())
     assert document.title == "Book"
     assert _blocks(document) == [("heading", "First"), ("paragraph", "Second")]
+
+
+@pytest.mark.parametrize("chapter", ["", None, "<ul>" * 3000])
+def test_a_chapter_that_cannot_be_read_leaves_the_others(chapter: str | None) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(
+            "META-INF/container.xml", '<c><rootfiles><rootfile full-path="p.opf"/></rootfiles></c>'
+        )
+        archive.writestr(
+            "p.opf",
+            '<package><manifest><item id="a" href="a.html" media-type="text/html"/>'
+            '<item id="b" href="b.html" media-type="text/html"/></manifest>'
+            '<spine><itemref idref="a"/><itemref idref="b"/></spine></package>',
+        )
+        if chapter is not None:
+            archive.writestr("a.html", chapter)
+        archive.writestr("b.html", "<p>Second</p>")
+    document = EpubExtractor().extract(_SOURCE, buffer.getvalue())
+    assert _blocks(document) == [("paragraph", "Second")]
+    assert document.warnings[0].startswith("chapter a.html is not read: ")
 
 
 def test_mail_gives_headers_body_and_the_text_of_attachments() -> None:
@@ -419,6 +441,26 @@ def test_a_body_that_is_rtf_alone_is_named_as_unread() -> None:
     both = _outlook_mail({"0037": "A", "1000": "Words"}) | rtf
     document = MsgExtractor().extract(_SOURCE, _compound_file(both))
     assert "unread_attachments" not in document.metadata
+
+
+def test_an_attachment_that_cannot_be_opened_leaves_an_outlook_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    streams = _outlook_mail({"0037": "A", "1000": "Words"})
+    streams["__attach_version1.0_#00000000/__substg1.0_37010102"] = b"Step one"
+    monkeypatch.setattr(media_types, "detect", lambda *_: 1 / 0)
+    document = MsgExtractor().extract(_SOURCE, _compound_file(streams))
+    assert "Words" in document.text
+    assert "ZeroDivisionError" in str(document.metadata["unread_attachments"])
+
+
+def test_an_impossible_time_of_an_outlook_message_is_left_out() -> None:
+    streams = _outlook_mail({"0037": "A", "1000": "Words"})
+    sent = struct.pack("<HHIQ", 0x40, 0x39, 6, 2**64 - 1)
+    streams["__properties_version1.0"] = bytes(32) + sent
+    document = MsgExtractor().extract(_SOURCE, _compound_file(streams))
+    assert "Words" in document.text
+    assert "date" not in document.metadata
 
 
 def test_a_damaged_office_file_is_reported_as_damaged() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kvasir.components.extractors.mail import EmlExtractor
 from kvasir.components.splitters.structure import StructureSplitter
 from kvasir.core.types import Document, Source
 from kvasir.ingesting.extraction_child import extract
@@ -368,6 +369,42 @@ def test_an_unread_mail_of_a_mailbox_is_in_the_report() -> None:
     document = _read("a.mbox", broken)
     assert dict(document.metadata) == {"mails": 1}
     assert document.warnings[0].startswith("mail 2 of it is not read: it is an encrypted mail")
+
+
+def test_an_odd_mail_of_a_mailbox_is_left_out_and_the_others_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = EmlExtractor.extract
+
+    def fail(self: EmlExtractor, source: Source, data: bytes) -> Document:
+        if b"Subject: Two" in data:
+            raise OverflowError("odd")
+        return read(self, source, data)
+
+    monkeypatch.setattr(EmlExtractor, "extract", fail)
+    document = _read("a.mbox", _MBOX)
+    assert dict(document.metadata) == {"mails": 1}
+    assert document.warnings[0].startswith("mail 2 of it is not read: it is damaged (OverflowError")
+
+
+def test_a_mailbox_without_a_mail_that_can_be_read_gives_the_reason_of_the_first() -> None:
+    locked = _MBOX[_MBOX.index(b"From bob") :].replace(b"text/html", b"multipart/encrypted")
+    assert extract(Source("/a.mbox", ""), locked).reason == "encrypted"
+
+
+def test_the_warnings_of_a_mail_in_a_mailbox_come_after_its_number() -> None:
+    head = b"Content-Type: application/x-7z; name=a.7z\nContent-Transfer-Encoding: base64\n"
+    document = _read("a.mbox", _MBOX.partition(b"Content-Type")[0] + head + b"\nN3q8rycc\n")
+    assert document.warnings == (
+        "mail 2: not all of it is read: a.7z (application/x-7z-compressed)",
+    )
+
+
+def test_a_cell_of_a_notebook_that_cannot_be_read_leaves_the_others() -> None:
+    cells = [{"cell_type": "markdown", "source": "One"}, None, {"source": "Three", "outputs": 3}]
+    document = _read("a.ipynb", json.dumps({"cells": cells, "metadata": []}))
+    assert [text for _, text in _blocks(document)] == ["One", "Three"]
+    assert document.warnings[0].startswith("cell 2 is not read: it is damaged (AttributeError")
 
 
 def test_rtf_has_its_words_tables_and_link_targets() -> None:

@@ -54,14 +54,16 @@ class PptxExtractor:
         authors = _authors(deck.part)
         size = deck.slide_width or 0, deck.slide_height or 0
         repeated: list[str] = []
-        for number, slide in enumerate(deck.slides, 1):
-            if slide.element.get("show") in ("0", "false"):
-                continue
-            reader = _SlideReader(builder, number, slide, size)
-            reader.read()
-            reader.add_comments(authors)
-            reader.add_notes()
-            repeated += reader.repeated
+        for number in range(1, len(deck.slides) + 1):
+            with builder.part(f"slide {number}"):
+                slide = deck.slides[number - 1]
+                if slide.element.get("show") in ("0", "false"):
+                    continue
+                reader = _SlideReader(builder, number, slide, size)
+                reader.read()
+                repeated += reader.repeated
+                reader.add_comments(authors)
+                reader.add_notes()
         for text in dict.fromkeys(repeated):
             builder.add(BlockKind.PARAGRAPH, f"Footer: {text}")
         title = ooxml.set_properties(builder, archive)
