@@ -131,6 +131,13 @@ def test_what_markup_says_beside_the_text_is_kept(page: str, blocks: list[tuple[
         "<p style='visibility:hidden'>unseen</p>",
         "<p style='font-size:0'>unseen</p>",
         "<p style='opacity: 0'>unseen</p>",
+        "<p style='opacity: .0;font-size:13px'>unseen <b style='opacity:1'>unseen</b></p>",
+        "<p style='font:0/0 a'>unseen</p>",
+        "<p style='font-size:0.0px'>unseen <b style='font-size:2em'>unseen</b> unseen</p>",
+        "<div style='visibility:hidden'>unseen <p>unseen <img alt=unseen></p> unseen</div>",
+        "<div style='visibility:hidden'><input value=unseen><button aria-expanded>unseen</button>"
+        "</div>",
+        "<style>i {visibility:hidden} i b {visibility:inherit}</style><i><b>unseen</b></i>",
         "<style>.a .b > p {display:none}</style><div class=a><div class=b><p>unseen</div></div>",
         "<style>@media screen {#x {visibility: hidden !important}}</style>"
         "<p id=x style='visibility:visible'>unseen</p>",
@@ -157,6 +164,13 @@ def test_what_a_page_does_not_show_is_not_read(hidden: str) -> None:
         "<style>p {display:none} p.x {display:block}</style><p class=x>words</p>",
         "<style>p:hover, p::before {display:none}</style><p>words</p>",
         "<style>body {visibility:hidden}</style><p>words</p>",
+        "<table><tr><td style='font-size:0px'><div style='font-size:13px'>words</div></table>",
+        "<style>.x {font-size:13px}</style><p style='font-size:0'><b class=x>words</b></p>",
+        "<style>p {font-size:0}</style><style>b {font:bold 13px/1 serif}</style><p><b>words</b>",
+        "<p style='font-size:0'><font size=2>words</font></p>",
+        "<p style='font-size:0'><img alt=words></p>",
+        "<p style='font-size:0.8em'>words</p>",
+        "<p style='font:inherit;visibility:hidden'><b style='visibility:visible'>words</b></p>",
         "<p hidden=until-found>words</p>",
         "<details><summary>More</summary>words</details>",
         "<dialog open>words</dialog>",
@@ -165,6 +179,12 @@ def test_what_a_page_does_not_show_is_not_read(hidden: str) -> None:
 )
 def test_what_a_page_shows_is_read(shown: str) -> None:
     assert "words" in _read(shown).text
+
+
+def test_words_stay_apart_where_what_is_between_them_is_hidden() -> None:
+    shown = "style='font-size:14px'"
+    page = f"<p style='font-size:0'><b {shown}>One</b> unseen <b {shown}>two</b></p>"
+    assert _read(page).text == "One two"
 
 
 def test_a_formula_beside_its_hidden_form_is_read_once() -> None:
