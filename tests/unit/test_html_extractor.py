@@ -195,6 +195,58 @@ def test_a_formula_beside_its_hidden_form_is_read_once() -> None:
     assert _read(page).text == "So E=mc^2 holds."
 
 
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<h2><button>Where?</button></h2><div>Here.</div>", "Where?\n\nHere."),
+        ("<button aria-expanded=false>Where?</button><div>Here.</div>", "Where?\n\nHere."),
+        ("<button aria-controls=a><span>Where?</span></button><p id=a>Here.", "Where?\n\nHere."),
+        ("<button aria-controls=a><h2>Where?</h2></button><p id=a>Here.", "Where?\n\nHere."),
+        ("<details><summary><button>Where?</button></summary>Here.", "Where?\n\nHere."),
+        ("<dl><dt><button>Where</button><dd>Here.</dl>", "- Where: Here."),
+        (
+            "<table><tr><th><button>Item</button><th>Price<tr><td>a<td>1</table>",
+            "| Item | Price |\n| - | - |\n| a | 1 |",
+        ),
+        ("<p>Here.</p><button>Send</button>", "Here."),
+    ],
+)
+def test_a_button_that_labels_content_is_read(page: str, text: str) -> None:
+    assert _read(page).text == text
+
+
+def test_questions_on_buttons_are_content_of_the_page() -> None:
+    folded = "".join(
+        f"<div class=accordion-item><h2><button aria-expanded=false>Where is {place}?</button></h2>"
+        f"<div class=accordion-body>It is behind the {place}.</div></div>"
+        for place in ("pier", "mill", "dam")
+    )
+    kept = _kept(f"<body><h1>Questions</h1><div class=accordion>{folded}</div></body>")
+    assert "Where is dam?" in kept
+    assert "It is behind the dam." in kept
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<ul>Before <li>a</li> after a <li>b</ul>", "Before\n\n- a\n  after a\n- b"),
+        ("<ol>Before<li>a<ul>inner<li>b</li>after b</ul></ol>",
+         "Before\n\n1. a\n  inner\n    - b\n      after b"),
+        ("<dl>Before<dt>A</dt>, <dt>B</dt> bare <dd>x</dd> after</dl>",
+         "- Before\n- A, B: bare\n- A, B: x\n- A, B: after"),
+        ("<dl><div>in group<dt>A</dt><dd>x</dd>after</div></dl>", "- in group\n- A: x\n- A: after"),
+    ],
+)  # fmt: skip
+def test_text_between_the_items_of_a_list_is_read(page: str, text: str) -> None:
+    assert _read(page).text == text
+
+
+def test_text_between_the_cells_of_a_table_comes_before_it() -> None:
+    page = "<table>One<tr>two<th>a<th>b</tr>three<tbody>four<tr><td>1<td>2</td>five</table>"
+    table = "| a | b |\n| - | - |\n| 1 | 2 |"
+    assert _read(page).text == f"One three four two five\n\n{table}"
+
+
 def test_a_description_and_what_is_in_it_stay_under_its_term() -> None:
     page = """<h2>Options</h2><dl>
       <dt>--fast</dt><dd><p>Skips checks.</p><pre>run --fast</pre><ul><li>one<li>two</ul>
