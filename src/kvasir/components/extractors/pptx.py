@@ -17,7 +17,7 @@ from pptx.enum.shapes import PP_PLACEHOLDER
 from pptx.exc import PackageNotFoundError
 
 from kvasir.components.extractors import ooxml
-from kvasir.components.extractors.archive import damaged, open_archive, parse_xml
+from kvasir.components.extractors.archive import damaged, parse_xml
 from kvasir.components.extractors.box_order import Box, reading_order
 from kvasir.components.extractors.document_builder import DocumentBuilder, Grid
 from kvasir.components.extractors.drawing_parts import add_drawing_parts
@@ -45,7 +45,7 @@ class PptxExtractor:
 
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract slides with tables, charts, comments and notes; see ``Extractor``."""
-        archive = open_archive(data)
+        archive = ooxml.open_package(data)
         try:
             deck = pptx.Presentation(io.BytesIO(ooxml.plain_package(data, archive)))
         except (PackageNotFoundError, BadZipFile, KeyError, ValueError) as error:
