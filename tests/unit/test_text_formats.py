@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kvasir.components.extractors.mail import EmlExtractor
 from kvasir.components.splitters.structure import StructureSplitter
 from kvasir.core.types import Document, Source
 from kvasir.ingesting.extraction_child import extract
@@ -168,6 +169,14 @@ def test_json_lines_are_a_table() -> None:
     assert _blocks(document) == [("table", "| a | b |\n| - | - |\n| 1 | x |\n| 2 | y |")]
 
 
+def test_json_lines_may_hold_what_is_no_number_and_every_line_separator() -> None:
+    text = '{"a": NaN, "b": "one\u2028two\x85three"}\r\n{"a": -Infinity, "b": "x"}\r\n'
+    document = _read("a.jsonl", text)
+    assert _blocks(document) == [
+        ("table", "| a | b |\n| - | - |\n| NaN | one two three |\n| -Infinity | x |")
+    ]
+
+
 def test_xml_data_keeps_the_names_of_its_elements() -> None:
     document = _read(
         "a.xml",
@@ -182,6 +191,65 @@ def test_xml_data_keeps_the_names_of_its_elements() -> None:
         ("table", "| id | title | price |\n| - | - | - |\n| 1 | One | 5 (cur: EUR) |\n"
                   "| 2 | Two | 6 (cur: USD) |"),
     ]  # fmt: skip
+
+
+def test_a_word_with_markup_in_a_record_leaves_it_a_record() -> None:
+    document = _read(
+        "a.xml",
+        '<c><book id="1"><price cur="EUR">5</price><about>Very <b>good</b>, see '
+        '<a href="https://x.org">this</a></about></book>'
+        '<book id="2"><price cur="USD">6</price><about lang="en">Plain</about></book></c>',
+    )
+    assert _blocks(document) == [
+        ("heading", "c"),
+        ("table", "| id | price | about |\n| - | - | - |\n"
+                  "| 1 | 5 (cur: EUR) | Very good, see this (href: https://x.org) |\n"
+                  "| 2 | 6 (cur: USD) | Plain (lang: en) |"),
+    ]  # fmt: skip
+
+
+def test_xml_prose_keeps_attributes_fields_and_records_between_its_paragraphs() -> None:
+    document = _read(
+        "a.xml",
+        '<book date="2024" xml:lang="en"><title>B</title><isbn kind="print">978</isbn>'
+        '<part><title id="t1">C</title><para>Some <b role="bold">bold</b> text.</para>'
+        '<size unit="mm"><width>5</width></size></part>'
+        '<part><title>D</title><para>From <date when="2024-05-01">May</date> on.</para></part>'
+        "<part><title>E</title><para>Plain.</para></part></book>",
+    )
+    assert _blocks(document) == [
+        ("list", "- date: 2024"),
+        ("heading", "B"),
+        ("list", "- isbn: 978 (kind: print)"),
+        ("heading", "C"),
+        ("paragraph", "Some bold text."),
+        ("heading", "size"),
+        ("list", "- unit: mm\n- width: 5"),
+        ("heading", "D"),
+        ("paragraph", "From May (when: 2024-05-01) on."),
+        ("heading", "E"),
+        ("paragraph", "Plain."),
+    ]
+    assert document.title == "B"
+
+
+@pytest.mark.parametrize(
+    ("text", "blocks"),
+    [
+        (
+            '<r><i name="one"><name>two</name><name>three</name></i><n>x</n></r>',
+            [("heading", "r"), ("list", "- i: one, two, three\n- n: x")],
+        ),
+        ('<r name="one"><name>two</name><n>x</n></r>',
+         [("heading", "r"), ("list", "- name: one, two\n- n: x")]),
+        ('<r xmlns:a="a" name="one" a:name="two"><n>x</n></r>',
+         [("heading", "r"), ("list", "- name: one, two\n- n: x")]),
+    ],
+)  # fmt: skip
+def test_attributes_and_elements_of_one_name_are_a_list(
+    text: str, blocks: list[tuple[str, str]]
+) -> None:
+    assert _blocks(_read("a.xml", text)) == blocks
 
 
 def test_xml_prose_is_paragraphs_under_its_titles() -> None:
@@ -370,6 +438,42 @@ def test_an_unread_mail_of_a_mailbox_is_in_the_report() -> None:
     assert document.warnings[0].startswith("mail 2 of it is not read: it is an encrypted mail")
 
 
+def test_an_odd_mail_of_a_mailbox_is_left_out_and_the_others_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = EmlExtractor.extract
+
+    def fail(self: EmlExtractor, source: Source, data: bytes) -> Document:
+        if b"Subject: Two" in data:
+            raise OverflowError("odd")
+        return read(self, source, data)
+
+    monkeypatch.setattr(EmlExtractor, "extract", fail)
+    document = _read("a.mbox", _MBOX)
+    assert dict(document.metadata) == {"mails": 1}
+    assert document.warnings[0].startswith("mail 2 of it is not read: it is damaged (OverflowError")
+
+
+def test_a_mailbox_without_a_mail_that_can_be_read_gives_the_reason_of_the_first() -> None:
+    locked = _MBOX[_MBOX.index(b"From bob") :].replace(b"text/html", b"multipart/encrypted")
+    assert extract(Source("/a.mbox", ""), locked).reason == "encrypted"
+
+
+def test_the_warnings_of_a_mail_in_a_mailbox_come_after_its_number() -> None:
+    head = b"Content-Type: application/x-7z; name=a.7z\nContent-Transfer-Encoding: base64\n"
+    document = _read("a.mbox", _MBOX.partition(b"Content-Type")[0] + head + b"\nN3q8rycc\n")
+    assert document.warnings == (
+        "mail 2: not all of it is read: a.7z (application/x-7z-compressed)",
+    )
+
+
+def test_a_cell_of_a_notebook_that_cannot_be_read_leaves_the_others() -> None:
+    cells = [{"cell_type": "markdown", "source": "One"}, None, {"source": "Three", "outputs": 3}]
+    document = _read("a.ipynb", json.dumps({"cells": cells, "metadata": []}))
+    assert [text for _, text in _blocks(document)] == ["One", "Three"]
+    assert document.warnings[0].startswith("cell 2 is not read: it is damaged (AttributeError")
+
+
 def test_rtf_has_its_words_tables_and_link_targets() -> None:
     document = _read(
         "a.rtf",
@@ -403,6 +507,44 @@ def test_rtf_keeps_headings_footnotes_and_line_breaks() -> None:
         ("paragraph", "Note 1: The north gate."),
     ]
     assert [block.level for block in document.blocks] == [1, None, None, 2, None, None]
+
+
+@pytest.mark.parametrize(
+    "directive", ["py:function:: f(x)", "c:member:: int a", "rst:directive:option:: b", "a.b ::"]
+)
+def test_directives_with_a_domain_are_no_comments(directive: str) -> None:
+    text = f".. {directive}\n\n   Returns the harbour's fee.\n\n.. no directive: hidden\n\nEnd.\n"
+    document = _read("a.rst", text)
+    assert directive in document.text
+    assert "Returns the harbour's fee." in document.text
+    assert "hidden" not in document.text
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (r"\begin{document} First words.", "First words."),
+        (r"\begin{document}\maketitle First words.", "First words."),
+        (r"\maketitle First words. % hidden", "First words."),
+        ("\\documentclass[\n  a4paper,\n]{article} First words.", "First words."),
+        (r"\usepackage{a}\usepackage[b]{c} First words.", "First words."),
+        (r"Last words.\end{document}", r"Last words.\end{document}"),
+        (r"\url{https://x.org/a%20b} shows \verb|50% off|, and % hidden",
+         r"\url{https://x.org/a%20b} shows \verb|50% off|, and"),
+    ],
+)  # fmt: skip
+def test_latex_settings_and_comments_leave_the_text_beside_them(written: str, text: str) -> None:
+    assert _read("a.tex", f"{written}\n").text.strip() == text
+
+
+def test_text_after_a_latex_heading_on_its_line_is_a_paragraph() -> None:
+    text = "\\paragraph{Fees} Ten euros\na day.\n\\section{End}\\label{sec:e}\n\nBye.\n"
+    assert _blocks(_read("a.tex", text)) == [
+        ("heading", "Fees"),
+        ("paragraph", "Ten euros\na day."),
+        ("heading", "End"),
+        ("paragraph", "Bye."),
+    ]
 
 
 def test_drawers_of_org_are_left_out() -> None:
