@@ -175,8 +175,11 @@ class MongoQuestionQueue:
             values["due"] = self._now() + timedelta(seconds=retry_after)
         return self._settle(question_id, token, values, {"output": None})
 
-    def release(self, question_id: str, token: str) -> None:
-        self._update(question_id, token, {"$set": _FREE, "$inc": {"attempts": -1}})
+    def release(self, question_id: str, token: str, *, retry_after: float = 0.0) -> None:
+        back: Record = dict(_FREE)
+        if retry_after:
+            back["due"] = self._now() + timedelta(seconds=retry_after)
+        self._update(question_id, token, {"$set": back, "$inc": {"attempts": -1}})
 
     def claim_mail(self, *, lease_seconds: float) -> ClaimedQuestion | None:
         record = self._claim(_UNSENT, lease_seconds)

@@ -30,7 +30,7 @@ class SqlOutbox:
             "language": language,
             "content": dict(content),
             "created": epoch_seconds(),
-            "due": epoch_seconds(),
+            "due": leases.AT_ONCE,
             "attempts": 0,
         }
         with writing(self._engine) as connection:
