@@ -211,7 +211,7 @@ def test_settings_of_the_owner_hold_and_others_of_the_file_are_named_in_one_line
 def server(tmp_path_factory: pytest.TempPathFactory, check_shared: Any) -> Iterator[str]:
     """A server with a user and an administrator; its address."""
     folder = tmp_path_factory.mktemp("server")
-    settings = Settings(data_dir=folder / "kvasir-data")
+    settings = Settings(data_dir=folder / "kvasir-data", answer={"cache": {"enabled": True}})
     with (
         pytest.MonkeyPatch.context() as patch,
         App(settings) as app,
@@ -226,6 +226,21 @@ def server(tmp_path_factory: pytest.TempPathFactory, check_shared: Any) -> Itera
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.should_exit = True
         thread.join()
+
+
+def test_fresh_makes_a_new_answer_where_the_server_kept_one(
+    kvasir: Kvasir, notes: Path, tmp_path: Path, server: str
+) -> None:
+    here = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)}
+    kvasir("login", server, "--username", "ada", KVASIR_PASSWORD="a long secret", **here)
+    at_server = here | {"KVASIR_SERVER": server}
+    kvasir("ingest", "notes", **at_server)
+    hint = "before, to the same question: 'kvasir ask --fresh' makes a new answer"
+    hints = [
+        hint in kvasir("ask", *options, "How far is the Moon?", **at_server).err
+        for options in ((), (), ("--fresh",), ())
+    ]
+    assert hints == [False, True, False, True]
 
 
 def test_after_a_login_commands_work_at_a_server(
