@@ -1,13 +1,14 @@
 """Queues, outbox and log of answers keep their contracts on every database."""
 
 from io import BytesIO
+from time import sleep
 
 import pytest
 from databases import ENGINES
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from kvasir.core.services.jobs import JobState
-from kvasir.database import open_database, processes, writing
+from kvasir.database import open_database, processes, reading, writing
 from kvasir.jobs.spool import FolderSpool
 from kvasir.jobs.sql import SqlJobQueue
 from kvasir.jobs.tables import jobs
@@ -95,6 +96,16 @@ class TestSqlOutbox(OutboxContract):
     @pytest.fixture
     def outbox(self, engine):
         return SqlOutbox(engine)
+
+    def test_nothing_is_kept_of_a_mail_that_is_given_up(self, outbox, engine):
+        outbox.add("recovery", "ana@example.org", "es", {"password": "p", "minutes": "0"})
+        sleep(0.05)
+        assert outbox.claim(lease_seconds=1.0) is None
+        for _ in range(2):
+            outbox.add("recovery", "ana@example.org", "es", {"password": "q"})
+        with reading(engine) as connection:
+            rows = connection.execute(select(mails.c.content).order_by(mails.c.number)).scalars()
+            assert list(rows) == [{}, {}, {"password": "q"}]
 
 
 class TestSqlAnswerLog(AnswerLogContract):

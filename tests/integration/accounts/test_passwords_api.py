@@ -20,6 +20,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 
 from kvasir.accounts.tables import recoveries
+from kvasir.core.errors import SettingsError
 from kvasir.database import open_database, writing
 
 # The shapes of document 004
@@ -144,6 +145,23 @@ def test_an_unknown_user_gets_the_same_reply_and_no_mail(client, app, ana):
     assert dict(known.headers) == dict(unknown.headers)
     assert mailed(app).recipient == "ana@example.org"
     assert app.services.outbox.claim(lease_seconds=60) is None
+
+
+@pytest.mark.parametrize(("language", "word"), [("es", "no envía correo"), ("en", "no mail")])
+def test_a_server_that_sends_no_mail_says_so_to_everybody_alike(start, language, word):
+    client, app = start(host=None)
+    register(client, "ana")
+    known, unknown = (forget(client, name, language) for name in ("ana", "nobody"))
+    assert (known.status_code, known.json()) == (unknown.status_code, unknown.json())
+    assert word in known.json()["message"]
+    assert app.services.outbox.waiting() == 0
+    assert log_in(client, "ana").status_code == 200
+
+
+def test_a_password_is_not_replaced_where_no_mail_is_sent(start):
+    _, app = start(host=None, recovery_replace_immediately=True)
+    with pytest.raises(SettingsError, match=r"mail\.host"):
+        app.services.check()
 
 
 def test_an_unknown_user_takes_the_same_time(start, monkeypatch):
