@@ -103,7 +103,7 @@ class _Record:
                 )
             self._steps = found["steps"]
         else:
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
         self._identity = dict(identity)
         self._write()
 

@@ -718,3 +718,11 @@ def test_a_damaged_record_of_a_round_is_named(content, tmp_path):
     told = r"record\.json is damaged: delete its folder"
     refused(ComponentError, told, tuning_loop._round, tmp_path)
     refused(ComponentError, told, tuning_loop._Record, record.parent, {})
+
+
+def test_a_round_that_ended_before_its_record_was_written_goes_on(tmp_path):
+    number, folder = tuning_loop._round(tmp_path)
+    folder.mkdir(parents=True)
+    assert tuning_loop._round(tmp_path) == (number, folder)
+    tuning_loop._Record(folder, {"base": "b"}).add("start", {})
+    assert tuning_loop._Record(folder, {"base": "b"}).get("start")
