@@ -11,14 +11,13 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.app import App
-from kvasir.collection import Calibration, Collection
+from kvasir.collection import Calibration, Collection, read_questions
 from kvasir.core.errors import ForbiddenError, RequestError, UnknownComponentError
 from kvasir.core.run import Run
 from kvasir.core.services.accounts import Caller
 from kvasir.core.types import StoreAddress
 from kvasir.core.wire import from_json
 from kvasir.embedding_models import names_folder
-from kvasir.evaluation.question_sets import read_questions
 from kvasir.frontends.api.callers import (
     Admin,
     Chosen,
