@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kvasir.evaluation.datasets import load_questions as load_questions
     from kvasir.evaluation.question_sets import JudgedQuestion as JudgedQuestion
     from kvasir.evaluation.question_sets import load_question_set as load_question_set
+    from kvasir.evaluation.question_sets import read_questions as read_questions
     from kvasir.evaluation.questions import QuestionFigures as QuestionFigures
     from kvasir.evaluation.questions import QuestionsResult as QuestionsResult
     from kvasir.evaluation.questions import Share as Share
@@ -43,6 +44,7 @@ _EXPORTED = {
     "load_questions": "kvasir.evaluation.datasets",
     "JudgedQuestion": "kvasir.evaluation.question_sets",
     "load_question_set": "kvasir.evaluation.question_sets",
+    "read_questions": "kvasir.evaluation.question_sets",
 }
 
 

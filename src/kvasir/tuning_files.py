@@ -11,7 +11,7 @@ from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 from kvasir.core.errors import ConflictError, RequestError, StorageError, TooLargeError
@@ -131,8 +131,11 @@ def example_line(prompt: str, answer: str, /, **more: str) -> str:
 
     Blank lines in the answer are taken out, because they end a turn.
     """
-    text = replace_surrogates(f"{prompt} {one_paragraph(answer)}")
-    return json.dumps({"text": text, **more}, ensure_ascii=False)
+    return _line({"text": f"{prompt} {one_paragraph(answer)}", **more})
+
+
+def _line(example: dict[str, Any]) -> str:
+    return replace_surrogates(json.dumps(example, ensure_ascii=False))
 
 
 def _checked(content: BinaryIO, most_bytes: int) -> Iterator[str]:
@@ -152,7 +155,7 @@ def _checked(content: BinaryIO, most_bytes: int) -> Iterator[str]:
         text = found.get("text") if isinstance(found, dict) else None
         if not isinstance(text, str) or not text.strip():
             raise RequestError(f'line {number} has no text: each line must be {{"text": ...}}')
-        yield json.dumps(found, ensure_ascii=False)
+        yield _line(found)
 
 
 def _write(data_folder: Path, name: str, lines: Iterable[str]) -> KeptExamples:

@@ -103,7 +103,7 @@ class _Record:
                 )
             self._steps = found["steps"]
         else:
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
         self._identity = dict(identity)
         self._write()
 
@@ -323,7 +323,7 @@ def _conversations(questions: Sequence[JudgedQuestion]) -> list[list[JudgedQuest
     """Return each question with the follow-ups of it."""
     found: dict[str, list[JudgedQuestion]] = {}
     for question in questions:
-        own = found.get(question.after, [])
+        own = found.get(question.after, []) if question.after else []
         own.append(question)
         found[question.id] = own
     return list({id(each): each for each in found.values()}.values())

@@ -57,6 +57,26 @@ def test_answers_are_measured_with_the_settings_of_the_request(client):
     assert refusing["refused_off_topic"] == 1.0
 
 
+def test_questions_are_sent_as_a_question_file_or_the_log_has_them(client):
+    text = "Green tea is brewed at 80 degrees.\n"
+    job = client.post("/v1/collections/book/documents", files={"file": text}, headers=ROOT).json()
+    client.get(f"/v1/jobs/{job['id']}", params={"wait": 60}, headers=ROOT)
+    passage = {"document": "upload", "text": "80 degrees"}
+    logged = {"id": "7", "answer": "80", "refused": False, "sources": [], "rating": 1}
+    rows = [
+        {"question": "How hot is green tea?", "passages": [passage], "must": ["80", ["C", "deg"]]},
+        {"question": "How hot is it brewed?", **logged},
+    ]
+    path = "/v1/collections/book/evaluate"
+    result = result_of(client.post(path, json={"questions": rows}, headers=ROOT))
+    assert [case["id"] for case in result["cases"]] == ["1", "7"]
+    assert result["cases"][0]["satisfying"]
+    refused = client.post(path, json={"questions": [{"question": "a", "must": 1}]}, headers=ROOT)
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
+    assert "question 1: 'must' must be a list" in refused.json()["detail"]
+    assert client.delete("/v1/collections/book", headers=ROOT).is_success
+
+
 TEA_BOOK = "# Tea\n\nGreen tea is brewed at 80 degrees.\n\nBlack tea needs boiling water.\n"
 QUOTE = "Green tea is brewed at 80 degrees."
 

@@ -80,6 +80,26 @@ def test_shards_have_an_index_and_shared_tensors_are_written_each(tmp_path):
     assert index["metadata"]["total_size"] == 3 * 24
 
 
+def test_a_conversion_that_was_interrupted_writes_the_index_of_all_shards(tmp_path):
+    for number in (1, 2):
+        weights = {f"tensor{number}": torch.ones(number, 2)}
+        torch.save(weights, tmp_path / f"pytorch_model-0000{number}-of-00002.bin")
+    (tmp_path / "pytorch_model.bin.index.json").write_text("{}")
+    whole = conversion.convert(tmp_path)
+    expected = whole[-1].read_bytes()
+    assert json.loads(expected)["metadata"]["total_size"] == 3 * 8
+    for gone in (whole[1:], whole[2:]):
+        for path in gone:
+            path.unlink()
+        assert conversion.convert(tmp_path) == gone
+        assert whole[-1].read_bytes() == expected
+    assert conversion.convert(tmp_path) == []
+    whole[-1].unlink()
+    whole[0].write_bytes(b"broken")
+    with pytest.raises(ModelNotFoundError, match="delete it and convert again"):
+        conversion.convert(tmp_path)
+
+
 def test_a_file_of_rwkv_or_of_a_training_program_is_read(tmp_path):
     file = tmp_path / "rwkv.pth"
     torch.save({"state_dict": {"emb.weight": torch.ones(2, 2, dtype=torch.bfloat16)}}, file)

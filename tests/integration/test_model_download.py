@@ -293,6 +293,27 @@ def test_a_later_run_goes_on_where_an_earlier_one_gave_up(server, tmp_path):
     assert (WEIGHTS, "bytes=1000-", None) in server.requests
 
 
+def test_a_resumed_download_needs_room_for_what_is_missing_only(server, tmp_path, monkeypatch):
+    partial = tmp_path / "models" / PARTIAL / "acme--small-encoder"
+    (partial / "1_Pooling").mkdir(parents=True)
+    (partial / "model.safetensors.part").write_bytes(FILES["model.safetensors"][:-100])
+    for name in KEPT - {"model.safetensors", "config.json"}:
+        (partial / name).write_bytes(FILES[name])
+    missing = 100 + len(FILES["config.json"])
+    room = SimpleNamespace(free=missing - 1)
+    monkeypatch.setattr(hub.shutil, "disk_usage", lambda _: room)
+    with pytest.raises(ModelNotFoundError, match="MB are free"):
+        hub.pull(NAME, data_dir=tmp_path)
+    room.free = missing
+    assert stored(hub.pull(NAME, data_dir=tmp_path).path).keys() == KEPT
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "merges.txt", "bpe.codes", "spiece.model"])
+def test_the_files_of_every_tokenizer_are_fetched(server, tmp_path, name):
+    server.files = server.listed = {**FILES, name: b"pieces"}
+    assert stored(hub.pull(NAME, data_dir=tmp_path).path).keys() == KEPT | {name}
+
+
 def ranges(server):
     """The ranges that were asked of the weights, and forgets all requests."""
     asked = [wanted for path, wanted, _ in server.requests if path == WEIGHTS]

@@ -166,6 +166,12 @@ def test_malformed_data_is_named_by_file_and_line(folder, content, message):
         load_chunking_dataset(folder)
 
 
+def test_a_corpus_that_is_not_utf_8_is_named(folder):
+    (folder / "a.md").write_bytes(b"caf\xe9\n" * 10)
+    with pytest.raises(RequestError, match=r"a\.md is not UTF-8 text"):
+        load_chunking_dataset(folder)
+
+
 def test_a_folder_without_questions_says_what_is_needed(tmp_path):
     with pytest.raises(RequestError, match=r"questions\.jsonl is missing"):
         load_chunking_dataset(tmp_path)

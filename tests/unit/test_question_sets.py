@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +12,7 @@ from kvasir.answering.chat import Conversation
 from kvasir.core.errors import RequestError, StoppedError
 from kvasir.core.run import Run, StopToken
 from kvasir.core.types import Answer, Certainty, Chunk, Citation, Hit, document_id
+from kvasir.core.wire import to_json
 from kvasir.evaluation.metrics import wilson_interval
 from kvasir.evaluation.question_sets import (
     GoldPassage,
@@ -19,6 +20,7 @@ from kvasir.evaluation.question_sets import (
     half_of,
     load_question_set,
     of_half,
+    read_questions,
 )
 from kvasir.evaluation.questions import (
     AskedQuestion,
@@ -87,6 +89,31 @@ def test_a_fault_is_named_with_its_line(tmp_path: Path, row: Any, said: str) -> 
     with pytest.raises(RequestError, match="line 2: ") as caught:
         load_question_set(write(tmp_path, {"question": "good?"}, row))
     assert said in str(caught.value)
+
+
+def test_rows_are_read_as_the_lines_of_a_file() -> None:
+    rows = [{"question": "a?", "must": ["b"], "refuse": None}, logged(id="l", rating=1)]
+    first, second = read_questions(rows)
+    assert (first.id, first.must, first.refuse) == ("1", (("b",),), None)
+    assert (second.id, second.kind) == ("l", "rated good")
+    assert read_questions(to_json([first, second])) == (first, second)
+    assert read_questions([]) == ()
+    with pytest.raises(RequestError, match="question 2: 'must' must be a list"):
+        read_questions([{"question": "a?"}, {"question": "a?", "must": "b"}])
+
+
+def test_an_empty_id_is_as_good_as_none(tmp_path: Path) -> None:
+    rows = [{"id": "", "question": "a?"}, {"id": "", "question": "b?", "after": ""}]
+    assert [each.id for each in load_question_set(write(tmp_path, *rows))] == ["1", "2"]
+    histories: list[int] = []
+    given = [JudgedQuestion("", "a?"), JudgedQuestion("2", "b?")]
+
+    def ask(question: str) -> Answer:
+        histories.append(0)
+        return Answer("yes")
+
+    evaluate_questions(given, ask, cast(Conversation, None))
+    assert histories == [0, 0]
 
 
 def test_deep_nesting_is_a_fault_of_its_line(tmp_path: Path) -> None:

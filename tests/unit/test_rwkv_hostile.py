@@ -726,3 +726,11 @@ def test_a_damaged_line_of_judgements_is_named(tmp_path):
     refused(ComponentError, "base.jsonl is damaged", tuning_loop._read_lines, path)
     path.write_text('{"id": "1", "satisfying": true}\n{"id": "2"')
     assert tuning_loop._read_lines(path) == {"1": True}
+
+
+def test_a_round_that_ended_before_its_record_was_written_goes_on(tmp_path):
+    number, folder = tuning_loop._round(tmp_path)
+    folder.mkdir(parents=True)
+    assert tuning_loop._round(tmp_path) == (number, folder)
+    tuning_loop._Record(folder, {"base": "b"}).add("start", {})
+    assert tuning_loop._Record(folder, {"base": "b"}).get("start")

@@ -1,6 +1,8 @@
 """States, LoRA and PiSSA are trained, stopped and resumed; only answers are learnt."""
 
 import json
+import random
+import time
 
 import pytest
 from libraries import library
@@ -230,6 +232,27 @@ def test_the_end_of_a_document_is_learnt_and_a_cut_one_has_none():
     assert 0 not in cut.tokens
 
 
+@pytest.mark.parametrize("context", [64, 1_000_000])
+def test_a_conversation_of_many_turns_is_marked_in_linear_time(context):
+    coder = tokenizer.WorldTokenizer()
+    tokens = coder.encode("User: a\n\nAssistant: b\n\n" * 5_000)
+    started = time.process_time()
+    example = tuning_data.example_of(tokens, coder, context)
+    assert time.process_time() - started < 2.0
+    assert len(example.tokens) == min(len(tokens), context + 1)
+    assert sum(example.is_learnt) >= len(example.tokens) // 20
+
+
+def test_an_answer_that_ends_behind_the_context_is_learnt_to_the_cut():
+    coder = tokenizer.WorldTokenizer()
+    tokens = coder.encode("User: q\n\nAssistant: a b c d\n\nUser: more")
+    whole = tuning_data.example_of(tokens, coder, len(tokens))
+    for context in range(1, len(tokens)):
+        cut = tuning_data.example_of(tokens, coder, context)
+        learnt = whole.is_learnt[: context + 1]
+        assert (cut.is_learnt if cut else None) == (learnt if any(learnt) else None)
+
+
 def test_equal_examples_are_never_on_both_sides():
     train, held_out = tuning_data.split(examples() * 3, 0.25, 0)
     assert not set(train) & set(held_out)
@@ -246,6 +269,23 @@ def test_every_epoch_has_every_example_once():
     assert sorted(seen[:21], key=lambda e: e.tokens) == sorted(given, key=lambda e: e.tokens)
     assert sorted(seen[21:], key=lambda e: e.tokens) == sorted(given, key=lambda e: e.tokens)
     assert seen[:21] != seen[21:]
+
+
+def test_the_order_of_an_epoch_is_made_once(monkeypatch):
+    given, made = examples(20), []
+
+    class Counted(random.Random):
+        def shuffle(self, x):
+            made.append(len(x))
+            super().shuffle(x)
+
+    order = list(range(20))
+    random.Random("5 0").shuffle(order)
+    tuning_data._order.cache_clear()
+    monkeypatch.setattr(random, "Random", Counted)
+    seen = [e for step in range(10) for e in tuning_data.batch_of(given, step, 4, 5)]
+    assert seen[:20] == [given[number] for number in order]
+    assert made == [20, 20]
 
 
 def test_metrics_whose_last_line_was_cut_off_are_read(tmp_path):

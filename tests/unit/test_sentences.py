@@ -247,3 +247,21 @@ def test_real_paragraphs_have_sentences_of_a_readable_length(language: str) -> N
 def test_a_footnote_mark_stays_with_the_sentence_before_it() -> None:
     expected = ["The dog barked.[^3]", "The cat slept in 1987[^i] or so.", "It was late."]
     assert cut(" ".join(expected), "en") == expected
+
+
+@pytest.mark.parametrize("text", ["! ° ", "1. ° ", "Yes! ° ", "One. Two. "])
+def test_each_character_is_searched_for_a_letter_once(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = 0
+
+    class Counted:
+        def search(self, piece: str, start: int, end: int) -> object:
+            nonlocal searched
+            searched += end - start
+            return letter.search(piece, start, end)
+
+    letter = sentences._LETTER
+    monkeypatch.setattr(sentences, "_LETTER", Counted())
+    cut(text * 500, "en")
+    assert searched <= len(text) * 500

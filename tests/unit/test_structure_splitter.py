@@ -333,3 +333,18 @@ def test_a_line_without_a_period_leads_to_the_next_line():
     chunks = StructureSplitter().split(document)
     assert len(chunks) > 4
     assert all(chunk.text.startswith("Part") for chunk in chunks)
+
+
+class LetterTokens(EstimatedTokens):
+    """A tokenizer that has no token for other signs."""
+
+    def count_tokens(self, texts):
+        return super().count_tokens(["".join(filter(str.isalnum, text)) for text in texts])
+
+
+@pytest.mark.parametrize("sign", ["\u200b", "\u0301", "\ufffd"])
+def test_the_limit_bounds_the_units_of_a_chunk_where_each_has_no_token(sign):
+    document = build((BlockKind.CODE, "\n".join([sign] * 1_000), None))
+    chunks = StructureSplitter(LetterTokens(), max_tokens=100).split(document)
+    assert max(len(chunk.text.splitlines()) for chunk in chunks) <= 100
+    assert not uncovered(document, chunks)

@@ -11,6 +11,7 @@ from kvasir.core.errors import ConflictError, RequestError, TooLargeError
 from kvasir.core.services.answer_log import LoggedAnswer
 from kvasir.tuning_files import (
     TuningFile,
+    example_line,
     keep_answers,
     keep_examples,
     list_files,
@@ -66,6 +67,14 @@ def test_answers_become_turns_of_a_conversation(tmp_path):
     (line,) = (tuning_folder(tmp_path) / "answers.jsonl").read_text("utf-8").splitlines()
     text = "User: How hot?\nReally?\n\nAssistant: 80 degrees.\nNo more. [1]"
     assert json.loads(line) == {"text": text}
+
+
+def test_half_of_a_character_is_kept_as_a_question_mark(tmp_path):
+    line = b'{"text": "User: a\\ud83d\\n\\nAssistant: b", "\\udc00": ["\\ud800", "\\ud83d\\ude00"]}'
+    assert keep(tmp_path, line).examples == 1
+    (kept,) = (tuning_folder(tmp_path) / "tea.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(kept) == {"text": "User: a?\n\nAssistant: b", "?": ["?", "😀"]}
+    assert "\ud83d" not in example_line("a", "b", answer="\ud83d")
 
 
 def test_bases_states_and_prepared_data_are_told_apart(tmp_path):

@@ -6,18 +6,30 @@ import pytest
 from streamlit.runtime.context import ContextProxy
 from streamlit.testing.v1 import AppTest
 
-from kvasir.core.errors import DocumentNotFoundError
+from kvasir.core.errors import DocumentNotFoundError, NotFoundError
+from kvasir.frontends.ui import adding
 from kvasir.frontends.ui.uploads import Added
 
 FILES = """
 import streamlit as st
 from kvasir.frontends.ui import files
-files.show(st.session_state["session"], "tea")
+files.show(st.session_state["session"], st.session_state.get("name", "tea"))
 """
 UPLOADS = """
 import streamlit as st
 from kvasir.frontends.ui import uploads
 uploads.show(st.session_state["session"], "files", "tea")
+"""
+SEARCHES = """
+import streamlit as st
+from kvasir.frontends.ui import adding
+adding._search(st.session_state["session"], st.session_state["name"], "/v1/collections/x/documents")
+"""
+QUESTIONS = """
+import streamlit as st
+from kvasir.frontends.ui import questions
+questions.open_session = lambda: st.session_state["session"]
+questions.show()
 """
 EARLY, LATE = "2026-01-01T10:00:00+00:00", "2026-01-01T11:00:00+00:00"
 
@@ -32,9 +44,13 @@ class Server:
         if path == "/v1/jobs":
             return [each for each in self.jobs if each["state"] in query["state"]][::-1]
         if path.startswith("/v1/jobs/"):
-            return next(each for each in self.jobs if path.endswith("/" + each["id"]))
+            for each in self.jobs:
+                if path.endswith("/" + each["id"]):
+                    return each
+            raise NotFoundError("there is no such job")
         if not (source := query.get("source")):
-            return self.records
+            after = query.get("after", "")
+            return [each for each in self.records if each["source_uri"] > after]
         found = [each for each in self.records if each["source_uri"] == source]
         if not found:
             raise DocumentNotFoundError(source, "tea")
@@ -76,7 +92,7 @@ def browser(monkeypatch):
 
 def draw(script, server, **state):
     page = AppTest.from_string(script, default_timeout=30)
-    page.session_state["session"] = SimpleNamespace(api=server)
+    page.session_state["session"] = SimpleNamespace(api=server, email="")
     for name, value in state.items():
         page.session_state[name] = value
     page.run()
@@ -203,3 +219,80 @@ def test_the_button_to_the_files_opens_their_section():
 def test_what_was_added_to_another_knowledge_base_is_not_shown():
     page = draw(UPLOADS, Server(), **{"added-files": Added("other", {"a.md": "a.md"})})
     assert not page.info and not page.success and not page.button
+
+
+def test_each_knowledge_base_has_a_page_of_its_own():
+    server = Server(records=[record(f"{number:02}.md") for number in range(30)])
+    page = draw(FILES, server)
+    assert labels(page)[-1] == "Next files"
+    page.button[-1].click().run()
+    assert labels(page)[-1] == "First files"
+    assert "24.md" not in words(page) and "25.md" in words(page)
+    page.session_state["name"] = "other"
+    page.run()
+    assert "00.md" in words(page) and labels(page)[-1] == "Next files"
+
+
+def test_the_first_files_are_shown_when_those_of_the_page_are_gone():
+    server = Server(records=[record("a.md")])
+    page = draw(FILES, server, **{"after-tea": "upload:ana/z.md"})
+    assert "a.md" in words(page)
+    assert "First files" not in labels(page)
+
+
+def test_a_web_search_is_shown_in_its_knowledge_base_until_it_is_over():
+    search = job("s", "running", arguments={"query": "oolong"})
+    server = Server([search])
+    state = {"web_search-tea": adding._WebSearch("s")}
+    page = draw(SEARCHES, server, name="tea", **state)
+    assert "oolong" in page.info[0].value
+    assert not draw(SEARCHES, server, name="other", **state).info
+    search |= {"state": "done", "result": {"pages": []}}
+    page.run()
+    assert page.success and not page.session_state["web_search-tea"].is_open
+    server.jobs.clear()
+    state = {"web_search-tea": adding._WebSearch("s")}
+    page = draw(SEARCHES, server, name="tea", **state)
+    assert not page.error and not page.session_state["web_search-tea"].is_open
+
+
+class Asked:
+    """Has questions, the newest first."""
+
+    def __init__(self, count):
+        self.ids = [f"{number:03}" for number in range(count)][::-1]
+
+    def get(self, path, **query):
+        if path == "/v1/collections":
+            return [{"name": "tea"}]
+        before = query["before"]
+        return [
+            {
+                **{"id": each, "state": "cancelled", "input": f"Question {each}", "position": 0},
+                **{"collection": "tea", "date": EARLY, "reason": "", "output": "", "answer": None},
+            }
+            for each in self.ids
+            if not before or each < before
+        ][: query["limit"]]
+
+    def post(self, path, body):
+        self.ids.insert(0, f"{len(self.ids):03}")
+
+
+def test_a_way_leads_back_to_the_newest_questions():
+    page = draw(QUESTIONS, Asked(40))
+    assert "Newest questions" not in labels(page)
+    for _ in range(2):  # The second page is full, so that the third is empty.
+        next(each for each in page.button if each.label == "Earlier questions").click().run()
+    assert "Question 0" not in words(page)
+    next(each for each in page.button if each.label == "Newest questions").click().run()
+    assert "Question 039" in words(page) and "Newest questions" not in labels(page)
+
+
+def test_a_question_that_is_asked_is_shown_with_the_newest():
+    page = draw(QUESTIONS, Asked(21), before="001")
+    assert "Question 000" in words(page)
+    page.text_area[0].input("How hot?")
+    page.button[0].click().run()
+    assert not page.exception
+    assert "Question 021" in words(page)

@@ -1,8 +1,12 @@
 """What people give to the web client may be anything; it is said what is wrong with it."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from kvasir.core.errors import RequestError
+from kvasir.evaluation.question_sets import read_questions
 from kvasir.frontends.ui.adding import distinct_names
 from kvasir.frontends.ui.evaluation import _read
 from kvasir.frontends.ui.sources import _page_count
@@ -19,6 +23,26 @@ def test_a_question_has_its_line_as_id_unless_it_names_one():
         {"id": "1", "question": "a"},
         {"id": "x"},
     ]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_the_file_of_the_manual_is_read(end):
+    manual = Path(__file__).parents[2] / "docs" / "evaluating.md"
+    example = manual.read_text("utf-8").partition("```jsonl\n")[2].partition("```")[0]
+    rows = _read(b"\xef\xbb\xbf" + end.join(example.encode().splitlines()))
+    assert rows == list(map(json.loads, example.splitlines()))
+    questions = read_questions(rows)
+    assert (questions[0].id, questions[0].must) == ("rent", (("96",),))
+
+
+def test_only_a_line_feed_ends_a_question():
+    rows = _read('{"id": "", "question": "a\u2028b\x85c"}\n{"question": "d"}'.encode())
+    assert rows == [{"id": "1", "question": "a\u2028b\x85c"}, {"id": "2", "question": "d"}]
+
+
+def test_a_file_that_is_not_utf_8_is_refused():
+    with pytest.raises(RequestError, match="2"):
+        _read(b'{"question": "a"}\n{"question": "caf\xe9"}')
 
 
 @pytest.mark.parametrize(

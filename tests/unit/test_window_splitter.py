@@ -1,7 +1,10 @@
 """What the options of the window splitter mean."""
 
+import time
+
 import pytest
 
+from kvasir.components.splitters.chunks import ChunkMaker
 from kvasir.components.splitters.window import WindowSplitter
 from kvasir.core.errors import SettingsError
 from kvasir.core.types import Block, BlockKind, Document, document_id
@@ -63,6 +66,20 @@ def test_pages_are_those_of_the_blocks_where_there_is_no_form_feed():
     ]
     chunks = WindowSplitter("page", 1).split(document("a\n\nb\n\nc", blocks))
     assert [(chunk.text, chunk.page) for chunk in chunks] == [("a\n\nb\n\n", 1), ("c", 3)]
+
+
+def test_pages_are_counted_by_the_form_feeds_before_them():
+    maker = ChunkMaker(document("a\fb\f\fc"))
+    assert [maker.page(offset) for offset in range(7)] == [1, 1, 2, 2, 3, 4, 4]
+    assert ChunkMaker(document("a\nb")).page(2) is None
+
+
+def test_the_pages_of_a_long_document_are_counted_once():
+    count = 1_000_000
+    maker = ChunkMaker(document("\f" * count))
+    started = time.process_time()
+    assert all(maker.page(offset) == offset + 1 for offset in range(count - 10_000, count))
+    assert time.process_time() - started < 1.0
 
 
 def test_sentences_follow_the_language_of_the_document():

@@ -24,7 +24,7 @@ from kvasir.core.deadline import check
 from kvasir.core.ledger import DocumentVersion
 from kvasir.core.protocols import Embedder, Splitter, VectorStore
 from kvasir.core.run import Run
-from kvasir.core.text import count_words, has_cjk
+from kvasir.core.text import CJK, SOUTHEAST_ASIAN, count_words
 from kvasir.core.types import Answer, Certainty, document_id
 from kvasir.core.wire import OMITTED
 from kvasir.evaluation.datasets import EvaluationQuery, RetrievalDataset
@@ -35,6 +35,7 @@ MakeAnswerer = Callable[[Retriever, FindVersion], Answerer]
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _MARKER = re.compile(r"\s*\[(\d+)\]")
+_UNSPACED = re.compile(f"[{CJK}{SOUTHEAST_ASIAN}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,8 @@ def holds(text: str, answers: Sequence[str]) -> bool:
     plain = normalise(_MARKER.sub("", text))
     for answer in map(normalise, answers):
         # Scripts without spaces have no word boundaries.
-        if answer and (answer in plain if has_cjk(answer) else f" {answer} " in f" {plain} "):
+        is_found = answer in plain if _UNSPACED.search(answer) else f" {answer} " in f" {plain} "
+        if answer and is_found:
             return True
     return False
 

@@ -231,7 +231,10 @@ def _read_corpus(root: Path, name: str, language: str | None) -> Document:
     if path.parent != root or not path.is_file():
         raise RequestError(f"{path} is missing, but questions.jsonl asks about it")
     # Bytes, because reading as text would change the line ends, which the indices count.
-    text = path.read_bytes().decode()
+    try:
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{path} is not UTF-8 text: {error.reason}") from error
     metadata = {"language": language or detect(text[:_LANGUAGE_SAMPLE])}
     return Document(document_id(path.name), path.name, name, text, metadata=metadata)
 

@@ -7,8 +7,9 @@ docs/evaluating.md. A line of the export is a ``LoggedAnswer``.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -73,17 +74,37 @@ def load_question_set(path: str | Path) -> tuple[JudgedQuestion, ...]:
         RequestError: The file is missing, empty or malformed; names the line.
     """
     file = Path(path)
+    questions = _read(read_json_lines(file), partial(malformed, file))
+    if not questions:
+        raise RequestError(f"{file} holds no questions")
+    return questions
+
+
+def read_questions(rows: Iterable[Mapping[str, Any]]) -> tuple[JudgedQuestion, ...]:
+    """Read the objects of a question file, or of an export of the answers log, in their order.
+
+    The form of ``to_json`` of a ``JudgedQuestion`` is one of them.
+
+    Raises:
+        RequestError: One is malformed; names its number, from 1.
+    """
+    return _read(
+        enumerate(rows, 1), lambda number, said: RequestError(f"question {number}: {said}")
+    )
+
+
+def _read(
+    rows: Iterable[tuple[int, Mapping[str, Any]]], malformed: Callable[[int, str], RequestError]
+) -> tuple[JudgedQuestion, ...]:
     questions: dict[str, JudgedQuestion] = {}
-    for number, row in read_json_lines(file):
+    for number, row in rows:
         try:
             read = _logged if row.keys() >= _LOGGED else _question
             question = read(row, str(number))
             _check_order(question, questions)
         except RequestError as error:
-            raise malformed(file, number, str(error)) from None
+            raise malformed(number, str(error)) from None
         questions[question.id] = question
-    if not questions:
-        raise RequestError(f"{file} holds no questions")
     return tuple(questions.values())
 
 
@@ -128,7 +149,7 @@ def half_of(questions: Sequence[JudgedQuestion]) -> dict[str, str]:
     keys: dict[str, str] = {}
     for question in questions:
         own = question.passages[0][0].document if question.passages else question.id
-        keys[question.id] = keys.get(question.after, own)
+        keys[question.id] = keys.get(question.after, own) if question.after else own
     return {id_: HALVES[1 - sha256(key.encode()).digest()[0] % 2] for id_, key in keys.items()}
 
 
@@ -151,13 +172,13 @@ def _question(row: Mapping[str, Any], default_id: str) -> JudgedQuestion:
         if key not in _KEYS:
             raise RequestError(f"'{key}' is not known here: use {', '.join(_KEYS)}")
     refuse = row.get("refuse", False)
-    if not isinstance(refuse, bool):
+    if refuse is not None and not isinstance(refuse, bool):
         raise RequestError("'refuse' must be true or false")
     question = _text(row, "question", "")
     if not question.strip():
         raise RequestError("'question' must be there, as text")
     return JudgedQuestion(
-        id=_text(row, "id", default_id),
+        id=_text(row, "id", "") or default_id,
         question=question,
         kind=_text(row, "kind", ""),
         language=_text(row, "language", ""),
@@ -173,7 +194,7 @@ def _logged(row: Mapping[str, Any], default_id: str) -> JudgedQuestion:
     """Return the question of a logged answer; its rating says what is known of a good one."""
     rating, was_refused = row["rating"], row["refused"]
     is_good = rating == 1
-    kind = {1: RATED_GOOD, -1: RATED_BAD}.get(rating, NOT_RATED)
+    kind = RATED_GOOD if is_good else RATED_BAD if rating == -1 else NOT_RATED
     sources = tuple(GoldPassage(uri) for uri in _texts(row["sources"], "sources"))
     return JudgedQuestion(
         id=str(row.get("id") or default_id),

@@ -167,13 +167,13 @@ def evaluate_questions(
     if not chosen:
         raise RequestError("there is no question to ask: give a file with at least one")
     cases: list[AskedQuestion] = []
-    histories: dict[str, tuple[Message, ...]] = {"": ()}
+    histories: dict[str, tuple[Message, ...]] = {}
     started = perf_counter()
     for question in chosen:
         check("evaluating")
         run.check()
         asked = perf_counter()
-        history = histories[question.after]
+        history = histories[question.after] if question.after else ()
         answer = run.call(partial(_answer, question.question, history, ask, conversation))
         seconds = perf_counter() - asked
         said = Message("user", question.question), Message("assistant", answer.text)

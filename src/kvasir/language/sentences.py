@@ -160,10 +160,12 @@ def _joined(
 ) -> Iterator[tuple[int, int]]:
     """Join sentences that an abbreviation or an ordinal has cut."""
     begin: int | None = None
+    letter: re.Match[str] | None = None
     for start, end in spans:
-        begin = start if begin is None else begin
+        if begin is None:
+            begin, letter = start, None
         before, after = piece[max(begin, end - _NEXT_WORD) : end], piece[end : end + _NEXT_WORD]
-        letter = _LETTER.search(piece, begin, end)
+        letter = letter or _LETTER.search(piece, start, end)
         if continues(before, after, language, bool(letter and letter[0].isupper())):
             continue
         yield begin, end

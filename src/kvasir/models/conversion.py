@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from kvasir.core.errors import ModelNotFoundError, StorageError
+from kvasir.core.replaced_files import replace_text
 from kvasir.core.run import Run
 from kvasir.core.wire import dumps
 
 _PICKLED = (".bin", ".pth", ".pt", ".ckpt")
-_INDEX = "pytorch_model.bin.index.json"
+_INDEX, _NEW_INDEX = "pytorch_model.bin.index.json", "model.safetensors.index.json"
 _INNER = ("state_dict", "model")
 """Keys under which training programs keep the weights."""
 
@@ -49,18 +52,17 @@ def convert(path: Path, run: Run | None = None) -> list[Path]:
             f"'{path}' has no pickled weights: neither pytorch_model.bin nor a file .pth"
         )
     made = []
-    shapes: dict[str, tuple[str, int]] = {}
     for number, file in enumerate(files):
         run.step("converting", number, len(files), "files")
         target = file.with_name(_name(file))
         if not target.exists():
-            weights = _read(file)
-            shapes |= {name: (target.name, each.nbytes) for name, each in weights.items()}
-            _write(weights, target)
+            _write(_read(file), target)
             made.append(target)
     run.report("converting", len(files), len(files), "files")
-    if path.is_dir() and (path / _INDEX).is_file() and len(made) == len(files):
-        made.append(_write_index(path, shapes))
+    index = path / _NEW_INDEX
+    if path.is_dir() and (path / _INDEX).is_file() and (made or not index.is_file()):
+        _write_index(index, [file.with_name(_name(file)) for file in files])
+        made.append(index)
     return made
 
 
@@ -121,11 +123,23 @@ def _write(weights: dict[str, torch.Tensor], target: Path) -> None:
             draft.unlink()
 
 
-def _write_index(folder: Path, shapes: dict[str, tuple[str, int]]) -> Path:
-    index = folder / "model.safetensors.index.json"
-    tree = {
-        "metadata": {"total_size": sum(size for _, size in shapes.values())},
-        "weight_map": {name: file for name, (file, _) in sorted(shapes.items())},
-    }
-    index.write_text(dumps(tree, indent=2), "utf-8")
-    return index
+def _write_index(index: Path, shards: Sequence[Path]) -> None:
+    files: dict[str, str] = {}
+    size = 0
+    for shard in shards:
+        tensors = _tensors(shard)
+        files |= dict.fromkeys(tensors, shard.name)
+        size += sum(tensors.values())
+    tree = {"metadata": {"total_size": size}, "weight_map": dict(sorted(files.items()))}
+    replace_text(index, dumps(tree, indent=2))
+
+
+def _tensors(shard: Path) -> dict[str, int]:
+    """Return the tensors of a file of safetensors with their bytes."""
+    try:
+        with safe_open(shard, "pt") as file:
+            return {name: file.get_tensor(name).nbytes for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ModelNotFoundError(
+            f"'{shard}' is broken ({error}); delete it and convert again"
+        ) from error

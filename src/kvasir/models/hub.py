@@ -42,13 +42,14 @@ LOCK_NOTICE_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
 """Seconds to wait until a stopped transfer has closed its file."""
 
+PART = ".part"
 ENCODER, LANGUAGE_MODEL = "encoder", "language model"
 """Kinds of models: of embedders and rerankers, and of the generator ``llama``."""
 _FILES: Mapping[str, str] = {ENCODER: "config.json with weights", LANGUAGE_MODEL: "GGUF file"}
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 _SETTINGS = re.compile(
-    r"(?:\d+_\w+/)?[\w.-]+\.json|README\.md|vocab\.txt|merges\.txt|[\w.-]+\.model"
+    r"(?:\d+_\w+/)?[\w.-]+\.json|README\.md|vocab\.txt|merges\.txt|bpe\.codes|[\w.-]+\.model"
 )
 _SAFETENSORS = re.compile(r"(?:\d+_\w+/)?model[\w.-]*\.safetensors")
 _PICKLED = re.compile(r"(?:\d+_\w+/)?pytorch_model[\w.-]*\.bin")
@@ -347,10 +348,10 @@ class _Download:
 
     def _fetch_all(self) -> None:
         self._partial.mkdir(exist_ok=True)
-        free, total = shutil.disk_usage(self._partial).free, self._bar.total
-        if free < total:
+        free, missing = shutil.disk_usage(self._partial).free, self._missing_bytes()
+        if free < missing:
             raise ModelNotFoundError(
-                f"'{self._name}' needs {total >> 20} MB and only {free >> 20} MB are free "
+                f"'{self._name}' needs {missing >> 20} MB and only {free >> 20} MB are free "
                 f"at {self._partial.parent.parent}"
             )
         for file in self._files:
@@ -360,6 +361,12 @@ class _Download:
                 self._fetch(file, path)
             self._bar.finish(file.size or 0)
         self._publish()
+
+    def _missing_bytes(self) -> int:
+        """Return the size of the model less what an earlier run has fetched."""
+        sizes = {self._partial / file.rfilename: file.size or 0 for file in self._files}
+        parts = {path: path.with_name(path.name + PART) for path in sizes}
+        return sum(max(0, sizes[at] - _size(at) - _size(part)) for at, part in parts.items())
 
     def _publish(self) -> None:
         """Move the files to the models folder; other language models there stay."""
@@ -375,7 +382,7 @@ class _Download:
 
     def _fetch(self, file: RepoSibling, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
+        part = path.with_name(path.name + PART)
         if part.is_file() and part.stat().st_size > (file.size or 0):
             part.unlink()
         # The rest of an earlier run may belong to another version of the model.
@@ -407,6 +414,10 @@ class _Download:
 
     def _check(self, path: Path, file: RepoSibling) -> bool:
         return self._run.call(partial(_intact, path, file))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _is_alone(file: Path) -> bool:

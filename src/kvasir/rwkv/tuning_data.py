@@ -11,6 +11,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -37,17 +38,27 @@ def example_of(tokens: Sequence[int], tokenizer: WorldTokenizer, context: int) -
     A token is learnt if its first byte belongs to an answer. The end of the document is learnt,
     unless it was cut off.
     """
-    pieces = [tokenizer.decode_bytes([token]) for token in tokens]
-    text = b"".join(pieces)
+    text = tokenizer.decode_bytes(tokens)
     spans = [match.span(1) for match in _ANSWER.finditer(text)] or [(0, len(text))]
-    learnt, at = [], 0
-    for piece in pieces:
-        learnt.append(any(start <= at < end for start, end in spans) or (not piece))
-        at += len(piece)
-    cut = context + 1
-    learnt[0] = False  # It follows no token.
-    found = Example(tuple(tokens[:cut]), tuple(learnt[:cut]))
+    kept = tokens[: context + 1]
+    learnt = _in_spans([len(tokenizer.decode_bytes([token])) for token in kept], spans)
+    learnt[:1] = [False]  # It follows no token.
+    found = Example(tuple(kept), tuple(learnt))
     return found if len(found.tokens) > 1 and any(found.is_learnt) else None
+
+
+def _in_spans(sizes: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[bool]:
+    """Return which tokens begin in one of the spans; a token without bytes always does.
+
+    The spans are in order and do not overlap.
+    """
+    found, at, index = [], 0, 0
+    for size in sizes:
+        while index < len(spans) and spans[index][1] <= at:
+            index += 1
+        found.append(not size or (index < len(spans) and spans[index][0] <= at))
+        at += size
+    return found
 
 
 def split(
@@ -71,10 +82,16 @@ def batch_of(examples: Sequence[Example], step: int, size: int, seed: int) -> li
     found = []
     for place in range(step * size, (step + 1) * size):
         epoch, within = divmod(place, len(examples))
-        order = list(range(len(examples)))
-        random.Random(f"{seed} {epoch}").shuffle(order)
-        found.append(examples[order[within]])
+        found.append(examples[_order(len(examples), epoch, seed)[within]])
     return found
+
+
+@lru_cache(maxsize=2)
+def _order(count: int, epoch: int, seed: int) -> tuple[int, ...]:
+    """Return the order of an epoch; a batch may end one and begin the next."""
+    order = list(range(count))
+    random.Random(f"{seed} {epoch}").shuffle(order)
+    return tuple(order)
 
 
 def tensors_of(examples: Sequence[Example], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

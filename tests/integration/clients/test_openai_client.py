@@ -314,9 +314,11 @@ def test_texts_are_embedded_as_documents_are(server, ana, encoding):
     assert found.usage.total_tokens == found.usage.prompt_tokens > 0
 
 
-def test_one_text_is_embedded_under_the_embedding_models_name(ana):
-    [only] = ana.embeddings.create(model="fake", input="green tea").data
-    assert len(only.embedding) == 64
+def test_one_text_is_embedded_under_each_name_of_the_embedding_model(server, ana):
+    for name in ("fake", server.app.settings.rag.embedding_model.name):
+        [only] = ana.embeddings.create(model=name, input="green tea").data
+        assert len(only.embedding) == 64
+        assert ana.models.retrieve(name).id == name
 
 
 @pytest.mark.parametrize(

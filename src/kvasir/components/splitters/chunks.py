@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from kvasir.core.text import passage
@@ -25,6 +26,7 @@ class ChunkMaker:
     def __init__(self, document: Document) -> None:
         self.document = document
         self._starts = [block.start for block in document.blocks]
+        self._form_feeds = [found.start() for found in re.finditer(FORM_FEED, document.text)]
         self._metadata: Metadata = {
             **document.metadata,
             "source_uri": document.source_uri,
@@ -51,5 +53,4 @@ class ChunkMaker:
         index = bisect_right(self._starts, offset) - 1
         if index >= 0 and (page := self.document.blocks[index].page) is not None:
             return page
-        text = self.document.text
-        return text.count(FORM_FEED, 0, offset) + 1 if FORM_FEED in text else None
+        return bisect_left(self._form_feeds, offset) + 1 if self._form_feeds else None

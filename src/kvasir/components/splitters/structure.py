@@ -101,7 +101,7 @@ class StructureSplitter:
     def _measure(self, document: Document, units: list[Unit]) -> list[_Measured]:
         """Count each unit's tokens and cut units that are too long."""
         text = document.text
-        counts = self._lengths([text[unit.start : unit.end] for unit in units])
+        counts = self._sizes(text, [(unit.start, unit.end) for unit in units])
         overheads = {
             (path, header): self._special + self._shortened(path, header)[1]
             for path, header in {(unit.path, unit.header) for unit in units}
@@ -119,8 +119,7 @@ class StructureSplitter:
         unit = whole.unit
         room = self._limit - whole.overhead + self._special
         spans = cut(text, unit.start, unit.end, room, self._counter)
-        lengths = self._lengths([text[start:end] for start, end in spans])
-        for (start, end), tokens in zip(spans, lengths, strict=True):
+        for (start, end), tokens in zip(spans, self._sizes(text, spans), strict=True):
             piece = replace(unit, start=start, end=end)
             yield replace(whole, unit=piece, tokens=tokens)
             # Only the first piece has the joint and the headings of the whole unit.
@@ -220,6 +219,13 @@ class StructureSplitter:
         start = first.leads[-own] if own else first.start
         (path, header), _ = self._shortened(first.path[: len(first.path) - own], first.header)
         return maker.chunk(start, units[-1].end, (*path, header) if header else path)
+
+    def _sizes(self, text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
+        """Return the tokens of units, at least one each.
+
+        A tokenizer may count none in a unit, and the limit must bound the units of a chunk.
+        """
+        return [max(1, size) for size in self._lengths([text[a:b] for a, b in spans])]
 
     def _lengths(self, texts: list[str]) -> list[int]:
         return [count - self._special for count in self._counter.count_tokens(texts)]

@@ -6,13 +6,19 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import Any
 
 import streamlit as st
 
-from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, KvasirError
+from kvasir.core.errors import (
+    CollectionNotFoundError,
+    DocumentNotFoundError,
+    KvasirError,
+    NotFoundError,
+)
 from kvasir.frontends.ui import elements, faults, uploads
 from kvasir.frontends.ui.connection import part
-from kvasir.frontends.ui.session import Session, in_page_language
+from kvasir.frontends.ui.session import Session, in_page_language, is_page_outdated, note_work
 from kvasir.frontends.ui.texts import text
 
 _MOST_PAGES = 100
@@ -32,7 +38,7 @@ def show(session: Session, name: str) -> None:
     uploads.show(session, "paste", name)
     _fetch(session, name, place)
     uploads.show(session, "web", name)
-    _search(session, place)
+    _search(session, name, place)
 
 
 def _upload(session: Session, collection: str, place: str) -> None:
@@ -169,7 +175,7 @@ def _fetch(session: Session, collection: str, place: str) -> None:
     uploads.note("web", collection, [(job["id"], address)])
 
 
-def _search(session: Session, place: str) -> None:
+def _search(session: Session, collection: str, place: str) -> None:
     st.subheader(text("knowledge.search"), anchor=False)
     with st.form("search-web"):
         query = st.text_input(text("knowledge.search_words"), max_chars=2000)
@@ -179,29 +185,52 @@ def _search(session: Session, place: str) -> None:
         st.warning(text("knowledge.search_missing"), icon=":material/edit:")
     elif pressed:
         body = {"query": query.strip(), "max_results": most}
-        st.session_state["web_search"] = session.api.post(f"{place}/from-web", body)["id"]
-    if job_id := st.session_state.get("web_search", ""):
-        st.fragment(in_page_language(_show_search), run_every=_LOOK_SECONDS)(session, job_id)
+        job = session.api.post(f"{place}/from-web", body)
+        st.session_state[f"web_search-{collection}"] = _WebSearch(job["id"])
+    search: _WebSearch | None = st.session_state.get(f"web_search-{collection}")
+    if search is not None:
+        note_work("web_search", int(search.is_open))
+        every = _LOOK_SECONDS if search.is_open else None
+        st.fragment(in_page_language(_show_search), run_every=every)(session, search)
 
 
-def _show_search(session: Session, job_id: str) -> None:
+@dataclass
+class _WebSearch:
+    """The last search of the web for a knowledge base."""
+
+    job_id: str
+    is_open: bool = True
+
+
+def _show_search(session: Session, search: _WebSearch) -> None:
     with faults.shown():
-        job = session.api.get(f"/v1/jobs/{part(job_id)}")
-        query = elements.plain(job["arguments"]["query"])
-        state = job["state"]
-        if state in ("waiting", "running"):
-            st.info(text("knowledge.search_running", query=query), icon=":material/travel_explore:")
-            return
-        if state != "done":
-            reason = elements.plain(job["message"] or state)
-            said = text("knowledge.search_failed", query=query, reason=reason)
-            st.error(said, icon=":material/error:")
-            return
-        pages = job["result"]["pages"]
-        there = [each for each in pages if each["outcome"] in _THERE]
-        said = text("knowledge.search_done", query=query, count=len(there))
-        st.success(said, icon=":material/check:")
-        for each in pages:
-            if each["message"]:
-                name, reason = elements.plain(each["url"]), elements.plain(each["message"])
-                st.warning(text("knowledge.not_uploaded", name=name, reason=reason))
+        try:
+            job = session.api.get(f"/v1/jobs/{part(search.job_id)}")
+        except NotFoundError:
+            search.is_open = False
+        else:
+            search.is_open = job["state"] in ("waiting", "running")
+            _show_search_job(job)
+        if is_page_outdated("web_search", int(search.is_open)) and not search.is_open:
+            st.rerun()  # There is nothing to look for any more.
+
+
+def _show_search_job(job: dict[str, Any]) -> None:
+    query = elements.plain(job["arguments"]["query"])
+    state = job["state"]
+    if state in ("waiting", "running"):
+        st.info(text("knowledge.search_running", query=query), icon=":material/travel_explore:")
+        return
+    if state != "done":
+        reason = elements.plain(job["message"] or state)
+        said = text("knowledge.search_failed", query=query, reason=reason)
+        st.error(said, icon=":material/error:")
+        return
+    pages = job["result"]["pages"]
+    there = [each for each in pages if each["outcome"] in _THERE]
+    said = text("knowledge.search_done", query=query, count=len(there))
+    st.success(said, icon=":material/check:")
+    for each in pages:
+        if each["message"]:
+            name, reason = elements.plain(each["url"]), elements.plain(each["message"])
+            st.warning(text("knowledge.not_uploaded", name=name, reason=reason))

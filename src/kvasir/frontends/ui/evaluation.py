@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from contextlib import closing
 from datetime import datetime
 from typing import Any
@@ -92,15 +93,16 @@ def _read(content: bytes) -> list[dict[str, Any]]:
         RequestError: A line cannot be read, or there is none.
     """
     questions = []
-    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
+    # Only a line feed ends a line: text may contain Unicode's other line separators.
+    for number, line in enumerate(content.removeprefix(BOM_UTF8).split(b"\n"), 1):
         if not line.strip():
             continue
         try:
-            found = {"id": str(number)} | json.loads(line)
-        except (ValueError, TypeError) as error:
+            found = {"id": ""} | json.loads(line.decode())
+        except (ValueError, TypeError, RecursionError) as error:
             said = text("evaluation.unreadable", line=number, reason=str(error))
             raise RequestError(said) from error
-        questions.append(found)
+        questions.append(found | {"id": found["id"] or str(number)})
     if not questions:
         raise RequestError(text("evaluation.no_questions"))
     return questions

@@ -45,12 +45,11 @@ def show(session: Session, name: str) -> None:
     if said:
         st.success(said, icon=":material/check:")
     wanted = st.text_input(text("knowledge.find"), key=f"find-{name}", icon=":material/search:")
-    after = st.session_state.get("after", "") if not wanted else ""
-    query: dict[str, Any] = {"match": wanted} if wanted else {"after": after, "limit": _PAGE + 1}
-    try:
-        found = session.api.get(f"/v1/collections/{part(name)}/documents", **query)
-    except CollectionNotFoundError:
-        found = []  # A knowledge base has no index before its first document.
+    after = "" if wanted else st.session_state.get(_after_key(name), "")
+    found = _documents(session, name, wanted, after)
+    if after and not found:  # The files of the page were deleted.
+        after = st.session_state[_after_key(name)] = ""
+        found = _documents(session, name, wanted, after)
     failed = [] if wanted or after else _failed(session, name)
     for job in failed:
         _show_job(session, job)
@@ -63,7 +62,22 @@ def show(session: Session, name: str) -> None:
         return
     for record in found[:_PAGE]:
         _show_document(session, name, record)
-    _show_paging(found, after)
+    _show_paging(name, found, after)
+
+
+def _after_key(name: str) -> str:
+    return f"after-{name}"
+
+
+def _documents(session: Session, name: str, wanted: str, after: str) -> list[dict[str, Any]]:
+    query: dict[str, Any] = {"match": wanted} if wanted else {"after": after, "limit": _PAGE + 1}
+    try:
+        found: list[dict[str, Any]] = session.api.get(
+            f"/v1/collections/{part(name)}/documents", **query
+        )
+    except CollectionNotFoundError:
+        return []  # A knowledge base has no index before its first document.
+    return found
 
 
 def _jobs(session: Session, name: str, *states: str) -> list[dict[str, Any]]:
@@ -188,13 +202,13 @@ def _do(session: Session, method: str, path: str, said: str) -> None:
     st.rerun()
 
 
-def _show_paging(found: list[dict[str, Any]], after: str) -> None:
+def _show_paging(name: str, found: list[dict[str, Any]], after: str) -> None:
     with st.container(horizontal=True):
         if after and st.button(text("knowledge.first_files"), icon=":material/first_page:"):
-            st.session_state["after"] = ""
+            st.session_state[_after_key(name)] = ""
             st.rerun()
         if len(found) > _PAGE and st.button(
             text("knowledge.next_files"), icon=":material/navigate_next:"
         ):
-            st.session_state["after"] = found[_PAGE - 1]["source_uri"]
+            st.session_state[_after_key(name)] = found[_PAGE - 1]["source_uri"]
             st.rerun()

@@ -68,6 +68,7 @@ def _ask(session: Session) -> None:
             return
     body = {"input": question, "collection": collection, "mail": mail}
     session.api.post("/v1/questions", body)
+    st.session_state["before"] = ""
     st.success(text("questions.asked"), icon=":material/check:")
 
 
@@ -80,10 +81,18 @@ def _show_list(session: Session, before: str) -> None:
         for question in found:
             with st.container(border=True):
                 _show_question(session, question)
+        _show_paging(found, before)
+        if is_page_outdated("questions", busy := _busy(found)) and not busy:
+            st.rerun()
+
+
+def _show_paging(found: list[dict[str, Any]], before: str) -> None:
+    with st.container(horizontal=True):
+        if before and st.button(text("questions.newest"), icon=":material/first_page:"):
+            st.session_state["before"] = ""
+            st.rerun()
         if len(found) == _PAGE and st.button(text("questions.earlier")):
             st.session_state["before"] = found[-1]["id"]
-            st.rerun()
-        if is_page_outdated("questions", busy := _busy(found)) and not busy:
             st.rerun()
 
 

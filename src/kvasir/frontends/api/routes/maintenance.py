@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.app import App
-from kvasir.collection import Calibration, Collection, JudgedQuestion
+from kvasir.collection import Calibration, Collection, read_questions
 from kvasir.core.errors import ForbiddenError, RequestError, UnknownComponentError
 from kvasir.core.run import Run
 from kvasir.core.services.accounts import Caller
@@ -147,7 +147,7 @@ class JudgedQuestions(BaseModel):
     """Questions whose good answers are known."""
 
     model_config = ConfigDict(extra="forbid")
-    questions: list[dict[str, Any]] = Field(description="in the form of `JudgedQuestion`")
+    questions: list[dict[str, Any]] = Field(description="as in the lines of a question file")
     half: str | None = Field(None, description="ask one half of them: fit or report")
 
 
@@ -156,7 +156,7 @@ def evaluate(
     name: str, body: JudgedQuestions, request: Request, kvasir: Chosen, caller: Admin
 ) -> Response:
     """Ask questions whose good answers are known, and judge what is answered."""
-    questions = from_json(list[JudgedQuestion], body.questions)
+    questions = read_questions(body.questions)
     return _work(
         request,
         kvasir,

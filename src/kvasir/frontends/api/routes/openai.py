@@ -202,7 +202,9 @@ def list_models(kvasir: Kvasir, caller: Reader) -> JSONResponse:
 @router.get("/models/{model:path}", response_model=Model)
 def retrieve_model(model: str, kvasir: Kvasir, caller: Reader) -> JSONResponse:
     """Show a collection that you may read, or the embedding model."""
-    if model == kvasir.settings.rag.embedding_model.name:
+    # A collection is shown without the embedder, which may have to be loaded.
+    is_collection = any(each.name == model for each in kvasir.collections())
+    if not is_collection and _is_embedding_model(kvasir, model):
         return JSONResponse(_model(model, None))
     collection, _ = _collection(kvasir, caller, model)
     for each in kvasir.collections():
@@ -237,10 +239,15 @@ def _collection(kvasir: App, caller: Caller, model: str) -> tuple[str, bool]:
 
 
 def _embedder(kvasir: App, caller: Caller, model: str) -> Embedder:
-    if model == kvasir.embedder.name:
+    if _is_embedding_model(kvasir, model):
         return kvasir.embedder
     collection, _ = _collection(kvasir, caller, model)
     return _embedder_of(kvasir, collection)
+
+
+def _is_embedding_model(kvasir: App, model: str) -> bool:
+    """Return True for the name in the settings, and for the one by which vectors are returned."""
+    return model == kvasir.settings.rag.embedding_model.name or model == kvasir.embedder.name
 
 
 def _embedder_of(kvasir: App, collection: str) -> Embedder:
