@@ -212,3 +212,60 @@ def test_headers_and_footers_stand_once_without_page_numbers() -> None:
         each.oddFooter.center.text = "Page &P of &N"
         each.oddFooter.right.text = "&F Norwind"
     assert _texts(_read(book))[-2:] == ["Header: QM-2231", "Footer: Norwind"]
+
+
+def test_escaped_characters_are_written_as_what_they_stand_for() -> None:
+    book, sheet = _sheet([["one_x000D_\ntwo_x0009_tab"], ["_x005F_x000D_"], ["_xD83D__xDE00_"]])
+    sheet["A1"].comment = Comment("Only_x000D_\nfrom May.", "Ana")
+    sheet.oddHeader.left.text = "QM_x0009_2231"
+    book.properties.title = "Plan_x000D_ B"
+    document = _read(book)
+    assert document.title == "Plan B"
+    table, comment, header = _texts(document)[1:]
+    assert [line.strip("| ") for line in table.splitlines()] == [
+        "one two tab", "-", "_x000D_", "😀"
+    ]  # fmt: skip
+    assert comment == "Comment (Ana) at A1: Only from May."
+    assert header == "Header: QM 2231"
+
+
+@pytest.mark.parametrize("run", ["<t>{}</t>", "<r><rPr><vertAlign/></rPr><t>{}</t></r>"])
+def test_an_escape_that_is_text_itself_is_kept_in_shared_strings(run: str) -> None:
+    book, _ = _sheet([[0, "b"]])
+    shared = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/sharedStrings"
+    text = run.format("_x005F_x000D_ is_x0009_text")
+    strings = f'<sst xmlns="{shared}"><si>{text}</si></sst>'
+
+    def share(name: str, part: bytes) -> bytes:
+        if name == "[Content_Types].xml":
+            return part.replace(
+                b"</Types>",
+                b'<Override PartName="/xl/sharedStrings.xml" ContentType="application/vnd.'
+                b'openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"/></Types>',
+            )
+        if name == "xl/_rels/workbook.xml.rels":
+            relation = f'<Relationship Id="s" Type="{kind}" Target="sharedStrings.xml"/>'
+            return part.replace(b"</Relationships>", f"{relation}</Relationships>".encode())
+        return part.replace(b'r="A1" t="n"', b'r="A1" t="s"') if "sheet1" in name else part
+
+    buffer = io.BytesIO(_changed(_bytes(book), share))
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("xl/sharedStrings.xml", strings)
+    document = XlsxExtractor().extract(_SOURCE, buffer.getvalue())
+    assert "| _x000D_ is text | b |" in document.text
+
+
+def test_a_merged_cell_is_read_as_long_as_a_part_of_it_is_visible() -> None:
+    book, sheet = _sheet([["Team", "Year 2024", None, None], ["Team", "Q1", "Q2", "Q3"]])
+    for row in (["Sales", 0, 2, 5], [None, 1, 3, 6], [None, 4, 7, 8], ["Old", 1, 1, 1]):
+        sheet.append(row)
+    for area in ("B1:D1", "A3:A5", "A6:A7"):
+        sheet.merge_cells(area)
+    for row in (3, 6, 7):
+        sheet.row_dimensions[row].hidden = True
+    sheet.column_dimensions["B"].hidden = True
+    assert _texts(_read(book))[1:] == [
+        "| Team | Year 2024 / Q2 | Year 2024 / Q3 |\n| - | - | - |\n"
+        "| Sales | 3 | 6 |\n| Sales | 7 | 8 |"
+    ]

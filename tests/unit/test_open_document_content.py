@@ -234,6 +234,32 @@ def test_hidden_sheets_rows_and_columns_are_left_out() -> None:
     ]
 
 
+def test_a_cell_over_several_is_read_as_long_as_a_part_of_it_is_visible() -> None:
+    columns = '<table:table-column/><table:table-column table:visibility="collapse"/>'
+    covered, gone = "<table:covered-table-cell/>", 'table:visibility="collapse"'
+    three = 'table:number-rows-spanned="3"'
+    wide = _cell("2024", 'table:number-columns-spanned="3"')
+    rows = [_row("Team", wide, covered, covered), _row("Name", "Q1", "Q2", "Q3")]
+    rows += [_row(_cell("Sales", three), "0", "1", "2", attributes=gone)]
+    rows += [_row(covered, "3", "4", "5"), _row(covered, "6", "7", "8")]
+    rows += [
+        _row(_cell("Law", three), "1", "2", "3"),
+        _row(covered, "0", "0", "0", attributes=gone),
+    ]
+    rows += [_row(covered, "4", "5", "6"), _row("Shop", "7", "8", "9")]
+    document = _read("spreadsheet", _sheet(*rows, columns=columns + "<table:table-column/>" * 2))
+    assert _texts(document)[1].splitlines() == [
+        "| Team | 2024 | 2024 |",
+        "| - | - | - |",
+        "| Name | Q2 | Q3 |",
+        "| Sales | 4 | 5 |",
+        "| Sales | 7 | 8 |",
+        "| Law | 2 | 3 |",
+        "| Law | 5 | 6 |",
+        "| Shop | 8 | 9 |",
+    ]
+
+
 def test_titles_blank_rows_and_comments_of_a_sheet() -> None:
     number = 'office:value-type="float"'
     comment = _comment("Who?")

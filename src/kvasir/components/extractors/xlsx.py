@@ -16,7 +16,7 @@ from kvasir.components.extractors import ooxml
 from kvasir.components.extractors.archive import open_archive
 from kvasir.components.extractors.document_builder import DocumentBuilder, Grid
 from kvasir.components.extractors.sheet_islands import islands, missing_values
-from kvasir.components.extractors.xlsx_cells import SheetReader, book_facts
+from kvasir.components.extractors.xlsx_cells import SheetReader, book_facts, with_escapes
 from kvasir.components.extractors.xlsx_package import WORKBOOK, Drawing, Package
 from kvasir.core.types import BlockKind, Document, Source
 
@@ -32,6 +32,7 @@ class XlsxExtractor:
         archive = open_archive(data)
         package = Package(archive)
         facts = book_facts(archive, WORKBOOK, package.sheets)
+        data = with_escapes(data, archive)
         book = openpyxl.load_workbook(
             io.BytesIO(data), data_only=True, rich_text=facts.with_raised_text
         )
@@ -98,7 +99,7 @@ def _margins(sheet: Any) -> list[str]:
     for label, margin in (("Header", sheet.oddHeader), ("Footer", sheet.oddFooter)):
         parts = (part.text or "" for part in (margin.left, margin.center, margin.right))
         texts = (
-            " ".join(_FORMAT_CODE.sub("", part).split())
+            " ".join(_FORMAT_CODE.sub("", ooxml.unescaped(part)).split())
             for part in parts
             if not _PAGE_CODE.search(part)
         )

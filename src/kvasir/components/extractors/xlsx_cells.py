@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 from functools import cached_property
@@ -18,6 +19,7 @@ from kvasir.components.extractors.archive import read_member
 from kvasir.components.extractors.cell_formats import shown
 from kvasir.components.extractors.document_builder import Grid
 from kvasir.components.extractors.inline_marks import Position, join_runs, link_suffix
+from kvasir.components.extractors.ooxml import unescaped, with_part
 from kvasir.components.extractors.sheet_islands import Place, SheetFacts
 
 _MAX_CELLS = 5_000_000
@@ -50,6 +52,14 @@ class BookFacts:
     def needs_formulas(self) -> bool:
         """True if the formulas must be read beside the values."""
         return self.without_values or self.only_zero or self.with_links
+
+
+def with_escapes(data: bytes, archive: zipfile.ZipFile) -> bytes:
+    """Return a workbook whose escaped underscores outlive openpyxl, which removes ``x005F_``."""
+    strings = read_member(archive, _STRINGS) if _STRINGS in archive.namelist() else b""
+    if b"_x005F_" not in strings:
+        return data
+    return with_part(archive, _STRINGS, strings.replace(b"_x005F_", b"_x00x005F_5F_"))
 
 
 def book_facts(archive: zipfile.ZipFile, workbook: str, sheets: list[str]) -> BookFacts:
@@ -111,11 +121,19 @@ class SheetReader:
         }
         room = _MAX_CELLS
         for area in self.sheet.merged_cells.ranges:
-            value = cells.get((area.min_row, area.min_col))
             room -= area.size["rows"] * area.size["columns"]
-            if value is not None and room >= 0:
-                cells.update({place: value for place in area.cells if self._is_visible(place)})
+            if room >= 0:
+                places = [place for place in area.cells if self._is_visible(place)]
+                value = self._merged((area.min_row, area.min_col), places, cells)
+                cells.update(dict.fromkeys(places, value) if value else {})
         return {self.place(position): text for position, text in cells.items()}
+
+    def _merged(self, first: Place, places: list[Place], cells: Mapping[Place, str]) -> str:
+        """Return the text of a merged area, which its first cell holds, also if that is hidden."""
+        if first in cells or self._is_visible(first) or not places:
+            return cells.get(first, "")
+        cell = self.sheet._cells.get(first)
+        return self._text(first, cell) if cell is not None else ""
 
     def facts(self) -> SheetFacts:
         """Return which of the cells hold numbers and which are bold."""
@@ -172,7 +190,7 @@ class SheetReader:
         return [range_boundaries(table.ref) for table in self.sheet.tables.values()]
 
     def _text(self, position: Place, cell: Any) -> str:
-        value = cell.value
+        value = unescaped(cell.value) if isinstance(cell.value, str) else cell.value
         formula = self._formula(position)
         if formula and (value is None or (self.only_zero and value == 0)):
             self.unknown += 1
@@ -235,12 +253,13 @@ def _is_white(cell: Any) -> bool:
 
 def _run(piece: Any) -> tuple[str, Position]:
     if isinstance(piece, TextBlock):
-        return piece.text, _POSITIONS.get(piece.font.vertAlign, Position.BASELINE)
-    return str(piece), Position.BASELINE
+        return unescaped(piece.text), _POSITIONS.get(piece.font.vertAlign, Position.BASELINE)
+    return unescaped(str(piece)), Position.BASELINE
 
 
 def _comment(cell: Any) -> str:
-    author, text = cell.comment.author or "", cell.comment.text or ""
+    author = unescaped(cell.comment.author or "")
+    text = unescaped(cell.comment.text or "")
     if author.startswith("tc="):
         # The copy of a threaded comment for old programs: its text begins with advice.
         author, text = "", _THREAD.sub("", text)
