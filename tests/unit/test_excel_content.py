@@ -168,6 +168,20 @@ def test_raised_text_in_a_cell_keeps_its_meaning() -> None:
     assert "10⁶ cells" in _read(book).text
 
 
+def test_struck_text_and_signs_of_fonts_are_told_from_other_text() -> None:
+    book, sheet = _sheet([["Lamp", 20], ["Chair", 45]])
+    gone, sign = InlineFont(strike=True), InlineFont(rFont="Symbol")
+    sheet["B1"].font = Font(strike=True)
+    sheet["A3"] = CellRichText("Fee ", TextBlock(gone, "20"), " 25 ", TextBlock(sign, "m"), "g")
+    sheet["B3"], sheet["B3"].font = "m", Font(name="Symbol")
+    assert _texts(_read(book))[1].splitlines() == [
+        "| Lamp | ~~20~~ |",
+        "| - | - |",
+        "| Chair | 45 |",
+        "| Fee ~~20~~ 25 μg | μ |",
+    ]
+
+
 def test_titles_and_header_rows_are_told_from_the_body() -> None:
     book, sheet = _sheet([["Mills by year"], ["Mill", 2022, None, 2023], ["Mill", "Flour", "Bran"]])
     sheet["D3"], sheet["E3"] = "Flour", "Bran"

@@ -260,6 +260,29 @@ def test_a_cell_over_several_is_read_as_long_as_a_part_of_it_is_visible() -> Non
     ]
 
 
+def test_struck_text_and_signs_of_fonts_are_told_from_other_text() -> None:
+    faces = '<style:font-face style:name="F1" svg:font-family="Symbol"/>'
+    shared = f"<office:font-face-decls>{faces}</office:font-face-decls>"
+    line = 'style:text-line-through-style="{}"'
+    properties = {"Struck": line.format("solid"), "Kept": line.format("none")}
+    properties |= {"Sign": 'style:font-name="F1"', "Box": "fo:font-family=\"'Wingdings 2'\""}
+    styles = "".join(
+        f'<style:style style:name="{name}" style:family="{family}"><style:text-properties {each}/>'
+        "</style:style>"
+        for name, each in properties.items()
+        for family in ("text", "paragraph", "table-cell")
+    )
+    shared += f"<office:styles>{styles}</office:styles>"
+    body = _p(f"Fee {_span('Struck', '20')} 25 {_span('Sign', 'm')}g, {_span('Box', 'R')} Yes")
+    body += f'<text:p text:style-name="Struck">Old {_span("Kept", "rule")}</text:p>'
+    assert _texts(_read("text", body, shared=shared)) == [
+        "Fee ~~20~~ 25 μg, [x] Yes",
+        "~~Old~~ rule",
+    ]
+    sheet = _sheet(_row("Lamp", _cell("20", 'table:style-name="Struck"')))
+    assert "| Lamp | ~~20~~ |" in _read("spreadsheet", sheet, shared=shared).text
+
+
 def test_titles_blank_rows_and_comments_of_a_sheet() -> None:
     number = 'office:value-type="float"'
     comment = _comment("Who?")

@@ -18,6 +18,7 @@ from kvasir.components.extractors.box_order import Box, reading_order
 from kvasir.components.extractors.pptx import PptxExtractor
 from kvasir.core.types import Document, Source
 
+_A = "http://schemas.openxmlformats.org/drawingml/2006/main"
 _SOURCE = Source("/folder/file.pptx", "")
 
 
@@ -144,6 +145,18 @@ def test_links_raised_digits_and_descriptions_are_kept() -> None:
         "the map (https://a.example/map)",
         "Picture: A map of the harbour (https://a.example/map)",
     ]
+
+
+def test_struck_text_and_signs_of_fonts_are_told_from_other_text() -> None:
+    deck, slide = _deck()
+    box = _box(slide, "Fee ", 1, 1)
+    runs = [box.text_frame.paragraphs[0].add_run() for _ in range(5)]
+    for run, text in zip(runs, ("20", " 25, to", "\uf0ae", "m", "g_x000B_."), strict=True):
+        run.text = text
+    runs[0]._r.get_or_add_rPr().set("strike", "sngStrike")
+    etree.SubElement(runs[2]._r.get_or_add_rPr(), f"{{{_A}}}sym").set("typeface", "Symbol")
+    etree.SubElement(runs[3]._r.get_or_add_rPr(), f"{{{_A}}}latin").set("typeface", "Symbol")
+    assert _texts(_read(deck)) == ["Fee ~~20~~ 25, to→μg ."]
 
 
 def test_the_items_of_a_placeholder_are_a_list_by_its_master() -> None:

@@ -288,6 +288,34 @@ def test_form_fields_show_their_values() -> None:
 _DRAWING = "<w:r><w:drawing><wp:inline>{}</wp:inline></w:drawing></w:r>"
 
 
+def _sign(code: str, font: str = "Symbol") -> str:
+    return f"<w:r><w:sym w:font='{font}' w:char='{code}'/></w:r>"
+
+
+def test_signs_of_fonts_are_characters() -> None:
+    yes, no, blank = _sign("F052", "Wingdings 2"), _sign("F0A3", "Wingdings 2"), _sign("F0FF")
+    fonts = '<w:rFonts w:ascii="Symbol" w:hAnsi="Symbol"/>'
+    body = (
+        _paragraph("x ", _sign("F0BB"), " ", _sign("F02D"), "5", _sign("F0D6"), "2")
+        + _paragraph(yes, " Yes ", no, " No ", _sign("2612", "MS Gothic"), " ", blank)
+        + _paragraph(_run("\uf06d", fonts), "g, ", _run("m", fonts), "m")
+        + _paragraph("a ", _sign("F0E0", "Wingdings"), " b", _field(r" SYMBOL 174 \f Symbol ", ""))
+    )
+    texts = ["x ≈ −5√2", "[x] Yes [ ] No ☒ \ufffd", "μg, μm", "a → b→"]
+    assert _texts(_read(body)) == texts
+
+
+def test_struck_text_is_told_from_what_holds() -> None:
+    rule = _style("Gone", "", "<w:strike/>")
+    body = _paragraph("Fee ", _run("20", "<w:strike/>"), " 25 ", _run("x", '<w:strike w:val="0"/>'))
+    body += _paragraph(_run("Words."), properties='<w:pStyle w:val="Gone"/>')
+    body += _paragraph(_run("30", "<w:dstrike/>"), "35")
+    texts = ["Fee ~~20~~ 25 x", "~~Words.~~", "~~30~~35"]
+    assert (
+        _texts(_read(body, {"r9": Part("styles", f"<w:styles SPACES>{rule}</w:styles>")})) == texts
+    )
+
+
 def test_pictures_give_their_descriptions_unless_they_decorate() -> None:
     drawing = _DRAWING.format("<wp:docPr id='1' name='x' descr='{}'>{}</wp:docPr>")
     decorative = (

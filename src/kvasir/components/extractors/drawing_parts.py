@@ -14,6 +14,7 @@ from lxml import etree
 from kvasir.components.extractors.archive import parse_xml
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.drawing_chart import add_chart
+from kvasir.components.extractors.drawing_text import paragraph_text
 from kvasir.components.extractors.ooxml import R
 
 _C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
@@ -68,10 +69,7 @@ def _nodes(root: etree._Element) -> Iterator[tuple[int, str]]:
         if key in seen or key not in points:
             continue
         seen.add(key)
-        text = " ".join(
-            "".join(run.text or "" for run in paragraph.iter(f"{_A}t"))
-            for paragraph in points[key].iter(f"{_A}p")
-        )
+        text = " ".join(paragraph_text(paragraph, {}) for paragraph in points[key].iter(f"{_A}p"))
         if text.strip():
             yield depth, text
         inner = depth + bool(text.strip())

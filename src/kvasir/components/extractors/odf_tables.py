@@ -13,6 +13,7 @@ from itertools import product
 from lxml import etree
 
 from kvasir.components.extractors.document_builder import Grid
+from kvasir.components.extractors.inline_marks import struck
 from kvasir.components.extractors.odf_inline import InlineReader, comment
 from kvasir.components.extractors.odf_xml import FO, OFFICE, TABLE, Styles, count
 from kvasir.components.extractors.sheet_islands import Place, SheetFacts
@@ -145,6 +146,7 @@ class _TableReader:
         if height * repeated * width > self._room:
             height = repeated = width = 1
         self._room -= height * repeated * width
+        text = struck(text) if self._styles.is_struck("table-cell", style) else text
         is_number = cell.get(f"{OFFICE}value-type") in _NUMBERS
         is_bold = self._styles.value("table-cell", style, f"{FO}font-weight") == "bold"
         for dy, extra, dx in product(range(height), range(repeated), range(width)):

@@ -34,7 +34,7 @@ class XlsxExtractor:
         facts = book_facts(archive, WORKBOOK, package.sheets)
         data = with_escapes(data, archive)
         book = openpyxl.load_workbook(
-            io.BytesIO(data), data_only=True, rich_text=facts.with_raised_text
+            io.BytesIO(data), data_only=True, rich_text=facts.with_marked_text
         )
         formulas = None
         if facts.needs_formulas:
