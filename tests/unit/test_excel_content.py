@@ -9,6 +9,7 @@ import openpyxl
 import pytest
 from openpyxl.cell.rich_text import CellRichText, TextBlock
 from openpyxl.cell.text import InlineFont
+from openpyxl.chart import BarChart, Reference
 from openpyxl.comments import Comment
 from openpyxl.styles import Font, PatternFill
 from openpyxl.worksheet.worksheet import Worksheet
@@ -180,6 +181,28 @@ def test_struck_text_and_signs_of_fonts_are_told_from_other_text() -> None:
         "| Chair | 45 |",
         "| Fee ~~20~~ 25 μg | μ |",
     ]
+
+
+def test_values_of_a_chart_have_the_formats_of_their_cells() -> None:
+    book, sheet = _sheet([["Day", "Share"], [datetime(2024, 3, 15), 0.195]])
+    sheet["A2"].number_format, sheet["B2"].number_format = "d/m/yyyy", "0%"
+    chart = BarChart()
+    chart.title = "Shares"
+    chart.add_data(Reference(sheet, min_col=2, min_row=1, max_row=2), titles_from_data=True)
+    chart.set_categories(Reference(sheet, min_col=1, min_row=2, max_row=2))
+    sheet.add_chart(chart, "D2")
+
+    def cache(name: str, part: bytes) -> bytes:
+        for formula, value in ((b"'Data'!$A$2", b"45366"), (b"'Data'!$B$2", b"0.195")):
+            points = b'<numCache><pt idx="0"><v>' + value + b"</v></pt></numCache>"
+            old = b"<f>" + formula + b"</f>"
+            part = part.replace(old, old + points)
+        return part
+
+    document = XlsxExtractor().extract(_SOURCE, _changed(_bytes(book), cache))
+    caption, table = _texts(document)[2:]
+    assert caption == "Shares\nBar chart"
+    assert "| 2024-03-15 | 19.5% |" in table
 
 
 def test_titles_and_header_rows_are_told_from_the_body() -> None:

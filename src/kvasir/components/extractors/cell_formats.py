@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from functools import lru_cache
 
+from openpyxl.styles.numbers import is_date_format
+from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, from_excel
 from xlfmt import format_value
 
 _GENERAL = frozenset({"", "General", "general", "@"})
@@ -19,6 +21,10 @@ _LOCALE = re.compile(r"\[\$-(?:[0-9a-f]*,)?([0-9a-f]+)[^\]]*\]", re.IGNORECASE)
 _ENGLISH = re.compile(r"(?:.*0)?[0-9a-f]?[0-9a-f]?09|F[48]00", re.IGNORECASE)
 _SHORT_YEAR = re.compile(r"(?<!y)yy(?!y)", re.IGNORECASE)
 _SIMPLE = re.compile(r"(?P<grouped>#,##)?0(?:\.(?P<places>0+))?(?P<percent>%)?")
+_PLACES = re.compile(r"([#,]*0)(\.[0#?]+)?(?![0#?.])")
+_SCALED = re.compile(r"0,+(?![#0])|[0#?]\s*/|0E[+-]", re.IGNORECASE)
+"""Formats that show thousands, a fraction or a power of ten."""
+_GENERAL_FORMAT = "General"
 _LARGEST_SIMPLE = 1e15
 _DAY = dt.timedelta(days=1)
 
@@ -37,6 +43,42 @@ def shown(value: object, number_format: str) -> str:
         # Excel keeps durations as days.
         value = value / _DAY
     return _formatted(value, number_format)
+
+
+def shown_exactly(value: str, number_format: str, *, starts_1904: bool = False) -> str:
+    """Return a stored number as its format shows it, but with all of its digits.
+
+    A format of days and times decides about days that count from 1904 or 1900.
+    """
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return value
+    if not number.is_finite() or abs(number) >= _LARGEST_SIMPLE:
+        return value
+    if is_date_format(number_format):
+        epoch = CALENDAR_MAC_1904 if starts_1904 else CALENDAR_WINDOWS_1900
+        try:
+            return shown(from_excel(float(number), epoch), number_format)
+        except (ValueError, OverflowError):
+            return value
+    plain = _plain(float(number))
+    if number_format in _GENERAL or not _PLACES.search(number_format) or "e" in plain:
+        return plain
+    return shown(float(number), _with_places(number_format, len(plain.partition(".")[2])))
+
+
+def _with_places(number_format: str, places: int) -> str:
+    """Return a number format that shows at least so many decimal places of the number."""
+    if _SCALED.search(number_format):
+        return _GENERAL_FORMAT
+    places = max(places - 2, 0) if "%" in number_format else places
+    return _PLACES.sub(lambda found: _wider(found, places), number_format)
+
+
+def _wider(found: re.Match[str], places: int) -> str:
+    own = found[2] or ""
+    return found[1] + (own if len(own) > places or not places else f".{'0' * places}")
 
 
 def _formatted(value: object, number_format: str) -> str:

@@ -6,7 +6,7 @@ Source: ECMA-376 part 1, chapters 21.2 and 21.4.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lxml import etree
@@ -27,11 +27,15 @@ def add_drawing_parts(
     relations: Mapping[str, Any],
     builder: DocumentBuilder,
     page: int | None = None,
+    format_of: Callable[[str], str] = lambda _: "General",
 ) -> None:
-    """Append the charts and diagrams that a drawing refers to by relationships of its part."""
+    """Append the charts and diagrams that a drawing refers to by relationships of its part.
+
+    ``format_of`` returns the number format of the cells that a chart's formula refers to.
+    """
     for reference in drawing.iter(f"{_C}chart"):
         if (root := _root(relations, reference.get(f"{R}id"))) is not None:
-            add_chart(root, builder, page)
+            add_chart(root, builder, page, format_of)
     for reference in drawing.iter(f"{_DGM}relIds"):
         if (root := _root(relations, reference.get(f"{R}dm"))) is not None:
             add_diagram(root, builder, page)

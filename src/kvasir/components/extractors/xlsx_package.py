@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -35,9 +35,9 @@ class Drawing:
     element: etree._Element
     relations: dict[str, SimpleNamespace]
 
-    def add(self, builder: DocumentBuilder, page: int) -> None:
+    def add(self, builder: DocumentBuilder, page: int, format_of: Callable[[str], str]) -> None:
         """Append its charts, diagrams, texts and the description of a picture."""
-        add_drawing_parts(self.element, self.relations, builder, page)
+        add_drawing_parts(self.element, self.relations, builder, page, format_of)
         for shape in self.element.iter(f"{_XDR}sp", f"{_XDR}pic"):
             about = shape.find(f"*/{_XDR}cNvPr")
             if about is not None and about.get("hidden") in ("1", "true"):
