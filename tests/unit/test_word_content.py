@@ -347,6 +347,34 @@ def test_a_diagram_gives_its_texts_with_their_order_and_depth() -> None:
     assert _texts(document) == ["Steps", "- Buy\n    - Sign\n- Sell"]
 
 
+_CHARTEX = "xmlns:cx='http://schemas.microsoft.com/office/drawing/2014/chartex'"
+
+
+def test_charts_of_the_newer_kinds_are_read() -> None:
+    levels = "<cx:lvl><cx:pt idx='0'>Start</cx:pt><cx:pt idx='1'>Fuel</cx:pt></cx:lvl>"
+    numbers = (
+        "<cx:lvl formatCode='0%'><cx:pt idx='0'>1</cx:pt><cx:pt idx='1'>-0.205</cx:pt></cx:lvl>"
+    )
+    title = "<cx:title><cx:tx><cx:txData><cx:v>{}</cx:v></cx:txData></cx:tx></cx:title>"
+    rich = "<a:p><a:r><a:t>Share</a:t></a:r></a:p>"
+    rich = f"<cx:title><cx:tx><cx:rich>{rich}</cx:rich></cx:tx></cx:title>"
+    series = "<cx:series layoutId='waterfall' hidden='{}'><cx:dataId val='0'/></cx:series>"
+    chart = (
+        f"<cx:chartSpace SPACES {_CHARTEX}><cx:chartData><cx:data id='0'><cx:strDim type='cat'>"
+        f"{levels}</cx:strDim><cx:numDim type='val'>{numbers}</cx:numDim></cx:data></cx:chartData>"
+        f"<cx:chart>{title.format('Cost bridge')}<cx:plotArea><cx:plotAreaRegion>"
+        f"{series.format(0)}{series.format(1)}"
+        f"<cx:series layoutId='paretoLine' ownerIdx='0'/></cx:plotAreaRegion>"
+        f"<cx:axis><cx:catScaling/>{title.format('Item')}</cx:axis>"
+        f"<cx:axis><cx:valScaling/>{rich}</cx:axis></cx:plotArea></cx:chart></cx:chartSpace>"
+    )
+    drawing = _DRAWING.format(f"<a:graphic><cx:chart {_CHARTEX} r:id='d1'/></a:graphic>")
+    assert _texts(_read(_paragraph(drawing), {"d1": Part("chartEx", chart)})) == [
+        "Cost bridge\nWaterfall chart\nValues: Share",
+        "| Item |  |\n| - | - |\n| Start | 100% |\n| Fuel | -20.5% |",
+    ]
+
+
 def test_rows_and_columns_of_a_table_in_a_cell_can_be_told_apart() -> None:
     inner = _table(["Room", "Seats"], ["Oak", "12"], ["Elm", "40"])
     document = _read(_table(["Floor", "Rooms"], ["Ground", inner + _paragraph("")]))

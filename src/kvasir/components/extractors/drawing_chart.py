@@ -5,7 +5,7 @@ Source: ECMA-376 part 1, chapter 21.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -18,7 +18,7 @@ from kvasir.components.extractors.ooxml import unescaped
 from kvasir.core.types import BlockKind
 
 _C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
-_MAX_POINTS = 10_000
+MAX_POINTS = 10_000
 """Maximum number of values of a series, and of labels, that are read."""
 _GENERAL = "General"
 _ON = (None, "1", "true")
@@ -28,12 +28,37 @@ Points = dict[int, str]
 
 
 @dataclass(slots=True)
-class _Table:
+class SeriesTable:
     """Series that have the same labels or x values."""
 
     labels: Points
     names: list[str] = field(default_factory=list)
     columns: list[Points] = field(default_factory=list)
+
+
+def table_for(labels: Points, tables: list[SeriesTable]) -> SeriesTable:
+    """Return the table with the same labels, or a new one; a series without labels has any."""
+    table = next((one for one in tables if labels in ({}, one.labels)), None)
+    if table is None:
+        tables.append(table := SeriesTable(labels))
+    return table
+
+
+def add_chart_blocks(
+    builder: DocumentBuilder,
+    page: int | None,
+    lines: Iterable[str],
+    label_title: str,
+    tables: Iterable[SeriesTable],
+) -> None:
+    """Append the lines of a chart's caption and its tables."""
+    builder.add(BlockKind.CAPTION, "\n".join(line for line in lines if line), page=page)
+    for table in tables:
+        indices = sorted(set().union(table.labels, *table.columns))
+        columns = [table.labels, *table.columns]
+        rows = ([column.get(index, "") for column in columns] for index in indices)
+        if indices:
+            builder.add_table([[label_title, *table.names], *rows], page)
 
 
 def add_chart(
@@ -50,13 +75,7 @@ def add_chart(
     titles = _axis_titles(area) if area is not None else ("", "")
     values = f"Values: {titles[1]}" if titles[1] else ""
     lines = (_title(root.find(f"{_C}chart")), _kind(root), values)
-    builder.add(BlockKind.CAPTION, "\n".join(line for line in lines if line), page=page)
-    for table in _Reader(root, format_of).tables():
-        indices = sorted(set().union(table.labels, *table.columns))
-        columns = [table.labels, *table.columns]
-        rows = ([column.get(index, "") for column in columns] for index in indices)
-        if indices:
-            builder.add_table([[titles[0], *table.names], *rows], page)
+    add_chart_blocks(builder, page, lines, titles[0], _Reader(root, format_of).tables())
 
 
 class _Reader:
@@ -67,21 +86,18 @@ class _Reader:
         self._format_of = format_of
         self._starts_1904 = _is_on(root.find(f"{_C}date1904"))
 
-    def tables(self) -> list[_Table]:
+    def tables(self) -> list[SeriesTable]:
         """Return the series, apart where they have x values of their own."""
-        tables: list[_Table] = []
+        tables: list[SeriesTable] = []
         for group in self._root.iterfind(f"{_C}chart/{_C}plotArea/*"):
             shared: Points = {}
             for series in group.iterfind(f"{_C}ser"):
                 shared = shared or self._points(series, "cat")
                 labels = shared or self._points(series, "xVal")
-                table = next((one for one in tables if labels in ({}, one.labels)), None)
-                if table is None:
-                    tables.append(table := _Table(labels))
-                self._add_series(table, series)
+                self._add_series(table_for(labels, tables), series)
         return tables
 
-    def _add_series(self, table: _Table, series: etree._Element) -> None:
+    def _add_series(self, table: SeriesTable, series: etree._Element) -> None:
         parts = series.iterfind(f"{_C}tx//{_C}v")
         name = " ".join(unescaped(part.text or "") for part in parts)
         size = f"{name} (size)".strip()
@@ -93,7 +109,7 @@ class _Reader:
     def _points(self, series: etree._Element, name: str) -> Points:
         """Return cached values by index; labels of several levels are joined, outermost first."""
         values: Points = {}
-        for index, point, number_format in islice(self._cached(series, name), _MAX_POINTS):
+        for index, point, number_format in islice(self._cached(series, name), MAX_POINTS):
             value = unescaped(point.findtext(f"{_C}v") or "")
             if number_format:
                 value = shown_exactly(value, number_format, starts_1904=self._starts_1904)

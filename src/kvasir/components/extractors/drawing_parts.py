@@ -14,6 +14,7 @@ from lxml import etree
 from kvasir.components.extractors.archive import parse_xml
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.drawing_chart import add_chart
+from kvasir.components.extractors.drawing_chartex import CX, add_chartex
 from kvasir.components.extractors.drawing_text import paragraph_text
 from kvasir.components.extractors.ooxml import R
 
@@ -36,6 +37,9 @@ def add_drawing_parts(
     for reference in drawing.iter(f"{_C}chart"):
         if (root := _root(relations, reference.get(f"{R}id"))) is not None:
             add_chart(root, builder, page, format_of)
+    for reference in drawing.iter(f"{CX}chart"):
+        if (root := _root(relations, reference.get(f"{R}id"))) is not None:
+            add_chartex(root, builder, page)
     for reference in drawing.iter(f"{_DGM}relIds"):
         if (root := _root(relations, reference.get(f"{R}dm"))) is not None:
             add_diagram(root, builder, page)
