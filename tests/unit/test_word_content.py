@@ -1,6 +1,7 @@
 """What a Word file shows is read, at its place; what it hides is not."""
 
 import io
+import zipfile
 from datetime import UTC, datetime
 
 import docx
@@ -345,6 +346,46 @@ def test_a_diagram_gives_its_texts_with_their_order_and_depth() -> None:
     drawing = _DRAWING.format("<a:graphic><dgm:relIds r:dm='d1'/></a:graphic>")
     document = _read(_paragraph("Steps", drawing), {"d1": Part("diagramData", data)})
     assert _texts(document) == ["Steps", "- Buy\n    - Sign\n- Sell"]
+
+
+def test_parts_that_word_imports_are_read_at_their_place() -> None:
+    page = "<html><body><h2>Fees</h2><p>The fee is 30 euros.</p></body></html>"
+    mail = (
+        'MIME-Version: 1.0\nContent-Type: multipart/related; type="text/html"; boundary="b"\n\n'
+        '--b\nContent-Type: text/html; charset="utf-8"\n\n<p>A page of MHT.</p>\n--b--\n'
+    )
+    kind, chunk = "aFChunk", "<w:altChunk r:id='{}'/>"
+    parts = {
+        "c1": Part(kind, page, suffix="html", media_type="text/html"),
+        "c2": Part(kind, mail, suffix="mht", media_type="message/rfc822"),
+        "c3": Part(kind, "Plain text.", suffix="dat", media_type="text/plain"),
+        "c4": Part(kind, "\0\1\2", suffix="bin", media_type="application/x-unknown"),
+    }
+    body = _paragraph("Before.") + chunk.format("c1") + chunk.format("c2") + _paragraph("After.")
+    body += _table(["a", chunk.format("c3")])
+    document = _read(body + chunk.format("c4") + chunk.format("c5"), parts)
+    assert _texts(document)[:-1] == [
+        *("Before.", "Fees", "The fee is 30 euros.", "A page of MHT.", "After."),
+    ]
+    assert "Plain text." in _texts(document)[-1]
+    assert [each.partition(":")[2] for each in document.warnings] == [
+        " application/octet-stream", " it is not in the file"
+    ]  # fmt: skip
+
+
+def test_imported_word_files_are_read_to_a_depth() -> None:
+    kind, chunk = "aFChunk", "<w:altChunk r:id='c1'/>"
+    data = word_package(_paragraph("Level 5."))
+    for level in range(4, -1, -1):
+        part = Part(kind, "inner", suffix="docx", media_type="application/x-word")
+        outer = word_package(_paragraph(f"Level {level}.") + chunk, {"c1": part})
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(outer)) as old, zipfile.ZipFile(buffer, "w") as new:
+            for name in old.namelist():
+                new.writestr(name, data if name == "word/c1.docx" else old.read(name))
+        data = buffer.getvalue()
+    document = DocxExtractor().extract(_SOURCE, data)
+    assert _texts(document) == ["Level 0.", "Level 1.", "Level 2.", "Level 3."]
 
 
 _CHARTEX = "xmlns:cx='http://schemas.microsoft.com/office/drawing/2014/chartex'"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import docx
@@ -23,6 +24,7 @@ from kvasir.components.extractors.archive import (
     parse_xml,
 )
 from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.docx_chunks import ALT_CHUNK, read_chunk
 from kvasir.components.extractors.docx_inline import (
     PAGE_NUMBER,
     TEXT_BOX,
@@ -41,6 +43,7 @@ from kvasir.components.extractors.docx_tables import (
 from kvasir.components.extractors.docx_xml import W, find, is_on, value_at
 from kvasir.components.extractors.drawing_parts import add_drawing_parts
 from kvasir.components.extractors.table_layout import nested_text
+from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
 _CONTAINERS = frozenset(
@@ -52,7 +55,10 @@ _CODE_STYLES = frozenset({"html preformatted", "code", "source code", "plain tex
 
 
 class DocxExtractor:
-    """Reads DOCX and DOCM."""
+    """Reads DOCX and DOCM; ``depth`` is the number of Word files that import the file."""
+
+    def __init__(self, depth: int = 0) -> None:
+        self._depth = depth
 
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract headings, paragraphs, lists, tables, notes and comments; see ``Extractor``."""
@@ -62,13 +68,22 @@ class DocxExtractor:
         except (PackageNotFoundError, KeyError, ValueError) as error:
             raise damaged(str(error)) from error
         builder = DocumentBuilder(source)
-        reader = _Reader(word, builder)
+        reader = _Reader(word, builder, partial(self._read_chunk, word, builder, source))
         ooxml.resolve_alternatives(word.element.body)
         reader.read(word.element.body)
         reader.end()
         title = ooxml.set_properties(builder, archive)
         builder.title = title or reader.title or builder.title
         return builder.build()
+
+    def _read_chunk(
+        self, word: Any, builder: DocumentBuilder, source: Source, chunk: etree._Element
+    ) -> Document | None:
+        try:
+            return read_chunk(chunk, word.part.rels, source, self._depth)
+        except ExtractionError as error:
+            builder.warn(f"a part that Word imports is not read: {error}")
+            return None
 
 
 class _Reader:
@@ -78,8 +93,14 @@ class _Reader:
     belong to.
     """
 
-    def __init__(self, word: Any, builder: DocumentBuilder) -> None:
+    def __init__(
+        self,
+        word: Any,
+        builder: DocumentBuilder,
+        read_chunk: Callable[[etree._Element], Document | None],
+    ) -> None:
         self._word = word
+        self._read_chunk = read_chunk
         self._builder = builder
         self._numbering = Numbering(_related(word, RELATIONSHIP_TYPE.NUMBERING))
         self._styles = Styles(word.styles.element)
@@ -102,6 +123,10 @@ class _Reader:
                 self._paragraph(child)
             elif child.tag == f"{W}tbl":
                 self._table(child)
+            elif child.tag == ALT_CHUNK:
+                self._flush()
+                if (document := self._read_chunk(child)) is not None:
+                    self._builder.absorb(document)
             elif child.tag in _CONTAINERS and not is_prompt(child):
                 self.read(child)
 
@@ -266,6 +291,9 @@ class _Reader:
                 self._pending.append(inline)
             elif child.tag == f"{W}tbl":
                 texts.append(nested_text(table_rows(child, self._cell_text)[0]))
+            elif child.tag == ALT_CHUNK:
+                document = self._read_chunk(child)
+                texts.append(document.text if document is not None else "")
             elif child.tag in _CONTAINERS and not is_prompt(child):
                 texts.append(self._cell_text(child))
         return " ".join(" ".join(texts).split())
