@@ -388,6 +388,34 @@ def test_imported_word_files_are_read_to_a_depth() -> None:
     assert _texts(document) == ["Level 0.", "Level 1.", "Level 2.", "Level 3."]
 
 
+_M = "xmlns:m='http://schemas.openxmlformats.org/officeDocument/2006/math'"
+
+
+def test_tracked_changes_are_read_as_accepted() -> None:
+    gone = "<w:rPr><w:del w:id='1' w:author='A'/></w:rPr>"
+    old = "<w:del w:id='2'><m:r><m:t>OLD</m:t></m:r></w:del>"
+    new = "<w:ins w:id='3'><m:r><m:t>NEW</m:t></m:r></w:ins>"
+    fraction = (
+        "<m:f><m:fPr><m:ctrlPr><w:del w:id='4'><w:rPr/></w:del></m:ctrlPr></m:fPr>"
+        f"<m:num>{old}</m:num><m:den>{old}</m:den></m:f>"
+    )
+    deleted = "<w:tc><w:tcPr><w:cellDel w:id='5'/></w:tcPr>" + _paragraph("Gone") + "</w:tc>"
+    row = "<w:tr>{}" + _cell(_paragraph("{}")) + _cell(_paragraph("{}")) + "</w:tr>"
+    body = (
+        _paragraph("The fee ", properties=gone)
+        + _paragraph(properties=gone)
+        + "<w:bookmarkStart w:id='9' w:name='x'/>"
+        + _paragraph("is ", properties=gone + "<w:pStyle w:val='x'/>")
+        + _paragraph("30 euros.", properties="<w:jc w:val='left'/>")
+        + f"<w:p {_M}><m:oMath>{old}{new}{fraction}</m:oMath></w:p>"
+        + f"<w:tbl>{row.format(deleted, 'a', 'b')}{row.format(deleted, 'c', 'd')}</w:tbl>"
+        + _paragraph("Last.", properties=gone)
+    )
+    assert _texts(_read(body)) == [
+        *("The fee is 30 euros.", "$NEW$", "| a | b |\n| - | - |\n| c | d |", "Last."),
+    ]
+
+
 _CHARTEX = "xmlns:cx='http://schemas.microsoft.com/office/drawing/2014/chartex'"
 
 

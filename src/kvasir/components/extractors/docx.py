@@ -24,6 +24,7 @@ from kvasir.components.extractors.archive import (
     parse_xml,
 )
 from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.docx_changes import accept_changes
 from kvasir.components.extractors.docx_chunks import ALT_CHUNK, read_chunk
 from kvasir.components.extractors.docx_inline import (
     PAGE_NUMBER,
@@ -69,7 +70,7 @@ class DocxExtractor:
             raise damaged(str(error)) from error
         builder = DocumentBuilder(source)
         reader = _Reader(word, builder, partial(self._read_chunk, word, builder, source))
-        ooxml.resolve_alternatives(word.element.body)
+        _prepare(word.element.body)
         reader.read(word.element.body)
         reader.end()
         title = ooxml.set_properties(builder, archive)
@@ -146,7 +147,7 @@ class _Reader:
     def _margin_text(self, part: Any) -> str:
         """Return the text of a header or footer, without page numbers."""
         root = parse_xml(part.blob)
-        ooxml.resolve_alternatives(root)
+        _prepare(root)
         inline = InlineReader(self._styles, part.rels, self._labels)
         lines: list[str] = []
         for paragraph in root.iter(f"{W}p"):
@@ -299,6 +300,12 @@ class _Reader:
         return " ".join(" ".join(texts).split())
 
 
+def _prepare(root: etree._Element) -> None:
+    """Choose among alternatives and accept tracked changes."""
+    ooxml.resolve_alternatives(root)
+    accept_changes(root)
+
+
 def _part(word: Any, kind: str) -> Any:
     """Return the document's first part of a kind, such as its footnotes; None if it has none."""
     for relation in word.part.rels.values():
@@ -312,5 +319,5 @@ def _related(word: Any, kind: str) -> Iterator[etree._Element]:
     part = _part(word, kind)
     if part is not None:
         root = parse_xml(part.blob)
-        ooxml.resolve_alternatives(root)
+        _prepare(root)
         yield from root
