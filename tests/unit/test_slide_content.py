@@ -162,6 +162,17 @@ def test_struck_text_and_signs_of_fonts_are_told_from_other_text() -> None:
     assert _texts(_read(deck)) == ["Fee ~~20~~ 25, to→μg ."]
 
 
+def test_all_equations_of_a_paragraph_are_read() -> None:
+    deck, slide = _deck()
+    box = _box(slide, "So ", 1, 1)
+    space = "xmlns:m='http://schemas.openxmlformats.org/officeDocument/2006/math'"
+    each = "<m:oMath><m:r><m:t>{}</m:t></m:r></m:oMath>"
+    inner = f"<m:oMathPara {space}>{each.format('a=1')}{each.format('b=2')}</m:oMathPara>"
+    wrapper = f"<w:m xmlns:w='http://schemas.microsoft.com/office/drawing/2010/main'>{inner}</w:m>"
+    box.text_frame.paragraphs[0]._p.append(etree.fromstring(wrapper))
+    assert _texts(_read(deck)) == ["So $a=1$ $b=2$"]
+
+
 def _add_chart(slide: Any, kind: Any, data: Any) -> Any:
     area = (Inches(1), Inches(1), Inches(4), Inches(3))
     return slide.shapes.add_chart(kind, *area, data).chart

@@ -391,6 +391,14 @@ def test_imported_word_files_are_read_to_a_depth() -> None:
 _M = "xmlns:m='http://schemas.openxmlformats.org/officeDocument/2006/math'"
 
 
+def test_each_equation_stands_for_itself() -> None:
+    steps = "<m:oMath><m:r><m:t>{}</m:t>{}<m:t>{}</m:t></m:r></m:oMath>"
+    both = steps.format("a=1", "", "") + steps.format("b=2", "<w:br/>", "+c")
+    assert _texts(_read(f"<w:p {_M}><m:oMathPara>{both}</m:oMathPara></w:p>")) == [
+        "$$a=1$$\n$$b=2 \\\\ +c$$"
+    ]
+
+
 def test_tracked_changes_are_read_as_accepted() -> None:
     gone = "<w:rPr><w:del w:id='1' w:author='A'/></w:rPr>"
     old = "<w:del w:id='2'><m:r><m:t>OLD</m:t></m:r></w:del>"

@@ -23,7 +23,7 @@ from kvasir.components.extractors.inline_marks import (
     join_runs,
     link_suffix,
 )
-from kvasir.components.extractors.omml import latex
+from kvasir.components.extractors.omml import equations
 from kvasir.components.extractors.ooxml import R
 from kvasir.components.extractors.symbol_fonts import as_unicode, sign
 
@@ -238,7 +238,8 @@ class _Walk:
             elif tag == f"{W}sdt":
                 self._control(child)
             elif tag in _MATH:
-                self._add(f"{_MATH[tag]}{latex(child).strip()}{_MATH[tag]}")
+                dollar = _MATH[tag]
+                self._add("\n".join(f"{dollar}{each}{dollar}" for each in equations(child)))
             elif tag not in _SKIPPED:
                 self.read(child)
 

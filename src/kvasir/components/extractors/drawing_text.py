@@ -11,12 +11,11 @@ from typing import Any
 from lxml import etree
 
 from kvasir.components.extractors.inline_marks import Position, Run, join_runs, link_suffix
-from kvasir.components.extractors.omml import latex
+from kvasir.components.extractors.omml import equations
 from kvasir.components.extractors.ooxml import R, unescaped
 from kvasir.components.extractors.symbol_fonts import as_unicode
 
 A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
-_M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _DECORATIVE = "{http://schemas.microsoft.com/office/drawing/2017/decorative}decorative"
 _PER_SLIDE = frozenset({"slidenum"})
 _UNREADABLE = 100
@@ -33,8 +32,8 @@ def paragraph_text(
             runs += _run(child, relations)
         elif child.tag == f"{A}br":
             runs.append((" ", Position.BASELINE))
-        elif (equation := next(child.iter(f"{_M}oMath"), None)) is not None:
-            runs.append((f"${latex(equation).strip()}$", Position.BASELINE))
+        elif found := equations(child):
+            runs.append((" ".join(f"${each}$" for each in found), Position.BASELINE))
     return " ".join(join_runs(runs).split())
 
 
