@@ -44,6 +44,9 @@ _LONGEST_HEADING = 200
 _WIDEST_STEP = 1.9
 """Widest step from line to line inside a paragraph, in font sizes."""
 _ENDS = tuple(".,:;!?)]%")
+_IN_WORD = re.compile(r"\w-$")
+_CONJUNCTIONS = frozenset({"and", "or", "und", "oder", "bzw", "sowie", "et", "ou"})
+"""Words behind a hyphen that stands for a part left out: ``pre- and postwar``."""
 _INDENT = 0.5
 """Smallest indent of an inner list, in font sizes."""
 _NO_GAP = 0.1
@@ -244,16 +247,17 @@ def _begins_paragraph(group: Sequence[Line], line: Line, right: float, usual_ste
     ``right`` is the right edge of the region, in points; ``usual_step`` is in font sizes.
     """
     last = group[-1]
-    if last.text.endswith(SOFT_HYPHEN):
-        return False
     step = last.y0 - line.y0
     if abs(step) < 0.5 * last.size:
         # Parts of one printed line: a number and its heading, or text in another direction.
         return False
-    if step < 0 or step > _WIDEST_STEP * max(last.size, line.size):
+    is_cut = last.text.endswith(SOFT_HYPHEN)
+    if (step < 0 and not is_cut) or step > _WIDEST_STEP * max(last.size, line.size):
         return True
     if abs(line.size - last.size) > 0.12 * max(line.size, last.size):
         return True
+    if is_cut:
+        return False
     is_end, is_lower = last.text.endswith(_SENTENCE_END), line.text[:1].islower()
     if line.fixed != last.fixed or (line.bold != last.bold and (is_end or not is_lower)):
         return True
@@ -313,16 +317,33 @@ def _join(lines: Sequence[Line]) -> str:
     text = lines[0].text
     for before, line in pairwise(lines):
         after = line.text
-        hyphenated = text.endswith("-") and text[-2:-1].islower() and after[:1].islower()
-        if hyphenated or text.endswith(SOFT_HYPHEN):
-            text = text[:-1] + after
+        if text.endswith(SOFT_HYPHEN) or _IN_WORD.search(text):
+            text = _join_word(text, after)
         elif _touches(before, line) or (
             _HAN_OR_KANA.match(text[-1:]) and _HAN_OR_KANA.match(after)
         ):
             text += after
         else:
             text = f"{text} {after}"
-    return " ".join(text.removesuffix(SOFT_HYPHEN).split())
+    if text.endswith(SOFT_HYPHEN):
+        text = f"{text[:-1]}-"
+    return " ".join(text.split())
+
+
+def _join_word(text: str, after: str) -> str:
+    """Join a text that ends in a hyphen to the next line; the hyphen goes if it only cut a word."""
+    start, end = text[:-1], text.split()[-1][:-1]
+    following = re.split(r"[^\w]", after, maxsplit=1)[0]
+    if following in _CONJUNCTIONS:
+        return f"{start}- {after}"
+    is_capital = after[:1].isupper() and not (
+        len(end) > 1 and end.isupper() and after[:2].isupper()
+    )
+    if is_capital or not after[:1].isalpha():
+        return f"{start}-{after}" if after[:1].isalnum() else f"{start}- {after}"
+    is_marked = text.endswith(SOFT_HYPHEN)
+    is_cut = is_marked or (end[-1:].islower() and after[:1].islower())
+    return start + after if is_cut else f"{start}- {after}"
 
 
 def _touches(line: Line, after: Line) -> bool:
