@@ -53,6 +53,8 @@ _NO_GAP = 0.1
 """Distance of two letters of one word, in font sizes."""
 _LOOSE = 1.25
 """A step this many times as wide as usual begins a new paragraph."""
+_LAYERED_FORM = re.compile(rb"/OC\s+\d+\s+\d+\s+R\b")
+"""An entry of a form's dictionary, which is never compressed."""
 _SECTION = re.compile(r"(?:\d{1,2}(?:\.\d{1,2})+\.?|\d{1,2})\s+[^\W\d_]")
 
 
@@ -66,10 +68,10 @@ class PdfExtractor:
         except pdfium.PdfiumError as error:
             raise _opening_error(error) from error
         with pdf:
-            return _read(source, pdf)
+            return _read(source, pdf, _LAYERED_FORM.search(data) is not None)
 
 
-def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
+def _read(source: Source, pdf: pdfium.PdfDocument, has_layered_forms: bool) -> Document:
     pages: list[list[Line]] = []
     comments: list[list[str]] = []
     is_tagged = bool(raw.FPDFCatalog_IsTagged(pdf.raw))
@@ -82,7 +84,8 @@ def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
     for number, page in enumerate(pdf, 1):
         with closing(page), closing(page.get_textpage()) as text_page:
             marks = page_marks(page)
-            lines = page_lines(page, text_page, marks, hidden_objects(page))
+            hidden = hidden_objects(page, has_layered_forms=has_layered_forms)
+            lines = page_lines(page, text_page, marks, hidden)
             height = page_height(page, text_page)
             pictures = picture_descriptions(page) if is_tagged else []
             comments.append([*(f"Picture: {text}" for text in pictures), *marks.comments])
