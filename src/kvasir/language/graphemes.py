@@ -27,9 +27,9 @@ _JOINED_AFTER = frozenset(
         *map(chr, (*range(0x0E40, 0x0E45), *range(0x0EC0, 0x0EC5))),
     ]
 )
-_FLAG_LETTERS = ("\U0001f1e6", "\U0001f1ff")
-_LONGEST_ROW = 1000
-"""Letters of flags that are counted; an even number."""
+_FLAG_LETTERS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
+_LONGEST_ROW = 100_000
+"""Letters of flags that are counted."""
 
 
 def is_between_characters(text: str, position: int) -> bool:
@@ -43,16 +43,10 @@ def is_between_characters(text: str, position: int) -> bool:
         return False
     if unicodedata.combining(before) == _VIRAMA and after.isalpha():
         return False
-    return not (_is_flag_letter(after) and _flag_letters_before(text, position) % 2)
-
-
-def _is_flag_letter(character: str) -> bool:
-    return _FLAG_LETTERS[0] <= character <= _FLAG_LETTERS[1]
+    return after not in _FLAG_LETTERS or _flag_letters_before(text, position) % 2 == 0
 
 
 def _flag_letters_before(text: str, position: int) -> int:
     """Return the number of letters of flags right in front of a position; two are one flag."""
-    start = position
-    while start > max(position - _LONGEST_ROW, 0) and _is_flag_letter(text[start - 1]):
-        start -= 1
-    return position - start
+    row = text[max(position - _LONGEST_ROW, 0) : position]
+    return len(row) - len(row.rstrip(_FLAG_LETTERS))
