@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from contextlib import suppress
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from functools import lru_cache
 
@@ -20,6 +21,9 @@ _LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!\$|h|m|s)[^\]]*\]', re.IGNORECAS
 _LOCALE = re.compile(r"\[\$-(?:[0-9a-f]*,)?([0-9a-f]+)[^\]]*\]", re.IGNORECASE)
 _ENGLISH = re.compile(r"(?:.*0)?[0-9a-f]?[0-9a-f]?09|F[48]00", re.IGNORECASE)
 _SHORT_YEAR = re.compile(r"(?<!y)yy(?!y)", re.IGNORECASE)
+_ERA = re.compile(r'("[^"]*"|\\.|_.|\*.|\[[^\]]*\])|(e+|b+)|g+', re.IGNORECASE)
+"""Texts, years of an era, and names of eras in a format of dates."""
+_YEAR_OF_ERA = re.compile(r"g*(?:e+|b+)")
 _SIMPLE = re.compile(r"(?P<grouped>#,##)?0(?:\.(?P<places>0+))?(?P<percent>%)?")
 _PLACES = re.compile(r"([#,]*0)(\.[0#?]+)?(?![0#?.])")
 _SCALED = re.compile(r"0,+(?![#0])|[0#?]\s*/|0E[+-]", re.IGNORECASE)
@@ -35,8 +39,11 @@ def shown(value: object, number_format: str) -> str:
         return "TRUE" if value else "FALSE"
     if number_format in _GENERAL:
         return _plain(value)
+    if isinstance(value, (int, float)) and _shows_year_of_era(number_format):
+        with suppress(ValueError, OverflowError):
+            value = from_excel(value)
     if isinstance(value, (dt.datetime, dt.date)):
-        return _date(value, number_format)
+        return _date(value, _gregorian(number_format))
     if isinstance(value, str) and "@" not in number_format:
         return value
     if isinstance(value, dt.timedelta):
@@ -110,6 +117,19 @@ def _plain(value: object) -> str:
     if isinstance(value, dt.datetime):
         return value.isoformat(" ")
     return str(value)
+
+
+@lru_cache(maxsize=512)
+def _shows_year_of_era(number_format: str) -> bool:
+    """Return True for a format of a year alone, in which openpyxl sees no date."""
+    letters = _LITERAL.sub("", _LOCALE.sub("", number_format)).lower()
+    return _YEAR_OF_ERA.fullmatch(letters) is not None
+
+
+@lru_cache(maxsize=512)
+def _gregorian(number_format: str) -> str:
+    """Return a format with the year of our calendar instead of that of an emperor or of Buddha."""
+    return _ERA.sub(lambda found: found[1] or ("yyyy" if found[2] else ""), number_format)
 
 
 def _date(value: dt.date, number_format: str) -> str:
