@@ -168,6 +168,14 @@ def test_json_lines_are_a_table() -> None:
     assert _blocks(document) == [("table", "| a | b |\n| - | - |\n| 1 | x |\n| 2 | y |")]
 
 
+def test_json_lines_may_hold_what_is_no_number_and_every_line_separator() -> None:
+    text = '{"a": NaN, "b": "one\u2028two\x85three"}\r\n{"a": -Infinity, "b": "x"}\r\n'
+    document = _read("a.jsonl", text)
+    assert _blocks(document) == [
+        ("table", "| a | b |\n| - | - |\n| NaN | one two three |\n| -Infinity | x |")
+    ]
+
+
 def test_xml_data_keeps_the_names_of_its_elements() -> None:
     document = _read(
         "a.xml",
@@ -182,6 +190,65 @@ def test_xml_data_keeps_the_names_of_its_elements() -> None:
         ("table", "| id | title | price |\n| - | - | - |\n| 1 | One | 5 (cur: EUR) |\n"
                   "| 2 | Two | 6 (cur: USD) |"),
     ]  # fmt: skip
+
+
+def test_a_word_with_markup_in_a_record_leaves_it_a_record() -> None:
+    document = _read(
+        "a.xml",
+        '<c><book id="1"><price cur="EUR">5</price><about>Very <b>good</b>, see '
+        '<a href="https://x.org">this</a></about></book>'
+        '<book id="2"><price cur="USD">6</price><about lang="en">Plain</about></book></c>',
+    )
+    assert _blocks(document) == [
+        ("heading", "c"),
+        ("table", "| id | price | about |\n| - | - | - |\n"
+                  "| 1 | 5 (cur: EUR) | Very good, see this (href: https://x.org) |\n"
+                  "| 2 | 6 (cur: USD) | Plain (lang: en) |"),
+    ]  # fmt: skip
+
+
+def test_xml_prose_keeps_attributes_fields_and_records_between_its_paragraphs() -> None:
+    document = _read(
+        "a.xml",
+        '<book date="2024" xml:lang="en"><title>B</title><isbn kind="print">978</isbn>'
+        '<part><title id="t1">C</title><para>Some <b role="bold">bold</b> text.</para>'
+        '<size unit="mm"><width>5</width></size></part>'
+        '<part><title>D</title><para>From <date when="2024-05-01">May</date> on.</para></part>'
+        "<part><title>E</title><para>Plain.</para></part></book>",
+    )
+    assert _blocks(document) == [
+        ("list", "- date: 2024"),
+        ("heading", "B"),
+        ("list", "- isbn: 978 (kind: print)"),
+        ("heading", "C"),
+        ("paragraph", "Some bold text."),
+        ("heading", "size"),
+        ("list", "- unit: mm\n- width: 5"),
+        ("heading", "D"),
+        ("paragraph", "From May (when: 2024-05-01) on."),
+        ("heading", "E"),
+        ("paragraph", "Plain."),
+    ]
+    assert document.title == "B"
+
+
+@pytest.mark.parametrize(
+    ("text", "blocks"),
+    [
+        (
+            '<r><i name="one"><name>two</name><name>three</name></i><n>x</n></r>',
+            [("heading", "r"), ("list", "- i: one, two, three\n- n: x")],
+        ),
+        ('<r name="one"><name>two</name><n>x</n></r>',
+         [("heading", "r"), ("list", "- name: one, two\n- n: x")]),
+        ('<r xmlns:a="a" name="one" a:name="two"><n>x</n></r>',
+         [("heading", "r"), ("list", "- name: one, two\n- n: x")]),
+    ],
+)  # fmt: skip
+def test_attributes_and_elements_of_one_name_are_a_list(
+    text: str, blocks: list[tuple[str, str]]
+) -> None:
+    assert _blocks(_read("a.xml", text)) == blocks
 
 
 def test_xml_prose_is_paragraphs_under_its_titles() -> None:

@@ -30,13 +30,7 @@ class JsonExtractor:
         """Extract the values with the names above them; see ``Extractor``."""
         builder = DocumentBuilder(source)
         try:
-            # Numbers are kept to the letter.
-            values = json.loads(
-                without_data_uris(decode(data, source.charset, builder.warn)),
-                parse_int=str,
-                parse_float=str,
-                parse_constant=str,
-            )
+            values = _parsed(decode(data, source.charset, builder.warn))
             if is_docling(values):
                 return DoclingJsonExtractor().extract(source, data)
             add_values(builder, values)
@@ -51,15 +45,17 @@ class JsonLinesExtractor:
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract the values as the items of a list; see ``Extractor``."""
         builder = DocumentBuilder(source)
-        lines = decode(data, source.charset, builder.warn).splitlines()
+        lines = decode(data, source.charset, builder.warn).split("\n")
         try:
-            values = [
-                json.loads(line, parse_int=str, parse_float=str) for line in lines if line.strip()
-            ]
-            add_values(builder, values)
+            add_values(builder, [_parsed(line) for line in lines if line.strip()])
         except (json.JSONDecodeError, RecursionError):
             return PlainTextExtractor().extract(source, data)
         return builder.build()
+
+
+def _parsed(text: str) -> Any:
+    """Return the values of a text in JSON; numbers are kept to the letter."""
+    return json.loads(without_data_uris(text), parse_int=str, parse_float=str, parse_constant=str)
 
 
 def add_values(builder: DocumentBuilder, values: Any) -> None:
@@ -67,10 +63,11 @@ def add_values(builder: DocumentBuilder, values: Any) -> None:
     if isinstance(values, Mapping):
         title = next((values[key] for key in _TITLES if isinstance(values.get(key), str)), "")
         builder.title = " ".join(title.split())
-    _add(builder, "", values, 1)
+    add_value(builder, "", values, 1)
 
 
-def _add(builder: DocumentBuilder, name: str, value: Any, level: int) -> None:
+def add_value(builder: DocumentBuilder, name: str, value: Any, level: int) -> None:
+    """Append a value with its name; ``level`` is that of a heading for it."""
     if _is_plain(value):
         _add_line(builder, name, _shown(value))
     elif level > _MAX_DEPTH:
@@ -86,7 +83,7 @@ def _add(builder: DocumentBuilder, name: str, value: Any, level: int) -> None:
         builder.add_table([columns, *rows])
     else:
         for number, item in enumerate(value, 1):
-            _add(builder, f"{name} {number}".strip(), item, level)
+            add_value(builder, f"{name} {number}".strip(), item, level)
 
 
 def _add_object(builder: DocumentBuilder, name: str, values: Mapping[str, Any], level: int) -> None:
@@ -94,7 +91,7 @@ def _add_object(builder: DocumentBuilder, name: str, values: Mapping[str, Any], 
     inside = level + 1 if name else level
     # What stands under the heading itself comes before what has a heading of its own.
     for key, value in sorted(values.items(), key=lambda item: not _stays_line(item[1])):
-        _add(builder, str(key), value, inside)
+        add_value(builder, str(key), value, inside)
     builder.end_block()
 
 

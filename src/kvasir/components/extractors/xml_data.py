@@ -1,23 +1,32 @@
 """XML: its prose as paragraphs, its data as lines and tables, without entities or the network.
 
-Elements that hold text and elements are prose (DocBook, TEI, ...); the others are data, which
-becomes what JSON of the same shape becomes.
+Elements that hold words beside elements, such as a bold word, are text. Where such elements stand
+one after the other or under a title, they are paragraphs, and what is around them is prose
+(DocBook, TEI, ...). The others are data, which becomes what JSON of the same shape becomes.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
 from lxml import etree
 
 from kvasir.components.extractors.document_builder import DocumentBuilder
-from kvasir.components.extractors.json_data import add_values
+from kvasir.components.extractors.json_data import add_value, add_values
 from kvasir.components.extractors.text import PlainTextExtractor, without_data_uris
 from kvasir.core.types import BlockKind, Document, Source
 
 _HEADINGS = frozenset({"title", "head", "heading"})
 _MAX_DEPTH = 200
+_SHORT_FIELD = 200
+"""Characters; a longer text is a paragraph."""
+_OF_FORM = re.compile(
+    r"(?!href\Z).*(?:ids?|refs?|type|linkend|class|style|role|rend|lang|space)", re.IGNORECASE
+)
+"""Attributes that say nothing to a reader of prose."""
+_OF_XML = ("{http://www.w3.org/XML/1998/namespace}", "{http://www.w3.org/2001/XMLSchema-instance}")
 
 
 class XmlExtractor:
@@ -34,56 +43,133 @@ class XmlExtractor:
         except (etree.XMLSyntaxError, ValueError):
             return PlainTextExtractor().extract(source, data)
         builder = DocumentBuilder(source)
-        if _is_prose(root):
-            _add_prose(builder, root, 1)
+        prose = _prose_names(root)
+        if _tag(root) in prose:
+            _add_prose(builder, root, prose, 1)
         else:
             add_values(builder, {_tag(root): _values(root)})
         return builder.build()
 
 
 def _tag(element: etree._Element) -> str:
-    return str(element.tag).rpartition("}")[2]
+    return _local(str(element.tag))
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]
 
 
 def _words(text: str | None) -> str:
     return " ".join(without_data_uris(text or "").split())
 
 
-def _is_prose(root: etree._Element) -> bool:
-    """Return True if some element holds words beside elements."""
-    return any(len(one) and (_words(one.text) or _has_tails(one)) for one in root.iter("*"))
+def _elements(element: etree._Element) -> list[etree._Element]:
+    return list(element.iterchildren("*"))
+
+
+def _is_text(element: etree._Element) -> bool:
+    """Return True for an element that holds no elements, or words beside them."""
+    return not len(element) or bool(_words(element.text) or _has_tails(element))
 
 
 def _has_tails(element: etree._Element) -> bool:
     return any(_words(child.tail) for child in element)
 
 
-def _add_prose(builder: DocumentBuilder, element: etree._Element, level: int) -> None:
-    if not len(element) or _words(element.text) or _has_tails(element) or level > _MAX_DEPTH:
-        text = _words("".join(element.itertext()))
-        is_heading = _tag(element) in _HEADINGS
-        kind = BlockKind.HEADING if is_heading else BlockKind.PARAGRAPH
-        builder.add(kind, text, level=level - 1 or 1 if is_heading else None)
+def _prose_names(root: etree._Element) -> set[str]:
+    """Return the names of paragraphs and of the elements around them."""
+    if len(root) and _is_text(root):
+        return {_tag(root)}
+    paragraphs = set()
+    for element in root.iter("*"):
+        children = _elements(element)
+        counts = Counter(map(_tag, children))
+        is_titled = len(counts) == 2 and not _HEADINGS.isdisjoint(counts)
+        paragraphs |= {
+            name
+            for name in (_tag(child) for child in children if len(child) and _is_text(child))
+            if (counts[name] > 1 or is_titled) and name not in _HEADINGS
+        }
+    around = {
+        _tag(above)
+        for element in root.iter("*")
+        if _tag(element) in paragraphs
+        for above in element.iterancestors()
+    }
+    return paragraphs | around
+
+
+def _add_prose(
+    builder: DocumentBuilder, element: etree._Element, prose: set[str], level: int
+) -> None:
+    """Append an element of prose; fields and records among the paragraphs keep their names."""
+    if _is_text(element) or level > _MAX_DEPTH:
+        _add_text(builder, element, level)
         return
-    for child in element.iterchildren("*"):
-        _add_prose(builder, child, level + 1)
+    builder.add_item(_given(element, in_prose=True))
+    counts = Counter(map(_tag, _elements(element)))
+    for child in _elements(element):
+        name = _tag(child)
+        if name in prose or name in _HEADINGS:
+            _add_prose(builder, child, prose, level + 1)
+        elif not _is_text(child):
+            add_value(builder, name, _values(child), level + 1)
+        elif counts[name] == 1 and not len(child) and len(_text(child)) <= _SHORT_FIELD:
+            add_value(builder, name, _text(child), level + 1)
+        else:
+            _add_text(builder, child, level + 1)
+    builder.end_block()
+
+
+def _add_text(builder: DocumentBuilder, element: etree._Element, level: int) -> None:
+    is_heading = _tag(element) in _HEADINGS
+    kind = BlockKind.HEADING if is_heading else BlockKind.PARAGRAPH
+    builder.add(kind, _text(element), level=level - 1 or 1 if is_heading else None)
+
+
+def _text(element: etree._Element, *, in_prose: bool = True) -> str:
+    """Return the words of an element, and its attributes after them."""
+    text, given = _words("".join(_pieces(element))), _given(element, in_prose=in_prose)
+    return f"{text} ({given})" if text and given else text or given
+
+
+def _pieces(element: etree._Element) -> list[str]:
+    """Return the text inside an element, with the attributes of the elements in it."""
+    pieces = [element.text or ""]
+    for child in element:
+        if isinstance(child.tag, str):
+            pieces += _pieces(child)
+            if given := _given(child, in_prose=True):
+                pieces.append(f" ({given})")
+        pieces.append(child.tail or "")
+    return pieces
+
+
+def _given(element: etree._Element, *, in_prose: bool) -> str:
+    """Return the attributes of an element as ``name: value, name: value``."""
+    return ", ".join(
+        f"{_local(name)}: {value}"
+        for name, value in element.items()
+        if not (in_prose and (_is_of_form(name) or value.startswith("#")))
+    )
+
+
+def _is_of_form(name: str) -> bool:
+    return name.startswith(_OF_XML) or _OF_FORM.fullmatch(_local(name)) is not None
 
 
 def _values(element: etree._Element, depth: int = 0) -> Any:
     """Return an element as the data that JSON would have: text, object or list."""
-    values: dict[str, Any] = {name.rpartition("}")[2]: text for name, text in element.items()}
-    children = [child for child in element if isinstance(child.tag, str)]
-    if depth > _MAX_DEPTH or not children:
-        text = _words("".join(element.itertext()))
-        given = ", ".join(f"{name}: {value}" for name, value in values.items())
-        return f"{text} ({given})" if text and given else values or text
-    counts = Counter(map(_tag, children))
-    for child in children:
-        value, tag = _values(child, depth + 1), _tag(child)
-        if counts[tag] > 1:
-            values.setdefault(tag, []).append(value)
-        else:
-            values[tag] = value
+    found: dict[str, list[Any]] = {}
+    for name, value in element.items():
+        found.setdefault(_local(name), []).append(value)
+    if depth > _MAX_DEPTH or _is_text(element):
+        if not found or _words("".join(element.itertext())):
+            return _text(element, in_prose=False)
+    else:
+        for child in _elements(element):
+            found.setdefault(_tag(child), []).append(_values(child, depth + 1))
+    values = {name: each if len(each) > 1 else each[0] for name, each in found.items()}
     if len(values) == 1:
         # A list in a list of its own name: <items><item/><item/></items>.
         (only,) = values.values()
