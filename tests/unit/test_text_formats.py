@@ -251,6 +251,64 @@ def test_attributes_and_elements_of_one_name_are_a_list(
     assert _blocks(_read("a.xml", text)) == blocks
 
 
+@pytest.mark.parametrize(
+    ("paragraph", "text"),
+    [
+        ("Intro:<list><item>Alpha</item><item>Beta</item></list>", "Intro: Alpha Beta"),
+        ("Press <key>A</key><key>B</key>.", "Press A B."),
+        ("<b>Hel</b><b>lo</b> and <hi>x</hi>y", "Hello and xy"),
+        ("one<lb/>two", "one two"),
+        ("Mix 1<frac><n>1</n><d>2</d></frac> cups", "Mix 1 1 2 cups"),
+        ("H<sub>2</sub>O, 10<superscript>6</superscript>", "H₂O, 10⁶"),
+        ("5 mg<xref rid='b1'>12</xref> of it", "5 mg[^12] of it"),
+        ("The &prod; and &own; cost <b>5</b>", "The Pump 3000 and Kvasir cost 5"),
+        ("See &file; <b>here</b>", "See &file; here"),
+        ("Caf&eacute; and &none; <b>here</b>", "Café and &none; here"),
+    ],
+)
+def test_words_of_xml_are_apart_where_their_elements_are(paragraph: str, text: str) -> None:
+    own = '<!ENTITY own "Kvasir"><!ENTITY prod "Pump 3000"><!ENTITY file SYSTEM "file:///etc/x">'
+    document = _read(
+        "a.xml", f"<!DOCTYPE a SYSTEM 'a' [{own}]><a><p>{paragraph}</p><p>A <i>b</i>.</p></a>"
+    )
+    assert document.text.split("\n\n")[0] == text
+
+
+def test_entities_that_grow_without_end_are_not_written_out() -> None:
+    rules = '<!ENTITY a0 "words words words ">'
+    rules += "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
+    assert len(_read("a.xml", f"<!DOCTYPE a [{rules}]><a><p>One &a9;</p></a>").text) < 1000
+
+
+def test_tables_of_xml_prose_are_tables() -> None:
+    page = (
+        "<article><p>Some <b>words</b>.</p><p>More <b>words</b>.</p><table-wrap>"
+        "<label>Doses</label><table><thead><tr><th>Drug</th><th colspan='2'>Dose</th></tr></thead>"
+        "<tbody><tr><td>A <b>x</b></td><td>5</td><td>6</td></tr></tbody></table></table-wrap>"
+        "<table><title>Rooms</title><tgroup><tbody><row><entry>Oak</entry><entry>12</entry></row>"
+        "<row><entry>Elm</entry><entry>40</entry></row></tbody></tgroup></table></article>"
+    )
+    assert _blocks(_read("a.xml", page))[2:] == [
+        *(
+            ("caption", "Doses"),
+            ("table", "| Drug | Dose | Dose |\n| - | - | - |\n| A x | 5 | 6 |"),
+        ),
+        *(("caption", "Rooms"), ("table", "| Oak | 12 |\n| - | - |\n| Elm | 40 |")),
+    ]
+
+
+def test_html_in_the_texts_of_a_feed_is_read_as_html() -> None:
+    feed = (
+        "<rss><channel><title>News</title><item><title>One</title><description><![CDATA[<p>Hello "
+        "<b>you</b> &amp; me<script>x()</script></p>]]></description></item><item><title>a &lt; b"
+        "</title><description>&lt;p&gt;Second&lt;/p&gt;</description></item></channel></rss>"
+    )
+    assert _blocks(_read("a.xml", feed))[-1][1].splitlines()[2:] == [
+        "| One | Hello you & me |",
+        "| a < b | Second |",
+    ]
+
+
 def test_xml_prose_is_paragraphs_under_its_titles() -> None:
     document = _read(
         "a.xml",

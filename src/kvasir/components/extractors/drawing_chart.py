@@ -152,7 +152,8 @@ def _title(parent: etree._Element | None) -> str:
 
 def _axis_titles(area: etree._Element) -> tuple[str, str]:
     """Return the titles of the axis of labels or x values, and of the axes of values."""
-    labels, values = [], []
+    labels: list[str] = []
+    values: list[str] = []
     is_scatter = any(area.find(f"{_C}{kind}Chart") is not None for kind in ("scatter", "bubble"))
     for axis in area.iterfind(f"{_C}*"):
         kind = str(axis.tag).removeprefix(_C)
