@@ -165,7 +165,10 @@ def test_form_fields_pictures_and_charts_are_read() -> None:
     values = _sheet(_row("", "Ducks"), _row("2024", "7"))
     inner = (
         f"<office:document-content {ODF_SPACES}><office:body><office:chart><chart:chart>"
-        f"<chart:title>{_p('Birds')}</chart:title>{values}</chart:chart></office:chart>"
+        f"<chart:title>{_p('Birds')}</chart:title><chart:plot-area>"
+        f"<chart:axis chart:dimension='x'><chart:title>{_p('Year')}</chart:title></chart:axis>"
+        f"<chart:axis chart:dimension='y'><chart:title>{_p('Thousands')}</chart:title></chart:axis>"
+        f"</chart:plot-area>{values}</chart:chart></office:chart>"
         "</office:body></office:document-content>"
     )
     body = forms + _p(f"Ship: {controls}") + _p(picture) + _p(chart)
@@ -173,7 +176,7 @@ def test_form_fields_pictures_and_charts_are_read() -> None:
     assert _texts(document) == [
         "Ship: [x] Power Morning Star",
         "Picture: A red lever.",
-        "Birds",
+        "Birds\nLabels: Year\nValues: Thousands",
         "|  | Ducks |\n| - | - |\n| 2024 | 7 |",
     ]
 

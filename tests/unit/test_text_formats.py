@@ -536,6 +536,21 @@ def test_drawers_of_org_are_left_out() -> None:
     assert document.text.strip() == "* Fees\nTen euros.\n:LOGBOOK:\nnever closed"
 
 
+def test_struck_text_of_rtf_is_told_from_what_holds() -> None:
+    document = _read(
+        "a.rtf",
+        r"{\rtf1{\stylesheet{\s1\strike Old;}}Fee {\strike 20}{\b 25\strike  a \{x\} {\i c}}"
+        r"\striked1 d\plain  e \strike\strike0 f\par{\strike one\par two}\par"
+        r"\trowd\intbl\strike a\cell b\strike0\cell\row}",
+    )
+    assert [text for _, text in _blocks(document)] == [
+        "Fee ~~20~~25 ~~a {x} c~~~~d~~ e f",
+        "~~one~~",
+        "~~two~~",
+        "| ~~a~~ | ~~b~~ |\n| - | - |",
+    ]
+
+
 def test_rtf_is_decoded_by_its_code_page() -> None:
     assert "Диск" in _read("a.rtf", r"{\rtf1\ansi\ansicpg1251 \'c4\'e8\'f1\'ea}").text
 
