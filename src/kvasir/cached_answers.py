@@ -25,15 +25,25 @@ from kvasir.app import App
 from kvasir.collection import Collection
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, KvasirError
+from kvasir.core.ledger import CollectionRecord
 from kvasir.core.services.answer_cache import CachedQuestion, KeptAnswer
-from kvasir.core.types import Answer, AnswerEvent, Certainty, Finished, Matrix, Retrieved, Text
+from kvasir.core.types import (
+    ASKED_BEFORE,
+    Answer,
+    AnswerEvent,
+    Certainty,
+    Finished,
+    Matrix,
+    Retrieved,
+    Text,
+)
 from kvasir.core.wire import to_json
 from kvasir.settings.loading import plain_values
 
 logger = logging.getLogger(__name__)
 
 _MOST_SCOPES = 64
-_SETTINGS = ("answer.", "chat.rag.", "generator.", "rag.embedding_model.", "rag.language")
+_SETTINGS = ("answer.", "chat.rag.", "generator.", "llm", "rag.embedding_model.", "rag.language")
 """Beginnings of the keys on which an answer depends."""
 
 
@@ -43,10 +53,35 @@ class _Known:
 
     questions: list[CachedQuestion] = field(default_factory=list)
     forms: list[QuestionForm] = field(default_factory=list)
+    last: int = 0
+
+    def without(self, number: int) -> _Known:
+        """Return the others; what was read is not read again."""
+        kept = [at for at, each in enumerate(self.questions) if each.number != number]
+        # SQLite gives the highest number again when its row was deleted.
+        last = self.last - 1 if number == self.last else self.last
+        return _Known([self.questions[at] for at in kept], [self.forms[at] for at in kept], last)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A question, and everything beside it on which its answer depends."""
+
+    app: App  # With the settings of the request.
+    collection: Collection
+    record: CollectionRecord
+    question: str
+    scope: str
 
     @property
-    def last(self) -> int:
-        return self.questions[-1].number if self.questions else 0
+    def name(self) -> str:
+        return self.collection.name
+
+    def embed(self) -> Matrix:
+        """Return the question's vector, by the model of the record."""
+        embedder = self.app.embedder_of(self.record)
+        vector: Matrix = embedder.embed_queries([self.question])[0]
+        return vector
 
 
 class CachedAnswers:
@@ -65,6 +100,7 @@ class CachedAnswers:
 
     def stream(
         self,
+        app: App,
         collection: Collection,
         question: str,
         options: Mapping[str, Any],
@@ -75,6 +111,7 @@ class CachedAnswers:
         """Return the events of an answer, and True if it is one that was kept.
 
         Args:
+            app: The process, with the settings of the request.
             collection: A lease, which stays open until the stream is closed.
             question: The question.
             options: As of ``Collection.stream``.
@@ -83,47 +120,39 @@ class CachedAnswers:
         """
         if not self.is_enabled or options.get("explain"):
             return make(), False
-        scope = self._scope(options)
-        if not fresh and (kept := self._find(collection, scope, question)) is not None:
+        record = collection.record()
+        asked = _Asked(app, collection, record, question, _scope(app, record, options))
+        if not fresh and (kept := self._find(asked)) is not None:
             return AnswerStream(_events(kept)), True
-        return AnswerStream(self._keeping(make(), collection, scope, question)), False
+        return AnswerStream(self._keeping(make(), asked)), False
 
-    def _scope(self, options: Mapping[str, Any]) -> str:
-        values = plain_values(self._app.settings)
-        settings = {key: value for key, value in values.items() if key.startswith(_SETTINGS)}
-        # A filter may be text, a mapping or a Filter.
-        request = {key: to_json(value) for key, value in sorted(options.items())}
-        text = json.dumps([settings, request], sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def _find(self, collection: Collection, scope: str, question: str) -> KeptAnswer | None:
+    def _find(self, asked: _Asked) -> KeptAnswer | None:
         """Return a kept answer that still holds; a cache that fails is passed over."""
         try:
             number = self._app.services.answer_cache.find_exact(
-                collection.name, scope, exact_form(question)
+                asked.name, asked.scope, exact_form(asked.question)
             )
-            if number is None:
-                number = self._find_near(collection, scope, question)
-            return None if number is None else self._valid(collection, number)
+            if number is not None and (kept := self._valid(asked, number)) is not None:
+                return kept
+            found = (self._valid(asked, each.number, each.date) for each in self._near(asked))
+            return next((kept for kept in found if kept is not None), None)
         except KvasirError as error:
             logger.warning("the cache of answers cannot be asked: %s", error)
             return None
 
-    def _find_near(self, collection: Collection, scope: str, question: str) -> int | None:
-        known = self._read(collection.name, scope)
+    def _near(self, asked: _Asked) -> Generator[CachedQuestion, None, None]:
+        """Yield the questions that ask the same, nearest first."""
+        known = self._read(asked.name, asked.scope)
         if not known.questions:
-            return None
-        vector = self._embed(collection, question)
-        cosines = np.stack([each.vector for each in known.questions]) @ vector
+            return
+        cosines = np.stack([each.vector for each in known.questions]) @ asked.embed()
         threshold = self._app.settings.answer.cache.threshold
-        form = form_of(question, self._app.analyzer)
+        form = form_of(asked.question, self._app.analyzer)
         for at in np.argsort(-cosines):
             if cosines[at] < threshold:
-                return None
+                return
             if asks_the_same(form, known.forms[at]):
-                number: int = known.questions[at].number
-                return number
-        return None
+                yield known.questions[at]
 
     def _read(self, name: str, scope: str) -> _Known:
         """Return the questions of a scope, with those that were kept since the last time."""
@@ -134,38 +163,41 @@ class CachedAnswers:
                 self._known.popitem(last=False)
             new = self._app.services.answer_cache.questions(name, scope, known.last)
             forms = [form_of(each.question, self._app.analyzer) for each in new]
-            fresh = _Known([*known.questions, *new], [*known.forms, *forms])
+            last = new[-1].number if new else known.last
+            fresh = _Known([*known.questions, *new], [*known.forms, *forms], last)
             self._known[name, scope] = fresh
             return fresh
 
-    def _embed(self, collection: Collection, question: str) -> Matrix:
-        embedder = self._app.embedder_of(collection.record())
-        vector: Matrix = embedder.embed_queries([question])[0]
-        return vector
+    def _forget(self, asked: _Asked, number: int) -> None:
+        with self._lock:
+            if (known := self._known.get((asked.name, asked.scope))) is not None:
+                self._known[asked.name, asked.scope] = known.without(number)
 
-    def _valid(self, collection: Collection, number: int) -> KeptAnswer | None:
-        """Return an answer if it is not too old and its documents are as they were."""
+    def _valid(self, asked: _Asked, number: int, date: datetime | None = None) -> KeptAnswer | None:
+        """Return an answer if it is not too old and its documents are as they were.
+
+        One of another ``date`` answers another question, which got the number of a deleted one.
+        """
         cache = self._app.services.answer_cache
         kept = cache.answer(number)
-        if kept is None:
-            return None
-        oldest = datetime.now(UTC) - timedelta(days=self._app.settings.answer.cache.max_age_days)
-        if kept.date >= oldest and kept.sources == _hashes(collection, kept.sources):
-            return kept
-        cache.delete(number)
+        if kept is not None and date in (None, kept.date):
+            days = self._app.settings.answer.cache.max_age_days
+            oldest = datetime.now(UTC) - timedelta(days=days)
+            if kept.date >= oldest and kept.sources == _hashes(asked.collection, kept.sources):
+                return kept
+            cache.delete(number)
+        self._forget(asked, number)
         return None
 
-    def _keeping(
-        self, stream: AnswerStream, collection: Collection, scope: str, question: str
-    ) -> Generator[AnswerEvent, None, None]:
+    def _keeping(self, stream: AnswerStream, asked: _Asked) -> Generator[AnswerEvent, None, None]:
         """Yield the events of an answer, and keep it if it is sure and cites documents."""
         with closing(stream):
             for event in stream:
                 yield event
                 if isinstance(event, Finished):
-                    self._keep(event.answer, collection, scope, question)
+                    self._keep(event.answer, asked)
 
-    def _keep(self, answer: Answer, collection: Collection, scope: str, question: str) -> None:
+    def _keep(self, answer: Answer, asked: _Asked) -> None:
         if answer.certainty is not Certainty.SURE or not answer.citations or answer.notes:
             return
         if answer.unsupported_sentences:
@@ -173,17 +205,26 @@ class CachedAnswers:
         cited = dict.fromkeys((citation.source_uri for citation in answer.citations), "")
         try:
             self._app.services.answer_cache.keep(
-                collection.name,
-                scope,
-                exact_form(question),
-                question,
-                self._embed(collection, question),
+                asked.name,
+                asked.scope,
+                exact_form(asked.question),
+                asked.question,
+                asked.embed(),
                 answer,
-                _hashes(collection, cited),
+                _hashes(asked.collection, cited),
             )
         except KvasirError as error:
             # The answer itself must not fail with the cache.
             logger.warning("an answer cannot be kept: %s", error)
+
+
+def _scope(app: App, record: CollectionRecord, options: Mapping[str, Any]) -> str:
+    values = plain_values(app.settings)
+    settings = {key: value for key, value in values.items() if key.startswith(_SETTINGS)}
+    # A filter may be text, a mapping or a Filter.
+    request = {key: to_json(value) for key, value in sorted(options.items())}
+    text = json.dumps([record.fingerprint, settings, request], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _hashes(collection: Collection, sources: Mapping[str, str]) -> dict[str, str]:
@@ -199,7 +240,7 @@ def _hashes(collection: Collection, sources: Mapping[str, str]) -> dict[str, str
 
 def _events(kept: KeptAnswer) -> Generator[AnswerEvent, None, None]:
     age = max(0, int((datetime.now(UTC) - kept.date).total_seconds()))
-    note = f"answered {_ago(age)} before, to the same question; ask afresh for a new answer"
+    note = f"answered {_ago(age)} {ASKED_BEFORE}"
     answer = replace(kept.answer, timings={"total": 0.0}, notes=(*kept.answer.notes, note))
     yield Retrieved(answer.hits)
     yield Text(answer.text)

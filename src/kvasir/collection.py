@@ -114,10 +114,12 @@ class Collection(CollectionMaintenance, WebIngesting):
         min_score_threshold: float | None = None,
         filters: FilterLike = None,
         explain: bool = False,
+        fresh: bool = False,
     ) -> Answer:
         """Answer a question from the documents; arguments and errors as ``search``.
 
-        With ``explain`` the answer has an explanation: why it is sure or refused.
+        With ``explain`` the answer has an explanation: why it is sure or refused. With ``fresh`` a
+        server makes a new answer in the place of one that it kept; this process keeps none.
         """
         with self._call() as index:
             asked = self._request(question, top_k, min_score_threshold, filters)
@@ -131,6 +133,7 @@ class Collection(CollectionMaintenance, WebIngesting):
         min_score_threshold: float | None = None,
         filters: FilterLike = None,
         explain: bool = False,
+        fresh: bool = False,
     ) -> AnswerStream:
         """Answer as ``ask`` does, in events; close the stream, or use it in a ``with``."""
         from kvasir.answering.answers import check_question

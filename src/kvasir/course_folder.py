@@ -55,6 +55,8 @@ def wait_for_folder(app: App, stop: StopToken) -> bool:
                 was_said = True
         except KvasirError as error:
             logger.error("questions wait, because the database fails: %s", error)
+        except Exception:
+            logger.exception("questions wait, because the database fails")
         stop.wait(_PAUSE)
     return False
 

@@ -107,6 +107,9 @@ class EmbeddingModels:
         """Return the embedder of a collection: the one that was chosen for it, else the settings'.
 
         The settings may name the same model with another engine.
+
+        Raises:
+            ModelNotFoundError: Its model is not here and cannot be fetched.
         """
         if record is None or record.model is None:
             return self._default()
@@ -114,7 +117,11 @@ class EmbeddingModels:
             own = self._default()
             if own.fingerprint == record.fingerprint:
                 return own
-        return self.load(record.model)
+        try:
+            return self.load(record.model)
+        except ModelNotFoundError as error:
+            error.of_collection = True
+            raise
 
     @property
     def _own(self) -> EmbeddingModel:

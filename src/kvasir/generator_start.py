@@ -67,6 +67,10 @@ class GeneratorStart:
             except KvasirError as error:
                 self._state = error.code
                 logger.error("questions wait, because the generator is not ready: %s", error)
+            except Exception:
+                self._state = KvasirError.code
+                logger.exception("questions wait, because the generator is not ready")
+            if not self._is_ready:
                 self._stop.wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
         self._changed.set()

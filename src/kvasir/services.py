@@ -95,6 +95,11 @@ class Services:
         key = reveal(self._settings.server.signing_key)
         if key:
             check_key(key)
+        if self._settings.accounts.recovery_replace_immediately and not self._settings.mail.host:
+            raise SettingsError(
+                "accounts.recovery_replace_immediately needs mail.host: a password that is "
+                "replaced and not mailed locks its user out"
+            )
         self._rate_limits.get()
         self._spool.get()
         self._check_celery()

@@ -26,6 +26,7 @@ from kvasir.core.errors import (
     KvasirError,
     NotFoundError,
     RequestError,
+    StorageError,
     WrongEmbedderError,
 )
 from kvasir.core.media_types import PDF
@@ -380,9 +381,13 @@ def tidy(app: App, run: Run) -> None:
     app.services.jobs.delete_before(datetime.now(UTC) - kept)
     for digest in app.services.spool.digests():
         run.check()
-        # Asked again under the lock, which most do not need.
-        if not _is_needed(app, digest):
-            release(app, digest)
+        try:
+            # Asked again under the lock, which most do not need.
+            if not _is_needed(app, digest):
+                release(app, digest)
+        except StorageError as error:
+            # The others are deleted all the same.
+            logger.error("tidying up goes on without one upload: %s", error)
 
 
 def _is_needed(app: App, digest: str, besides: str = "") -> bool:

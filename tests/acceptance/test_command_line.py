@@ -17,8 +17,11 @@ from typing import Any
 
 import pytest
 
-from kvasir.app import open_collection
+from kvasir.app import App, open_collection
+from kvasir.core.services.accounts import CollectionAccess, Visibility
+from kvasir.core.services.jobs import JobState, NewJob
 from kvasir.core.types import Source
+from kvasir.settings.schema import Settings
 from kvasir.testing.documents import write_notes
 
 Kvasir = Callable[..., Any]
@@ -134,6 +137,18 @@ def test_collections_are_listed_and_deleted(kvasir: Kvasir, notes: Path) -> None
     kvasir("collections", "delete", "--yes", "--collection", "one")
     assert [row["name"] for row in kvasir("collections", "list", "--json").json] == ["two"]
     assert "there are: two" in kvasir("search", "--collection", "one", "tea", code=2).err
+
+
+def test_a_deleted_collection_leaves_no_rights_and_no_jobs(kvasir: Kvasir, notes: Path) -> None:
+    kvasir("ingest", "notes/tea.txt")
+    with App(Settings(data_dir=notes.parent / "kvasir-data")) as app:
+        services = app.services
+        services.accounts.set_access(CollectionAccess("default", 0, Visibility.PUBLIC))
+        job = services.jobs.add(NewJob("ingest_upload", {}, collection="default"))
+    kvasir("collections", "delete", "--yes")
+    with App(Settings(data_dir=notes.parent / "kvasir-data")) as app:
+        assert app.services.accounts.collections_of() == []
+        assert app.services.jobs.job(job.id).state is JobState.CANCELLED
 
 
 def test_a_collection_is_not_deleted_unless_the_answer_is_yes(

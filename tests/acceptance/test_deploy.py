@@ -16,6 +16,7 @@ from libraries import library
 from kvasir.app import App
 from kvasir.core.services.jobs import NewJob
 from kvasir.frontends.aws_lambda.objects import changes_of
+from kvasir.settings import components
 from kvasir.settings.document_names import CELERY_NAMES, LAMBDA_NAMES, NAMES
 from kvasir.settings.loading import load_settings
 
@@ -237,9 +238,11 @@ def test_a_compose_file_is_valid(path):
     run(PROGRAMS / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", path)
 
 
-def resolved(value):
-    """Return a text of a compose file with its variables at their defaults."""
-    value = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value))
+def resolved(value, **given):
+    """Return a text of a compose file with its variables as given, others at their defaults."""
+    value = re.sub(
+        r"\$\{(\w+):?-([^}]*)\}", lambda found: given.get(found[1], found[2]), str(value)
+    )
     return re.sub(r"\$\{\w+:\?[^}]*\}", "x" * 40, value).replace("$$", "$")
 
 
@@ -297,6 +300,20 @@ def test_the_environment_of_a_stack_is_settings_of_kvasir(stack, tmp_path, monke
         assert settings.database_url.startswith(("mysql://", "postgresql://"))
         checked += 1
     assert checked >= 3
+
+
+def test_the_generator_of_the_celery_stack_is_made_as_its_page_says():
+    page = (ROOT / "docs/docker.md").read_text("utf-8")
+    words = re.search(r"set `(GENERATOR=openai [^`]*)`", page)[1].split()
+    said = dict(word.split("=", 1) for word in words)
+    for given, kind, options in (({}, "ollama", {"pull": True}), (said, "openai", {})):
+        environment = services_of("celery.yaml")["api"]["environment"]
+        values = {key: resolved(value, **given) for key, value in environment.items()}
+        settings = load_settings(DEPLOY / "celery/kvasir.yaml", {}, values)
+        chosen = settings.generator
+        assert (chosen.type, chosen.options) == (kind, options)
+        components.check("generators", chosen.type, chosen.arguments)
+    assert settings.generator.model == "model"
 
 
 @pytest.mark.parametrize("stack", ["classroom", "celery"])

@@ -15,8 +15,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 import uvicorn
+from pty_process import PtyProcess
 
 from kvasir.app import App
 from kvasir.core import registry
@@ -208,10 +210,12 @@ def test_settings_of_the_owner_hold_and_others_of_the_file_are_named_in_one_line
 
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory, check_shared: Any) -> Iterator[str]:
-    """A server with a user and an administrator; its address."""
+def served(
+    tmp_path_factory: pytest.TempPathFactory, check_shared: Any
+) -> Iterator[tuple[str, App]]:
+    """A server with a user and an administrator: its address, and what it serves."""
     folder = tmp_path_factory.mktemp("server")
-    settings = Settings(data_dir=folder / "kvasir-data")
+    settings = Settings(data_dir=folder / "kvasir-data", answer={"cache": {"enabled": True}})
     with (
         pytest.MonkeyPatch.context() as patch,
         App(settings) as app,
@@ -223,9 +227,64 @@ def server(tmp_path_factory: pytest.TempPathFactory, check_shared: Any) -> Itera
         server = uvicorn.Server(uvicorn.Config(make_application(app), log_config=None, ws="none"))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", app
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture
+def server(served: tuple[str, App]) -> str:
+    """The address of the server."""
+    return served[0]
+
+
+def test_a_login_by_a_temporary_password_asks_for_a_new_one(
+    kvasir: Kvasir, tmp_path: Path, served: tuple[str, App]
+) -> None:
+    server, app = served
+    here = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)}
+
+    def temporary() -> str:
+        app.services.accounts.recover("bob", "en")
+        claimed = app.services.outbox.claim(lease_seconds=60)
+        assert claimed is not None
+        return claimed.mail.content["password"]
+
+    login = ("login", server, "--username", "bob")
+    refused = kvasir(*login, KVASIR_PASSWORD=temporary(), code=2, **here)
+    assert "at a terminal" in refused.err
+    assert refused.out == "" and not list(tmp_path.rglob("logins.json"))
+    terminal = PtyProcess(
+        [sys.executable, "-m", "kvasir", *login],
+        cwd=tmp_path,
+        env=os.environ | here | {"KVASIR_PASSWORD": temporary()},
+        timeout=60,
+    )
+    for typed in ("short", "another horse"):
+        for prompt in ("New password:", "Repeat"):
+            terminal.expect(prompt)
+            terminal.sendline(typed)
+    terminal.expect("logged in to")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 0
+    assert kvasir("collections", "list", "--json", KVASIR_SERVER=server, **here).json == []
+    kvasir(*login, KVASIR_PASSWORD="another horse", **here)
+
+
+def test_fresh_makes_a_new_answer_where_the_server_kept_one(
+    kvasir: Kvasir, notes: Path, tmp_path: Path, server: str
+) -> None:
+    here = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)}
+    kvasir("login", server, "--username", "ada", KVASIR_PASSWORD="a long secret", **here)
+    at_server = here | {"KVASIR_SERVER": server}
+    kvasir("ingest", "notes", **at_server)
+    hint = "before, to the same question: 'kvasir ask --fresh' makes a new answer"
+    hints = [
+        hint in kvasir("ask", *options, "How far is the Moon?", **at_server).err
+        for options in ((), (), ("--fresh",), ())
+    ]
+    assert hints == [False, True, False, True]
 
 
 def test_after_a_login_commands_work_at_a_server(

@@ -51,6 +51,19 @@ def test_a_change_that_cannot_be_is_one_sentence(kvasir, command, what):
     assert what in kvasir(*command, code=2).err
 
 
+def test_a_server_is_not_mistaken_for_this_machine(kvasir):
+    server = "https://kb.example.org"
+    refused = kvasir("--server", server, "users", "list", code=2)
+    assert "'kvasir users list' works on this machine" in refused.err
+    assert "List all users" in kvasir("--server", server, "users", "list", "--help").out
+    listed = kvasir("users", "list", "--json", KVASIR_SERVER=server)
+    assert listed.json == []
+    assert listed.err == "KVASIR_SERVER is set, but 'kvasir users list' works on this machine\n"
+    kept = kvasir("config", "show", "--json", "--server", server, code=2)
+    assert "no such option" in kept.err.lower()
+    assert kvasir("completion", "bash", KVASIR_SERVER=server).err == ""
+
+
 @pytest.mark.parametrize(
     ("name", "password", "what"),
     [("ana", PASSWORD, "is taken"), ("an", PASSWORD, "3 to 50"), ("bo1", "short", "8 to 64")],

@@ -11,7 +11,7 @@ from databases import DIALECTS, database
 from sqlalchemy import inspect, make_url, text
 from sqlalchemy.exc import IntegrityError
 
-from kvasir.core.errors import MissingExtraError, StorageError
+from kvasir.core.errors import MissingExtraError, RejectedDataError, StorageError
 from kvasir.database import open_database, reading, writing
 from kvasir.database.migrating import REVISIONS, migrate
 
@@ -66,6 +66,19 @@ def test_a_failed_transaction_leaves_nothing_behind(url):
         write_and_fail()
     with reading(engine) as connection:
         assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar() == 1
+    engine.dispose()
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\ud800"])
+def test_a_value_that_no_database_holds_is_no_damage(url, value):
+    engine = open_database(url)
+    query = text("SELECT 1 FROM alembic_version WHERE version_num = :value")
+    for opened in (reading, writing):
+        try:
+            with opened(engine) as connection:
+                assert connection.execute(query, {"value": value}).first() is None
+        except RejectedDataError as error:
+            assert (error.component, "backup" in str(error)) == ("catalog", False)
     engine.dispose()
 
 

@@ -23,7 +23,7 @@ from kvasir.testing.questions import (
 
 URL = os.environ.get("KVASIR_TEST_MONGO_URL", "")
 
-pytestmark = pytest.mark.skipif(not URL, reason="KVASIR_TEST_MONGO_URL names no MongoDB server")
+needs_server = pytest.mark.skipif(not URL, reason="KVASIR_TEST_MONGO_URL names no MongoDB server")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,27 @@ def prompts(database):
     return database["prompts"]
 
 
+@pytest.mark.parametrize(
+    ("written", "year"),
+    [
+        (1_795_824_000, 2026),
+        (1_795_824_000_000, 2026),
+        (1_795_824_000_000.5, 2026),
+        ("2026-11-28", 2026),
+        ("soon", 2024),
+        (float("nan"), 2024),
+        (float("inf"), 2024),
+        (10**30, 2024),
+        (None, 2024),
+    ],
+)
+def test_a_date_of_another_program_is_read_or_taken_from_the_id(written, year):
+    mongodb = pytest.importorskip("kvasir.questions.mongodb")
+    made = mongodb.ObjectId.from_datetime(datetime(2024, 5, 1, tzinfo=UTC))
+    assert mongodb._date({"_id": made, "date": written}).year == year
+
+
+@needs_server
 class TestMongoQuestionQueue(QuestionQueueContract):
     @pytest.fixture
     def make_queue(self, prompts):
@@ -123,7 +144,16 @@ class TestMongoQuestionQueue(QuestionQueueContract):
         sleep(SHORT * 2)
         assert queue.claim_mail(lease_seconds=LONG) is not None
 
-    @pytest.mark.parametrize("fields", [{"_id": 7}, {"_id": "seven"}, {"date": "2026-11-28"}])
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"_id": 7},
+            {"_id": "seven"},
+            {"date": "2026-11-28"},
+            {"date": 1_795_824_000_000},
+            {"date": float("nan")},
+        ],
+    )
     def test_other_ids_and_dates_are_read(self, queue, prompts, fields):
         key = str(self.write(prompts, **fields))
         assert queue.question(key).id == key

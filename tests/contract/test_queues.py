@@ -1,13 +1,18 @@
 """Queues, outbox and log of answers keep their contracts on every database."""
 
+import os
 from io import BytesIO
+from pathlib import Path
+from time import sleep
 
 import pytest
 from databases import ENGINES
-from sqlalchemy import delete, update
+from filelock import FileLock
+from sqlalchemy import delete, select, update
 
+from kvasir.core.errors import StorageError
 from kvasir.core.services.jobs import JobState
-from kvasir.database import open_database, processes, writing
+from kvasir.database import open_database, processes, reading, writing
 from kvasir.jobs.spool import FolderSpool
 from kvasir.jobs.sql import SqlJobQueue
 from kvasir.jobs.tables import jobs
@@ -96,6 +101,16 @@ class TestSqlOutbox(OutboxContract):
     def outbox(self, engine):
         return SqlOutbox(engine)
 
+    def test_nothing_is_kept_of_a_mail_that_is_given_up(self, outbox, engine):
+        outbox.add("recovery", "ana@example.org", "es", {"password": "p", "minutes": "0"})
+        sleep(0.05)
+        assert outbox.claim(lease_seconds=1.0) is None
+        for _ in range(2):
+            outbox.add("recovery", "ana@example.org", "es", {"password": "q"})
+        with reading(engine) as connection:
+            rows = connection.execute(select(mails.c.content).order_by(mails.c.number)).scalars()
+            assert list(rows) == [{}, {}, {"password": "q"}]
+
 
 class TestSqlAnswerLog(AnswerLogContract):
     @pytest.fixture
@@ -107,6 +122,27 @@ class TestFolderSpool(SpoolContract):
     @pytest.fixture
     def spool(self, tmp_path):
         return FolderSpool(tmp_path / "spool")
+
+    def test_a_file_that_cannot_be_reached_is_a_fault_of_the_storage(
+        self, spool, tmp_path, monkeypatch
+    ):
+        digest, _ = spool.put(BytesIO(b"tea"), max_bytes=10)
+        left = tmp_path / "spool" / "incoming-1"
+        left.touch()
+        os.utime(left, (0, 0))
+
+        def refuse(*_, **__):
+            raise PermissionError(13, "Permission denied")
+
+        for name in ("unlink", "open", "is_file"):
+            monkeypatch.setattr(Path, name, refuse)
+        for call in (spool.delete, spool.open, spool.has):
+            with pytest.raises(StorageError, match="Permission denied"):
+                call(digest)
+        assert list(spool.digests()) == [digest]
+        monkeypatch.setattr(FileLock, "acquire", refuse)
+        with pytest.raises(StorageError, match="Permission denied"), spool.lock():
+            pass
 
     def test_only_its_user_may_read_what_it_keeps(self, spool, tmp_path):
         digest, _ = spool.put(BytesIO(b"tea"), max_bytes=10)

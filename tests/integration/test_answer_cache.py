@@ -1,8 +1,10 @@
 """The cache of answers: who asks the same gets the same, as long as the documents are the same."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from account_client import OWNER
 from service_client import TEA, make_collection, make_settings, running, sign_up, upload
 
 QUESTION = "How hot is green tea brewed?"
@@ -56,6 +58,53 @@ def test_who_asks_for_it_gets_a_new_answer_that_is_kept(client, ana, place):
     fresh = {**ana, "Cache-Control": "no-cache"}
     assert not ask(client, place, fresh, QUESTION)[1]
     assert ask(client, place, ana, QUESTION)[1]
+
+
+def test_the_settings_of_a_request_have_answers_of_their_own(client, ana, place):
+    root = {"Authorization": f"Bearer {OWNER}"}
+    usual, _ = ask(client, place, root, QUESTION)
+    other = root | {"Kvasir-Settings": json.dumps({"chat.rag.retriever.top_k": 1})}
+    found, was_kept = ask(client, place, other, QUESTION)
+    assert not was_kept
+    assert len(found["hits"]) == 1
+    assert ask(client, place, other, QUESTION)[1]
+    again, was_kept = ask(client, place, root, QUESTION)
+    assert was_kept
+    assert again["hits"] == usual["hits"]
+
+
+@pytest.mark.parametrize("model", ["other-32", "other-64"])
+def test_a_change_of_the_model_ends_the_answers(client, app, ana, model):
+    place = make_collection(client, ana, model)
+    upload(client, ana, place, "tea.md", TEA)
+    ask(client, place, ana, QUESTION)
+    with app.collection(model) as collection:
+        collection.use_model(model, kind="kvasir.testing.fakes:NamedEmbedder")
+    assert not ask(client, place, ana, "How hot is the green tea being brewed?")[1]
+    assert ask(client, place, ana, QUESTION)[1]
+
+
+def test_an_answer_that_no_longer_holds_hides_no_other_one(client, app, ana):
+    place = make_collection(client, ana, "shadow")
+    upload(client, ana, place, "tea.md", TEA)
+    near = "How hot is the green tea being brewed?"
+    ask(client, place, ana, QUESTION)
+    # The process knows the first one by its vector, too.
+    assert ask(client, place, ana, near)[1]
+    ask(client, place, ana, "What does black tea need?")
+    fresh = {**ana, "Cache-Control": "no-cache"}
+    assert not ask(client, place, fresh, QUESTION)[1]
+    assert ask(client, place, ana, near)[1]
+
+
+def test_the_number_of_a_deleted_question_gives_no_answer_to_another_one(client, app, ana):
+    place = make_collection(client, ana, "numbers")
+    upload(client, ana, place, "tea.md", TEA)
+    near = "How hot is the green tea being brewed?"
+    for question, is_near in ((QUESTION, True), ("What does black tea need?", False)):
+        app.services.answer_cache.delete_before(datetime.now(UTC) + timedelta(days=1))
+        assert ask(client, place, ana, question)[0]["citations"]
+        assert ask(client, place, ana, near)[1] == is_near
 
 
 def test_a_change_of_a_cited_document_ends_the_answer(client, ana):

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select, update
@@ -11,6 +12,10 @@ from kvasir.core.errors import (
     ComponentError,
     ModelNotFoundError,
     RequestError,
+    StoreIncompleteError,
+    StoreLockedError,
+    UnfinishedError,
+    WrongEmbedderError,
 )
 from kvasir.core.run import StopToken
 from kvasir.core.services.questions import QuestionState
@@ -129,6 +134,43 @@ def test_a_model_that_is_not_there_makes_questions_wait_and_none_fails(queue, st
     while good.work_once():
         pass
     assert queue.counts()["answered"] == 2
+
+
+def of_its_collection(error):
+    error.of_collection = True
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreIncompleteError("broken", 12, 0),
+        StoreLockedError("collection 'broken' is open in another process"),
+        WrongEmbedderError("collection 'broken' was made with another model"),
+        UnfinishedError("broken"),
+        of_its_collection(ModelNotFoundError("the model of 'broken' is not there")),
+    ],
+)
+def test_a_broken_collection_holds_up_its_own_questions_and_fails_none(queue, stop, error):
+    broken = [queue.ask(replace(new_question(), collection="broken")).id for _ in range(2)]
+    sound = queue.ask(new_question()).id
+    is_mended = False
+
+    def ask(question, _):
+        if question.collection == "broken" and not is_mended:
+            raise error
+        return Answer("yes")
+
+    worker = make(queue, ask, stop)
+    while not queue.question(sound).output:
+        worker.work_once()
+    for key in broken:
+        found = queue.question(key)
+        assert (found.state, found.attempts) == (QuestionState.WAITING, 0)
+    is_mended = True
+    while queue.counts()["answered"] < 3:
+        if not worker.work_once():
+            time.sleep(0.005)
 
 
 def test_the_lease_is_prolonged_while_an_answer_takes_long(queue, stop):

@@ -6,6 +6,9 @@ import hashlib
 import itertools
 import json
 import threading
+import time
+from io import BytesIO
+from pathlib import Path
 
 import pytest
 from service_client import (
@@ -172,6 +175,32 @@ def test_a_failed_job_can_be_tried_again_and_a_waiting_one_says_why(client, app,
     tidy(app, Run())
     assert app.services.spool.has(job["arguments"]["digest"])
     assert client.post(f"/v1/jobs/{job['id']}/cancel", headers=ana).json()["state"] == "failed"
+
+
+def test_bytes_that_cannot_be_deleted_stop_no_tidying(tmp_path, monkeypatch):
+    with running(make_settings(tmp_path)) as (client, app):
+        spool = app.services.spool
+        digests = sorted(spool.put(BytesIO(data), max_bytes=9)[0] for data in (b"tea", b"coffee"))
+        delete, tried = Path.unlink, []
+
+        def refuse(path, **options):
+            tried.append(path.name)
+            if path.name == digests[0]:
+                raise PermissionError(13, "Permission denied")
+            if path.name == digests[1] and tried.count(path.name) == 1:
+                raise ZeroDivisionError
+            delete(path, **options)
+
+        monkeypatch.setattr(Path, "unlink", refuse)
+        for times in (1, 2):
+            client.app.state.tidy_up()
+            end = time.monotonic() + 60
+            while tried.count(digests[1]) < times and time.monotonic() < end:
+                time.sleep(0.01)
+        while spool.has(digests[1]) and time.monotonic() < end:
+            time.sleep(0.01)
+        assert list(spool.digests()) == digests[:1]
+        assert client.get("/ready").status_code == 200
 
 
 def test_a_file_above_the_limit_is_refused_before_it_is_read(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kvasir import course_folder
 from kvasir.app import App
 from kvasir.core.errors import RequestError
 from kvasir.core.run import Run, StopToken
@@ -225,6 +226,20 @@ def test_answers_wait_until_the_folder_was_indexed_once(app: App) -> None:
     work_off(app)
     thread.join(60)
     assert results == [True]
+
+
+def test_an_unforeseen_error_ends_no_waiting(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def was_indexed(_: App) -> bool:
+        calls.append("look")
+        if len(calls) == 1:
+            raise OSError("the disk does not answer")
+        return True
+
+    monkeypatch.setattr(course_folder, "_was_indexed", was_indexed)
+    monkeypatch.setattr(course_folder, "_PAUSE", 0.0)
+    assert wait_for_folder(app, StopToken())
 
 
 def test_a_stop_ends_the_waiting(app: App) -> None:

@@ -1,5 +1,7 @@
 """Questions by mail: from registered users only, each once, never from a program."""
 
+import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -247,6 +249,24 @@ def test_a_mail_that_cannot_be_read_holds_up_no_other_one(imap, queue, make, res
     make().work_once()
     assert [question.reply_to for question in queue.questions()] == ["<m-1@example.org>"]
     assert imap.unseen == 0
+
+
+@pytest.mark.parametrize("reply", ["NO", "BYE"])
+def test_a_mail_that_the_server_withholds_holds_up_no_other_one(imap, queue, make, reply):
+    for number in range(2):
+        imap.add(mail(Message_ID=f"<m-{number}@example.org>"))
+    imap.withheld[1] = reply
+    intake = make(seconds=0.2)
+    for _ in range(2):
+        with suppress(ComponentError):
+            intake.work_once()
+    assert (len(queue.questions()), imap.unseen) == (1, 1)
+    imap.withheld.clear()
+    end = time.monotonic() + 60
+    while imap.unseen and time.monotonic() < end:
+        intake.work_once()
+        time.sleep(0.02)
+    assert (len(queue.questions()), imap.unseen) == (2, 0)
 
 
 def test_a_mail_that_the_database_refuses_holds_up_no_other_one(imap, queue, make, monkeypatch):

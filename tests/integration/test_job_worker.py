@@ -6,6 +6,7 @@ import time
 import pytest
 
 from kvasir.core.errors import ComponentError, RequestError
+from kvasir.core.queue_workers import Heartbeat
 from kvasir.core.run import StopToken
 from kvasir.core.services.jobs import JobState
 from kvasir.database import open_database
@@ -82,6 +83,21 @@ def test_an_error_is_final_if_it_is_the_callers(queue, stop, error, state, code)
     found = queue.job(job.id)
     assert (found.state, found.code) == (state, code)
     assert found.message
+
+
+def test_an_unforeseen_error_ends_no_heartbeat(stop):
+    beats, went_on = [], threading.Event()
+
+    def beat():
+        beats.append(1)
+        if len(beats) == 1:
+            raise OSError("the disk does not answer")
+        went_on.set()
+        return True
+
+    with Heartbeat(beat, stop, seconds=0.01):
+        assert went_on.wait(30)
+    assert not stop.is_set()
 
 
 def test_cancelling_stops_the_job(queue, stop):

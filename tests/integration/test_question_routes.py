@@ -123,10 +123,14 @@ def test_the_service_says_that_it_is_up(client):
     assert client.get("/").json() == {"Status": "API is up!"}
 
 
-def test_a_question_is_stored_and_a_message_says_so(client, ana, app):
+@pytest.mark.parametrize(("host", "where"), [(None, "GET /v1/questions/{}"), ("mx", "ana@")])
+def test_a_question_is_stored_and_a_message_says_so(client, ana, app, monkeypatch, host, where):
+    mail = app.settings.mail.model_copy(update={"host": host})
+    monkeypatch.setattr(app, "settings", app.settings.model_copy(update={"mail": mail}))
     answer = client.post("/", json=QUESTION, headers=ana)
     assert answer.status_code == 201
     assert "almacenada" in answer.json()["message"]
+    assert where.format(answer.json()["id"]) in answer.json()["message"]
     stored = app.services.questions.question(answer.json()["id"])
     assert (stored.input, stored.email) == (QUESTION["input"], "ana@example.org")
     assert (stored.output, stored.status, stored.language) == (None, None, "es")

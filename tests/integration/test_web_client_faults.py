@@ -3,6 +3,7 @@
 import contextlib
 import logging
 
+import httpx
 import pytest
 from live_server import live_server
 from streamlit.runtime.context import ContextProxy
@@ -181,6 +182,61 @@ def test_each_file_that_the_server_refuses_is_named_with_the_reason(server):
     reason = table()["error.forbidden"]["en"]
     assert said(page) == [rf"{name}\.md was not uploaded: {reason}" for name in ("oolong", "mate")]
     assert not page.success
+
+
+@pytest.fixture
+def writing(server, cookies):
+    """The page to add documents, of somebody who may."""
+    server.add_user("eva", Scope.READ, Scope.WRITE, Scope.ADMIN, role=Role.ADMIN)
+    cookies[SESSION_COOKIE] = server.keys["eva"]
+    page = press(draw("knowledge"), "Open tea")
+    return page.segmented_control[0].set_value("add").run()
+
+
+def waiting(server):
+    """The names and ways of the uploads that wait for a worker."""
+    headers = {"Authorization": f"Bearer {server.keys['eva']}"}
+    jobs = httpx.get(f"{server.url}/v1/jobs?collection=tea", headers=headers).json()
+    given = [job["arguments"] for job in reversed(jobs)]
+    return [(each["uri"].removeprefix("upload:eva/"), each["on_conflict"]) for each in given]
+
+
+def test_two_files_of_one_name_are_two_documents(server, writing):
+    files = [("README.md", text, "text/markdown") for text in (b"Mate is drunk.", b"Tea, too.")]
+    writing.file_uploader[0].set_value(files).run()
+    press(writing, "Upload (2)")
+    assert said(writing) == []
+    assert waiting(server) == [("README.md", None), ("README (2).md", None)]
+    assert r"Files of the same name got a number: README \(2\)\.md" in [
+        each.value for each in writing.info
+    ]
+
+
+def paste(page, title, words):
+    page.text_input[0].set_value(title)
+    page.text_area[0].set_value(words)
+    press(page, "Add the text")
+
+
+@pytest.mark.parametrize(
+    ("answer", "sent"),
+    [
+        ("Replace it", [("Tea.md", "replace")]),
+        ("Keep both", [("Tea (2).md", "error")]),
+        ("Do not add it", []),
+    ],
+)
+def test_a_pasted_text_replaces_another_only_if_that_is_wanted(server, writing, answer, sent):
+    paste(writing, "Tea", "Green tea is brewed at 80 degrees.")
+    assert waiting(server) == [("Tea.md", "error")]
+    paste(writing, "Tea", "Black tea is brewed at 95 degrees.")
+    assert waiting(server) == [("Tea.md", "error")]
+    asked = "There is already a text “Tea”. Replace it with the new one?"
+    assert asked in [each.value for each in writing.warning]
+    press(writing, answer)
+    assert said(writing) == []
+    assert waiting(server) == [("Tea.md", "error"), *sent]
+    assert asked not in [each.value for each in writing.warning]
 
 
 def test_the_label_that_screen_readers_read_has_the_name_as_it_is(server):

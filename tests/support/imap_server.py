@@ -37,6 +37,8 @@ class ImapServer:
         self.mails: list[StoredMail] = []
         self.commands: list[str] = []
         self.is_broken_after_fetch = False
+        self.withheld: dict[int, str] = {}
+        """UIDs that are not handed out: answered with NO, or by an end of the connection (BYE)."""
         outer = self
 
         class Handler(socketserver.StreamRequestHandler):
@@ -127,6 +129,9 @@ class _Session:
 
     def _fetch(self, tag: bytes, rest: str) -> bool:
         number = int(rest.split()[0])
+        if reply := self._server.withheld.get(number):
+            self._send((b"* BYE" if reply == "BYE" else tag + b" NO") + b" [SERVERBUG] broken")
+            return reply == "BYE"
         mail = self._server.mails[number - 1]
         only_head = "HEADER" in rest.upper()
         head, _, _ = mail.content.partition(b"\r\n\r\n")

@@ -4,12 +4,15 @@ import warnings
 from dataclasses import replace
 
 import pytest
+from table_questions import found
 
 from kvasir.answering.answers import Answerer
 from kvasir.answering.evidence import FEATURES
+from kvasir.answering.follow_ups import NOTHING_MORE
 from kvasir.answering.prompts import estimate_tokens
 from kvasir.answering.refusal import NO_DOCUMENTS, NOTHING_MATCHES, REFUSALS, Calibration, refusal
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
+from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.core.deadline import deadline
 from kvasir.core.errors import ClosedError, ComponentError, RequestError, SettingsError
 from kvasir.core.types import (
@@ -100,6 +103,24 @@ def test_invented_markers_are_removed_and_counted():
     assert answer.removed_citations == 2
 
 
+def test_a_word_that_is_excluded_is_not_missing():
+    answerer = make(Says("The gods [1]."), hit())
+    plain = answerer.ask(SearchRequest("Who made Kvasir?"))
+    excluding = answerer.ask(SearchRequest("Who made Kvasir? -Suttung"))
+    assert excluding.confidence == plain.confidence
+    assert answerer.ask(SearchRequest("Who made Kvasir? Suttung")).confidence < plain.confidence
+
+
+def test_a_word_that_is_excluded_is_no_condition_on_a_table():
+    rows = [["Town", "Sales"], ["Rome", "5"], ["Oslo", "7"]]
+    found_hit, version = found(rows)
+    analyzer = Bm25Analyzer()
+    generator = ExtractiveGenerator(FakeEmbedder(), analyzer)
+    answerer = make(generator, found_hit, find_version={"d0": version}.get)
+    assert "is 12." in answerer.ask(SearchRequest("What are the total sales?")).text
+    assert "is 12." not in answerer.ask(SearchRequest("What are the total sales? -Bergen")).text
+
+
 def test_sentences_are_not_checked_if_that_is_switched_off():
     generator = Says("The gods made him [1]. He flew to Mars.")
     answerer = replace(make(generator, hit()), check_sentences=False)
@@ -157,6 +178,30 @@ def test_a_calibration_of_the_collection_decides():
         "根据提供的资料，无法回答这个问题。",
         "I cannot find the answer in the sources [1].",
         "",
+        *REFUSALS.values(),
+        "Unfortunately, I was unable to find this.",
+        "The answer cannot be found in the given context.",
+        "This is not mentioned in the provided documents.",
+        "There is no information about this in the sources.",
+        "The documents don't say who made him.",
+        "I don't have enough information to answer.",
+        "Cannot answer from the sources.",
+        "El contexto no menciona quién lo hizo.",
+        "No hay información sobre esto en los documentos.",
+        "Ich weiß es nicht.",
+        "Das kann ich anhand der Quellen nicht beantworten.",
+        "Leider konnte ich keine Antwort finden.",
+        "Die Dokumente enthalten keine Informationen dazu.",
+        "Dazu gibt es in den Quellen keine Angaben.",
+        "Wer ihn schuf, geht aus den Dokumenten nicht hervor.",
+        "Je ne sais pas.",
+        "Désolé, je n'ai pas trouvé la réponse.",
+        "Les documents ne contiennent aucune information à ce sujet.",
+        "Cette information ne figure pas dans les sources.",
+        "Il n'y a aucune information sur ce point dans le contexte.",
+        "Tài liệu không đề cập đến điều này.",
+        "文档中没有提到是谁造的。",
+        "抱歉，我不知道。",
     ],
 )
 def test_a_model_that_does_not_know_counts_as_a_refusal(said):
@@ -178,8 +223,33 @@ def test_an_answer_with_citations_is_no_refusal(said):
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        "The ticket price does not include breakfast.",
+        "Visitors cannot find parking there on Sundays.",
+        "The pass did not provide shelter, and no answer came from the hut.",
+        "Gold is not found in the north.",
+        "You do not know the result before Monday.",
+        "El precio no incluye el desayuno.",
+        "El agua no se puede determinar por su color.",
+        "Der Preis enthält kein Frühstück.",
+        "Man kann dort nicht parken, und es gibt keine Garage.",
+        "Le prix ne comprend pas le petit déjeuner.",
+        "On ne trouve pas de neige en été.",
+        "Giá phòng không cung cấp bữa sáng.",
+        "酒店没有提供早餐。",
+        "游客在那里找不到停车位。",
+    ],
+)
+def test_an_answer_that_denies_something_is_no_refusal(said):
+    assert not make(Says(said), hit()).ask(SearchRequest("Who made Kvasir?")).refused
+
+
+@pytest.mark.parametrize(
     ("question", "language"),
     [
+        ("Wie viele Einwohner hat die Hauptstadt?", "de"),
+        ("Combien d'habitants compte la capitale ?", "fr"),
         ("What is the population of the capital?", "en"),
         ("¿Cuál es la población de la capital?", "es"),
         ("Dân số của thủ đô là bao nhiêu?", "vi"),
@@ -196,6 +266,8 @@ def test_refusals_are_in_the_question_s_language(question, language):
     [
         ("¿Quién hizo a Kvasir?", "I cannot find the answer in the documents.", REFUSALS["es"]),
         ("¿Quién hizo a Kvasir?", "No lo sé.", "No lo sé."),
+        ("Wer hat Kvasir gemacht?", "I cannot find the answer in the documents.", REFUSALS["de"]),
+        ("Qui a fait Kvasir, le sage ?", "Désolé, je ne sais pas.", "Désolé, je ne sais pas."),
         ("Who made Kvasir, the wisest?", "Lo siento, no lo sé.", REFUSALS["en"]),
     ],
 )
@@ -297,11 +369,21 @@ def test_a_refusal_says_when_the_filters_matched_nothing():
     assert make(Says("x")).ask(SearchRequest("Who made him?")).text == REFUSALS["en"]
 
 
-@pytest.mark.parametrize(("question", "code"), [("Who made him?", "en"), ("¿Quién fue?", "es")])
+@pytest.mark.parametrize(
+    ("question", "code"),
+    [("Who made him?", "en"), ("¿Quién fue?", "es"), ("Wer hat ihn gemacht?", "de")],
+)
 def test_a_refusal_says_when_there_is_no_document_at_all(question, code):
     answerer = replace(make(Says("x")), has_documents=lambda: False)
     for filters in (None, YEAR):
         assert answerer.ask(SearchRequest(question, filters=filters)).text == NO_DOCUMENTS[code]
+
+
+def test_a_refusal_is_in_a_language_that_its_sayings_have():
+    assert set(REFUSALS) == set(NOTHING_MATCHES) == set(NO_DOCUMENTS) == set(NOTHING_MORE)
+    assert refusal("Wie viele Einwohner hat Köln?", [], NOTHING_MORE) == NOTHING_MORE["de"]
+    only = {"en": "No.", "de": "Nein."}
+    assert refusal("Combien d'habitants compte la ville de Lyon ?", [], only) in only.values()
 
 
 def test_a_threshold_that_leaves_nothing_is_not_blamed_on_the_filters():

@@ -1,5 +1,7 @@
 """An answer that lacks the kind of thing that is asked for is doubted."""
 
+import time
+
 import pytest
 
 from kvasir.answering.asked_value import find_doubt
@@ -161,3 +163,29 @@ def test_a_day_is_no_name_and_the_number_of_an_item_no_amount():
 def test_a_doubt_says_what_is_lacking(question, passage, doubt):
     chunk = Chunk("c", "d", passage, 0, len(passage), metadata={"language": "en"})
     assert doubt in find_doubt(question, passage, [Hit(chunk, 1.0)], ANALYZER)
+
+
+@pytest.mark.parametrize("piece", ["how a ", "how a in b ", " ", "1", "1,", "四"])
+def test_the_time_for_a_long_question_and_answer_is_linear_in_their_length(piece):
+    text = piece * (10_000 // len(piece)) + "?"
+    started = time.process_time()
+    lacks(text, "en", text)
+    assert time.process_time() - started < 1.0
+
+
+def test_a_unit_is_asked_for_in_a_later_line_too():
+    assert lacks("We take the ferry.\nHow fast is it in knots?", "en")
+
+
+def test_a_name_with_a_sign_is_another_one_than_that_with_another_sign():
+    table = "| Group | Units |\n|---|---|\n| AB+ | 3 |\n| O- | 7 |\n| C | 5 |"
+    hits = [Hit(Chunk("c", "d", table, 0, len(table), metadata={"language": "en"}), 1.0)]
+    for question, lacking in (
+        ("How many units of AB- are there?", "AB-"),
+        ("How many units of O+ are there?", "O+"),
+        ("How many units of C#?", "C#"),
+        ("How many units of AB+ are there?", ""),
+        ("How many units of O-?", ""),
+    ):
+        doubt = find_doubt(question, table, hits, ANALYZER)
+        assert doubt == (f"the passages do not name '{lacking}'" if lacking else "")

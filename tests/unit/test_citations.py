@@ -1,4 +1,5 @@
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -205,3 +206,10 @@ def test_a_quotation_is_found_with_any_line_breaks(text, words):
     quotable = _Quotable(Chunk("c", "d", text, 0, len(text)), None)
     match = re.search(r"\s+".join(map(re.escape, words)), text)
     assert quotable._find(" ".join(words)) == (match.span() if match else None)
+
+
+def test_white_space_of_any_length_is_read_in_little_time():
+    started = time.process_time()
+    text, _ = check([" " * 20_000, "x ", "\n" * 20_000, "[1]"])
+    assert time.process_time() - started < 1.0
+    assert text.count("x") == 1

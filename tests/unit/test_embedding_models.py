@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from kvasir.core.errors import ModelNotFoundError
 from kvasir.core.ledger import CollectionRecord, EmbeddingModel
 from kvasir.core.run import Run
 from kvasir.embedding_models import EmbeddingModels
@@ -76,6 +77,20 @@ def test_a_collection_has_the_chosen_model_and_else_that_of_the_settings(tmp_pat
     found = models(tmp_path, type=FAKE, name="own")
     assert found.of(None).name == found.of(record("f", None)).name == "own"
     assert found.of(record("f", EmbeddingModel(FAKE, "other"))).name == "other"
+
+
+def test_a_missing_model_that_was_chosen_for_a_collection_is_told_from_other_ones(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    found = models(tmp_path)
+    missing = EmbeddingModel("openvino", "nobody/nothing")
+    with pytest.raises(ModelNotFoundError) as caught:
+        found.of(record("f", missing))
+    assert caught.value.of_collection
+    with pytest.raises(ModelNotFoundError) as caught:
+        found.load(missing)
+    assert not caught.value.of_collection
 
 
 def test_the_settings_engine_runs_a_chosen_model_if_its_vectors_are_the_same(tmp_path):

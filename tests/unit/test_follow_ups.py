@@ -1,14 +1,16 @@
 """Follow-up questions, wishes for more, thanks and greetings, without a language model."""
 
+import time
+
 import pytest
 
 from kvasir.answering.answers import Answerer
 from kvasir.answering.chat import Conversation
-from kvasir.answering.follow_ups import NOTHING_MORE, REPLIES
+from kvasir.answering.follow_ups import NOTHING_MORE, REPLIES, FollowUps
 from kvasir.answering.retrieval import Retriever
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
-from kvasir.core.types import Chunk, Message
+from kvasir.core.types import Chunk, Message, SearchRequest
 from kvasir.language.conversation import (
     ASSENT,
     FAREWELL,
@@ -18,6 +20,7 @@ from kvasir.language.conversation import (
     follow_up_part,
     interrogative,
     polite_message,
+    refers_back,
 )
 from kvasir.testing.fakes import FakeEmbedder, MemoryStore
 
@@ -63,6 +66,33 @@ def test_polite_messages_are_recognized_with_their_language(text, kind, language
 )
 def test_other_messages_are_not_taken_for_polite_ones(text):
     assert polite_message(text) is None
+
+
+LONG = 10_000
+"""Characters of the longest message that the service takes."""
+
+
+PIECES = (
+    *("bye ", "bye bye ", "very much so much ", "chào bạn ", "再见拜拜", "gute nacht ", " ", "¿¡"),
+    *("la gare ", "cette ", "-il ", "was das ", "what das ", "呢 ", "what how ", "and but "),
+)
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_the_time_for_a_long_message_is_linear_in_its_length(piece):
+    text = (piece * LONG)[: LONG - 1] + "x"
+    started = time.process_time()
+    assert polite_message(text) is None
+    assert not asks_for_more(text)
+    follow_up_part(text)
+    assert time.process_time() - started < 1.0
+
+
+def test_a_pronoun_at_the_end_of_a_german_question_refers_back():
+    assert refers_back("Wann habe ich das gekauft?")
+    assert refers_back("Was ist das?")
+    assert not refers_back("Wann wurde das Haus gebaut?")
+    assert not refers_back("Le matin, la gare est-elle ouverte, et l'école est-elle fermée ?")
 
 
 def test_a_greeting_of_two_languages_is_in_that_of_the_collection():
@@ -309,3 +339,26 @@ def test_thanks_and_greetings_are_not_searched_and_do_not_end_the_subject():
     assert (thanked.hits, thanked.citations, thanked.refused) == ((), (), False)
     assert talk.retriever.queries == []
     assert "Bix" in talk.say("And a service?").searched
+
+
+class CountingAnalyzer(Bm25Analyzer):
+    """An analyzer that counts the texts that it is given."""
+
+    texts = 0
+
+    def query_terms(self, texts, languages):
+        self.texts += len(texts)
+        return super().query_terms(texts, languages)
+
+
+@pytest.mark.parametrize("message", ["那边刷呢？", "还有什么吗？"])
+def test_a_very_long_turn_costs_no_more_than_its_beginning(message):
+    analyzer = CountingAnalyzer()
+    long = ("比克的滤网每几个月更换一次" * LONG)[:LONG]
+    history = [Message("user", long), Message("assistant", "每 5 个月更换 [1]。")]
+    steps = FollowUps(analyzer).search(SearchRequest(message), history, lambda request: [])
+    with pytest.raises(StopIteration) as stopped:
+        while True:
+            next(steps)
+    assert "滤网" in stopped.value.value.searched
+    assert analyzer.texts < 8_000

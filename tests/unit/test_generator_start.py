@@ -28,8 +28,18 @@ def unreachable(_: Run) -> None:
     raise ComponentError("ollama", "answering", "nothing answers there", kind="unreachable")
 
 
+def unforeseen(_: Run) -> None:
+    raise OSError("the disk does not answer")
+
+
+@pytest.mark.parametrize(
+    ("failing", "state"), [(unreachable, "component_unreachable"), (unforeseen, "error")]
+)
 def test_a_generator_that_does_not_answer_is_asked_again(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    failing: Callable[[Run], None],
+    state: str,
 ) -> None:
     monkeypatch.setattr(generator_start, "_FIRST_PAUSE", 0.0)
     states: list[str] = []
@@ -37,11 +47,11 @@ def test_a_generator_that_does_not_answer_is_asked_again(
     def ready(_: Run) -> None:
         states.append(start.state)
 
-    app = Prepares(unreachable, unreachable, ready)
+    app = Prepares(failing, failing, ready)
     start = GeneratorStart(app, StopToken())
     assert start.state == "starting"
     start.run()
-    assert states == ["component_unreachable"]
+    assert states == [state]
     assert start.state == "ok"
     assert start.wait()
     assert sum("questions wait" in each for each in caplog.messages) == 2

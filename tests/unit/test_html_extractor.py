@@ -144,6 +144,13 @@ def test_what_markup_says_beside_the_text_is_kept(page: str, blocks: list[tuple[
         "<p style='visibility:hidden'>unseen</p>",
         "<p style='font-size:0'>unseen</p>",
         "<p style='opacity: 0'>unseen</p>",
+        "<p style='opacity: .0;font-size:13px'>unseen <b style='opacity:1'>unseen</b></p>",
+        "<p style='font:0/0 a'>unseen</p>",
+        "<p style='font-size:0.0px'>unseen <b style='font-size:2em'>unseen</b> unseen</p>",
+        "<div style='visibility:hidden'>unseen <p>unseen <img alt=unseen></p> unseen</div>",
+        "<div style='visibility:hidden'><input value=unseen><button aria-expanded>unseen</button>"
+        "</div>",
+        "<style>i {visibility:hidden} i b {visibility:inherit}</style><i><b>unseen</b></i>",
         "<style>.a .b > p {display:none}</style><div class=a><div class=b><p>unseen</div></div>",
         "<style>@media screen {#x {visibility: hidden !important}}</style>"
         "<p id=x style='visibility:visible'>unseen</p>",
@@ -170,6 +177,13 @@ def test_what_a_page_does_not_show_is_not_read(hidden: str) -> None:
         "<style>p {display:none} p.x {display:block}</style><p class=x>words</p>",
         "<style>p:hover, p::before {display:none}</style><p>words</p>",
         "<style>body {visibility:hidden}</style><p>words</p>",
+        "<table><tr><td style='font-size:0px'><div style='font-size:13px'>words</div></table>",
+        "<style>.x {font-size:13px}</style><p style='font-size:0'><b class=x>words</b></p>",
+        "<style>p {font-size:0}</style><style>b {font:bold 13px/1 serif}</style><p><b>words</b>",
+        "<p style='font-size:0'><font size=2>words</font></p>",
+        "<p style='font-size:0'><img alt=words></p>",
+        "<p style='font-size:0.8em'>words</p>",
+        "<p style='font:inherit;visibility:hidden'><b style='visibility:visible'>words</b></p>",
         "<p hidden=until-found>words</p>",
         "<details><summary>More</summary>words</details>",
         "<dialog open>words</dialog>",
@@ -180,12 +194,70 @@ def test_what_a_page_shows_is_read(shown: str) -> None:
     assert "words" in _read(shown).text
 
 
+def test_words_stay_apart_where_what_is_between_them_is_hidden() -> None:
+    shown = "style='font-size:14px'"
+    page = f"<p style='font-size:0'><b {shown}>One</b> unseen <b {shown}>two</b></p>"
+    assert _read(page).text == "One two"
+
+
 def test_a_formula_beside_its_hidden_form_is_read_once() -> None:
     page = (
         "<p>So <span style='display:none'><math alttext='E=mc^2'><mi>E</mi></math></span>"
         "<img aria-hidden=true alt='E=mc^2'> holds.</p>"
     )
     assert _read(page).text == "So E=mc^2 holds."
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<h2><button>Where?</button></h2><div>Here.</div>", "Where?\n\nHere."),
+        ("<button aria-expanded=false>Where?</button><div>Here.</div>", "Where?\n\nHere."),
+        ("<button aria-controls=a><span>Where?</span></button><p id=a>Here.", "Where?\n\nHere."),
+        ("<button aria-controls=a><h2>Where?</h2></button><p id=a>Here.", "Where?\n\nHere."),
+        ("<details><summary><button>Where?</button></summary>Here.", "Where?\n\nHere."),
+        ("<dl><dt><button>Where</button><dd>Here.</dl>", "- Where: Here."),
+        (
+            "<table><tr><th><button>Item</button><th>Price<tr><td>a<td>1</table>",
+            "| Item | Price |\n| - | - |\n| a | 1 |",
+        ),
+        ("<p>Here.</p><button>Send</button>", "Here."),
+    ],
+)
+def test_a_button_that_labels_content_is_read(page: str, text: str) -> None:
+    assert _read(page).text == text
+
+
+def test_questions_on_buttons_are_content_of_the_page() -> None:
+    folded = "".join(
+        f"<div class=accordion-item><h2><button aria-expanded=false>Where is {place}?</button></h2>"
+        f"<div class=accordion-body>It is behind the {place}.</div></div>"
+        for place in ("pier", "mill", "dam")
+    )
+    kept = _kept(f"<body><h1>Questions</h1><div class=accordion>{folded}</div></body>")
+    assert "Where is dam?" in kept
+    assert "It is behind the dam." in kept
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<ul>Before <li>a</li> after a <li>b</ul>", "Before\n\n- a\n  after a\n- b"),
+        ("<ol>Before<li>a<ul>inner<li>b</li>after b</ul></ol>",
+         "Before\n\n1. a\n  inner\n    - b\n      after b"),
+        ("<dl>Before<dt>A</dt>, <dt>B</dt> bare <dd>x</dd> after</dl>",
+         "- Before\n- A, B: bare\n- A, B: x\n- A, B: after"),
+        ("<dl><div>in group<dt>A</dt><dd>x</dd>after</div></dl>", "- in group\n- A: x\n- A: after"),
+    ],
+)  # fmt: skip
+def test_text_between_the_items_of_a_list_is_read(page: str, text: str) -> None:
+    assert _read(page).text == text
+
+
+def test_text_between_the_cells_of_a_table_comes_before_it() -> None:
+    page = "<table>One<tr>two<th>a<th>b</tr>three<tbody>four<tr><td>1<td>2</td>five</table>"
+    table = "| a | b |\n| - | - |\n| 1 | 2 |"
+    assert _read(page).text == f"One three four two five\n\n{table}"
 
 
 def test_a_description_and_what_is_in_it_stay_under_its_term() -> None:

@@ -2,10 +2,15 @@
 
 from email.header import Header
 from email.message import EmailMessage
+from email.mime.application import MIMEApplication
+from email.mime.base import MIMEBase
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
 
 import pytest
 
 from kvasir.components.extractors.mail import EmlExtractor
+from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Document, Source
 
 _SOURCE = Source("/folder/a.eml", "message/rfc822")
@@ -61,4 +66,126 @@ def test_every_attachment_is_named_whether_it_is_read_or_not() -> None:
     assert document.warnings == ("not all of it is read: a.7z (application/x-7z-compressed)",)
     assert document.metadata["unread_attachments"] == (
         "Fähre.png (image/png); a.7z (application/x-7z-compressed)"
+    )
+
+
+def _joined(subtype: str, *parts: MIMEBase) -> MIMEMultipart:
+    joined = MIMEMultipart(subtype)
+    for part in parts:
+        joined.attach(part)
+    return joined
+
+
+def _archive(name: str) -> MIMEApplication:
+    part = MIMEApplication(b"7z\xbc\xaf\x27\x1c", "x-7z")
+    part.add_header("Content-Disposition", "attachment", filename=name)
+    return part
+
+
+def _paragraphs(mail: MIMEBase) -> list[str]:
+    document = _read(b"Subject: x\n" + mail.as_bytes())
+    return [document.text[block.start : block.end] for block in document.blocks[1:]]
+
+
+_SIGNATURE = MIMEApplication(b"signature", "pgp-signature", name="signature.asc")
+_LETTER, _FOOTER = MIMEText("<p>Letter</p>", "html"), MIMEText("Footer")
+
+
+@pytest.mark.parametrize(
+    ("mail", "paragraphs"),
+    [
+        (_joined("mixed", _LETTER, _FOOTER), ["Letter", "Footer"]),
+        (
+            _joined("signed", _joined("mixed", MIMEText("Letter"), _archive("a.7z")), _SIGNATURE),
+            ["Letter", "Attachment: a.7z"],
+        ),
+        (
+            _joined(
+                "alternative",
+                MIMEText("Plain"),
+                _joined("mixed", _LETTER, _archive("a.7z"), MIMEText("<p>End</p>", "html")),
+            ),
+            ["Plain", "Attachment: a.7z"],
+        ),
+        (
+            _joined("mixed", _joined("related", _LETTER, _archive("a.7z")), _archive("b.7z")),
+            ["Letter", "Attachment: a.7z", "Attachment: b.7z"],
+        ),
+        (_joined("alternative", _LETTER, MIMEText("Plain")), ["Plain"]),
+        (_joined("alternative", MIMEText(" "), _LETTER), ["Letter"]),
+        (_archive("a.7z"), ["Attachment: a.7z"]),
+        (MIMEText("a: b", "x-own"), ["a: b"]),
+    ],
+)
+def test_every_part_of_a_mail_is_read_and_a_text_in_two_forms_once(
+    mail: MIMEBase, paragraphs: list[str]
+) -> None:
+    assert _paragraphs(mail) == paragraphs
+
+
+def test_a_text_file_beside_the_body_is_an_attachment_in_its_own_encoding() -> None:
+    notes = MIMEText("za\u017c\u00f3\u0142\u0107", "plain", "iso-8859-2")
+    notes.add_header("Content-Disposition", "inline", filename="notes.txt")
+    assert _paragraphs(_joined("mixed", MIMEText("Letter"), notes)) == [
+        "Letter",
+        "notes.txt",
+        "za\u017c\u00f3\u0142\u0107",
+    ]
+
+
+def test_a_part_that_names_no_boundary_is_text() -> None:
+    assert "Letter" in _read(b"Subject: x\nContent-Type: multipart/mixed\n\nLetter\n").text
+
+
+def test_the_report_on_a_delivery_is_read() -> None:
+    report = (
+        b"Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: text/plain\n\nFailed.\n"
+        b"--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; x.org\n\n"
+        b"Diagnostic-Code: 550 no such user\n\n--b--\n"
+    )
+    text = _read(b"Subject: x\n" + report).text
+    assert "Failed." in text
+    assert "550 no such user" in text
+
+
+_SIGNED = bytes.fromhex("308006092a864886f70d010702a080")
+_SEALED = bytes.fromhex("308006092a864886f70d010703a080")
+
+
+@pytest.mark.parametrize(("content", "reason"), [(_SIGNED, "unsupported"), (_SEALED, "encrypted")])
+def test_a_mail_inside_its_signature_is_not_called_encrypted(content: bytes, reason: str) -> None:
+    mail = MIMEApplication(content, "pkcs7-mime", name="smime.p7m")
+    with pytest.raises(ExtractionError) as raised:
+        _read(mail.as_bytes())
+    assert raised.value.reason == reason
+    document = _read(_joined("mixed", MIMEText("Footer"), mail).as_bytes())
+    assert "Footer" in document.text
+    assert str(raised.value) in str(document.metadata["unread_attachments"])
+
+
+def test_a_date_with_an_impossible_offset_is_kept_as_it_is() -> None:
+    date = "Mon, 1 Jan 2024 10:00:00 +99999999999"
+    assert _read(f"Date: {date}\n\nBody.\n".encode()).metadata["date"] == date
+
+
+def test_a_part_that_cannot_be_read_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise LookupError("odd")
+
+    monkeypatch.setattr("kvasir.components.extractors.mail.add_page", fail)
+    mail = _joined("mixed", _LETTER, _FOOTER, _archive("a.7z"))
+    document = _read(mail.as_bytes())
+    assert "Footer" in document.text
+    assert "Attachment: a.7z" in document.text
+    assert document.warnings[0].startswith("not all of it is read: body (it is damaged (Lookup")
+
+
+def test_the_warnings_of_attachments_come_after_their_names() -> None:
+    table = _joined("mixed", MIMEText("Table"), _archive("a.7z"))
+    inner = MIMEBase("message", "rfc822")
+    inner.add_header("Content-Disposition", "attachment", filename="inner.eml")
+    inner.attach(table)
+    document = _read(_joined("mixed", MIMEText("Letter"), inner).as_bytes())
+    assert document.warnings == (
+        "inner.eml: not all of it is read: a.7z (application/x-7z-compressed)",
     )

@@ -2,9 +2,10 @@ import io
 import zipfile
 
 import pytest
+from compound_files import compound_file
 
 from kvasir.core import media_types
-from kvasir.core.media_types import DOCX, ENCRYPTED_OFFICE, EPUB, MSG, UNKNOWN, XLSM, detect
+from kvasir.core.media_types import DOCX, ENCRYPTED_OFFICE, EPUB, MSG, UNKNOWN, XLSB, XLSM, detect
 
 _OPEN_TEXT = "application/vnd.oasis.opendocument.text"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
@@ -39,6 +40,7 @@ def _zip(**members: str) -> bytes:
         ("a.ott", _zip(mimetype=f"{_OPEN_TEXT}-template"), _OPEN_TEXT),
         ("a.bin", _zip(**{"[Content_Types].xml": "", "word__document.xml": ""}), DOCX),
         ("a.xlsm", _zip(**{"[Content_Types].xml": "", "xl__workbook.xml": ""}), XLSM),
+        ("a.bin", _zip(**{"[Content_Types].xml": "", "xl__workbook.bin": ""}), XLSB),
         ("a.docx", _zip(**{"readme.txt": "x"}), "application/zip"),
         ("a.docx", _OLE + "EncryptedPackage".encode("utf-16-le"), ENCRYPTED_OFFICE),
         ("a.bin", _OLE + "__properties_version1.0".encode("utf-16-le"), MSG),
@@ -48,6 +50,32 @@ def _zip(**members: str) -> bytes:
 )
 def test_content_decides_before_the_name(name: str, data: bytes, expected: str) -> None:
     assert detect(name, data) == expected
+
+
+_EMPTY = b"\0"
+
+
+@pytest.mark.parametrize(
+    ("streams", "expected"),
+    [
+        (("EncryptionInfo", "EncryptedPackage"), ENCRYPTED_OFFICE),
+        (("__properties_version1.0", "__attach/__data/EncryptedPackage"), MSG),
+        (("Workbook", "MBD0001/WordDocument"), media_types.XLS),
+        (("Book",), media_types.XLS),
+        (("WordDocument", "ObjectPool/_1/Workbook"), media_types.DOC),
+        (("CONTENTS", "inside/PowerPoint Document"), media_types.OLE),
+        ((*(f"name {number}" for number in range(20)), "Workbook"), media_types.XLS),
+    ],
+)
+def test_a_compound_file_is_what_its_root_holds(streams: tuple[str, ...], expected: str) -> None:
+    assert detect("noname", compound_file(dict.fromkeys(streams, _EMPTY))) == expected
+
+
+def test_every_damage_of_a_compound_file_gives_some_type() -> None:
+    whole = compound_file({"Workbook": _EMPTY, "MBD0001/WordDocument": _EMPTY})
+    for place in range(8, len(whole), 7):
+        detect("noname", whole[:place])
+        detect("noname", whole[:place] + b"\xff\x7f" + whole[place + 2 :])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import docx
 import openpyxl
 import pptx
 import pytest
+from compound_files import compound_file
 from docx.enum.style import WD_STYLE_TYPE
 from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
@@ -18,6 +19,7 @@ from kvasir.components.extractors.mail import EmlExtractor, MsgExtractor
 from kvasir.components.extractors.odf import OdfExtractor
 from kvasir.components.extractors.pptx import PptxExtractor
 from kvasir.components.extractors.xlsx import XlsxExtractor
+from kvasir.core import media_types
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Document, Source
 
@@ -166,6 +168,27 @@ def test_an_epub_is_read_in_the_order_of_its_spine() -> None:
     assert _blocks(document) == [("heading", "First"), ("paragraph", "Second")]
 
 
+@pytest.mark.parametrize("chapter", ["", None, "<ul>" * 3000])
+def test_a_chapter_that_cannot_be_read_leaves_the_others(chapter: str | None) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(
+            "META-INF/container.xml", '<c><rootfiles><rootfile full-path="p.opf"/></rootfiles></c>'
+        )
+        archive.writestr(
+            "p.opf",
+            '<package><manifest><item id="a" href="a.html" media-type="text/html"/>'
+            '<item id="b" href="b.html" media-type="text/html"/></manifest>'
+            '<spine><itemref idref="a"/><itemref idref="b"/></spine></package>',
+        )
+        if chapter is not None:
+            archive.writestr("a.html", chapter)
+        archive.writestr("b.html", "<p>Second</p>")
+    document = EpubExtractor().extract(_SOURCE, buffer.getvalue())
+    assert _blocks(document) == [("paragraph", "Second")]
+    assert document.warnings[0].startswith("chapter a.html is not read: ")
+
+
 def test_mail_gives_headers_body_and_the_text_of_attachments() -> None:
     mail = EmailMessage()
     mail["From"], mail["To"] = "Ann <ann@example.org>", "ben@example.org"
@@ -228,7 +251,7 @@ def test_a_mail_without_any_words_keeps_its_headers(page: str) -> None:
 def test_an_outlook_message_whose_text_is_empty_is_read_from_its_html(plain: str) -> None:
     streams = _outlook_mail({"0037": "Limit", "1000": plain})
     streams["__substg1.0_10130102"] = _LIMIT.encode()
-    document = MsgExtractor().extract(_SOURCE, _compound_file(streams))
+    document = MsgExtractor().extract(_SOURCE, compound_file(streams))
     assert _blocks(document)[-1] == ("paragraph", "The daily limit is 1500 euros.")
 
 
@@ -277,62 +300,6 @@ def test_an_attachment_that_needs_too_much_memory_is_not_hidden(
         EmlExtractor().extract(_SOURCE, mail.as_bytes())
 
 
-def _compound_file(streams: dict[str, bytes]) -> bytes:
-    """Returns an MS-CFB file of version 3, its streams, by path, in the small-block area."""
-    end, free = 0xFFFFFFFE, 0xFFFFFFFF
-    small, chains, starts = b"", [], {}
-    for path, data in streams.items():
-        starts[path] = len(chains)
-        blocks = max(1, -(-len(data) // 64))
-        small += data.ljust(blocks * 64, b"\0")
-        chains += [len(chains) + 1 + block for block in range(blocks - 1)] + [end]
-    small = small.ljust(-(-len(small) // 512) * 512, b"\0")
-    paths = [""]
-    for path in streams:
-        storages = [path[:place] for place, letter in enumerate(path) if letter == "/"]
-        paths += [each for each in (*storages, path) if each not in paths]
-    children: dict[str, list[int]] = {path: [] for path in paths}
-    for place, path in enumerate(paths[1:], 1):
-        children[path.rpartition("/")[0]].append(place)
-
-    def entry(name: str, kind: int, right: int, child: int, start: int, size: int) -> bytes:
-        encoded = (name + "\0").encode("utf-16-le")
-        head = encoded.ljust(64, b"\0") + struct.pack("<HBB", len(encoded), kind, 1)
-        return (
-            head
-            + struct.pack("<III", free, right, child)
-            + bytes(36)
-            + struct.pack("<IQ", start, size)
-        )
-
-    entries = [entry("Root Entry", 5, free, 1, 3, len(small))]
-    for place, path in enumerate(paths[1:], 1):
-        folder, _, name = path.rpartition("/")
-        right = min((each for each in children[folder] if each > place), default=free)
-        child = children[path][0] if children[path] else free
-        if path in streams:
-            entries.append(entry(name, 2, right, free, starts[path], len(streams[path])))
-        else:
-            entries.append(entry(name, 1, right, child, 0, 0))
-    while len(entries) % 4:
-        entries.append(bytes(68) + struct.pack("<III", free, free, free) + bytes(48))
-    directory = b"".join(entries)
-    # Sector 0 is the allocation table, 1 the one of small blocks, 3 on the small blocks
-    # themselves; the directory comes last.
-    data_sectors = len(small) // 512
-    first = 3 + data_sectors
-    table = [0xFFFFFFFD, end, end]
-    table += [3 + place + 1 for place in range(data_sectors - 1)] + [end]
-    table += [first + place + 1 for place in range(len(directory) // 512 - 1)] + [end]
-    header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16)
-    header += struct.pack("<HHHHH", 0x3E, 3, 0xFFFE, 9, 6) + bytes(6)
-    header += struct.pack("<IIIIIIIII", 0, 1, first, 0, 4096, 1, 1, end, 0)
-    header += struct.pack("<I", 0) + struct.pack("<I", free) * 108
-    words = struct.pack(f"<{len(table)}I", *table).ljust(512, b"\xff")
-    chain = struct.pack(f"<{len(chains)}I", *chains).ljust(512, b"\xff")
-    return header + words + chain + bytes(512) + small + directory
-
-
 def _outlook_mail(texts: dict[str, str], *, folder: str = "", header: int = 32) -> dict[str, bytes]:
     """Returns the streams of a message; one inside another has a shorter header."""
     sent = struct.pack("<HHIQ", 0x40, 0x39, 6, 134_000_000_000_000_000)
@@ -352,7 +319,7 @@ def test_outlook_messages_give_headers_and_body() -> None:
             "0E04": "Ben",
         }
     )
-    document = MsgExtractor().extract(_SOURCE, _compound_file(streams))
+    document = MsgExtractor().extract(_SOURCE, compound_file(streams))
     assert document.title == "Plan for spring"
     assert _blocks(document) == [
         ("heading", "Plan for spring"),
@@ -373,7 +340,7 @@ def test_an_outlook_message_in_another_is_read_with_its_attachments() -> None:
         f"{inside}{attached}__substg1.0_3707001F": "plan.txt".encode("utf-16-le"),
         f"{inside}{attached}__substg1.0_37010102": b"Step one",
     }
-    document = MsgExtractor().extract(_SOURCE, _compound_file(streams))
+    document = MsgExtractor().extract(_SOURCE, compound_file(streams))
     sent = ("paragraph", "Date: 2025-08-18T14:13:20+00:00")
     assert _blocks(document) == [
         ("heading", "Outer"),
@@ -395,7 +362,7 @@ def test_outlook_messages_in_each_other_are_read_to_a_depth_of_three() -> None:
         header = 24 if depth else 32
         streams |= _outlook_mail({"0037": f"Mail {depth}"}, folder=folder, header=header)
         folder += "__attach_version1.0_#00000000/__substg1.0_3701000D/"
-    document = MsgExtractor().extract(_SOURCE, _compound_file(streams))
+    document = MsgExtractor().extract(_SOURCE, compound_file(streams))
     assert "Mail 3" in document.text
     assert "Mail 4" not in document.text
     assert document.metadata["unread_attachments"] == (
@@ -407,18 +374,52 @@ def test_outlook_messages_in_each_other_are_read_to_a_depth_of_three() -> None:
 def test_what_a_program_put_into_an_outlook_message_is_named_as_unread() -> None:
     streams = _outlook_mail({"0037": "Drawing"})
     streams["__attach_version1.0_#00000000/__substg1.0_3701000D/CONTENTS"] = b"of its own"
-    document = MsgExtractor().extract(_SOURCE, _compound_file(streams))
+    document = MsgExtractor().extract(_SOURCE, compound_file(streams))
     named = "attachment-1 (application/x-ole-storage)"
     assert document.metadata["unread_attachments"] == named
 
 
 def test_a_body_that_is_rtf_alone_is_named_as_unread() -> None:
     rtf = {"__substg1.0_10090102": b"LZFu"}
-    document = MsgExtractor().extract(_SOURCE, _compound_file(_outlook_mail({"0037": "A"}) | rtf))
+    document = MsgExtractor().extract(_SOURCE, compound_file(_outlook_mail({"0037": "A"}) | rtf))
     assert str(document.metadata["unread_attachments"]).startswith("body (it is RTF alone")
     both = _outlook_mail({"0037": "A", "1000": "Words"}) | rtf
-    document = MsgExtractor().extract(_SOURCE, _compound_file(both))
+    document = MsgExtractor().extract(_SOURCE, compound_file(both))
     assert "unread_attachments" not in document.metadata
+
+
+def test_an_attachment_that_cannot_be_opened_leaves_an_outlook_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    streams = _outlook_mail({"0037": "A", "1000": "Words"})
+    streams["__attach_version1.0_#00000000/__substg1.0_37010102"] = b"Step one"
+    monkeypatch.setattr(media_types, "detect", lambda *_: 1 / 0)
+    document = MsgExtractor().extract(_SOURCE, compound_file(streams))
+    assert "Words" in document.text
+    assert "ZeroDivisionError" in str(document.metadata["unread_attachments"])
+
+
+def test_an_impossible_time_of_an_outlook_message_is_left_out() -> None:
+    streams = _outlook_mail({"0037": "A", "1000": "Words"})
+    sent = struct.pack("<HHIQ", 0x40, 0x39, 6, 2**64 - 1)
+    streams["__properties_version1.0"] = bytes(32) + sent
+    document = MsgExtractor().extract(_SOURCE, compound_file(streams))
+    assert "Words" in document.text
+    assert "date" not in document.metadata
+
+
+def test_strict_open_xml_is_named_as_such() -> None:
+    buffer, strict = io.BytesIO(), io.BytesIO()
+    docx.Document().save(buffer)
+    with zipfile.ZipFile(buffer) as archive, zipfile.ZipFile(strict, "w") as copy:
+        for name in archive.namelist():
+            data = archive.read(name)
+            usual = b"http://schemas.openxmlformats.org/officeDocument/2006/"
+            copy.writestr(name, data.replace(usual, b"http://purl.oclc.org/ooxml/officeDocument/"))
+    for extractor in (DocxExtractor(), PptxExtractor(), XlsxExtractor()):
+        with pytest.raises(ExtractionError, match="Strict") as raised:
+            extractor.extract(_SOURCE, strict.getvalue())
+        assert raised.value.reason == "unsupported"
 
 
 def test_a_damaged_office_file_is_reported_as_damaged() -> None:

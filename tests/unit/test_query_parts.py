@@ -1,5 +1,7 @@
 """A pasted mail is searched by the sentences that ask."""
 
+import time
+
 from kvasir.answering.query_parts import LONG_QUERY, MOST_PARTS, query_parts
 
 FILLER = " ".join(f"We met number {n} on the way to the market and talked." for n in range(40))
@@ -37,3 +39,9 @@ def test_without_a_question_all_sentences_are_searched_in_small_groups():
 def test_questions_in_chinese_count_too():
     text = "我们在市场上谈了很多事情。" * 80 + "钥匙在哪里？" + "然后我们回家了。" * 5
     assert query_parts(text)[0] == "钥匙在哪里？"
+
+
+def test_empty_lines_of_any_number_are_read_in_little_time():
+    started = time.process_time()
+    assert "Where is the key?" in query_parts("\n" * 20_000 + f"{FILLER}\nWhere is the key?")
+    assert time.process_time() - started < 1.0

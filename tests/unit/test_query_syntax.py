@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvasir.answering.query_syntax import holds, parse_query
+from kvasir.answering.query_syntax import holds, parse_answered, parse_query
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,11 @@ def test_an_excluded_word_may_be_an_option_of_a_text():
     parsed = parse_query("find -name")
     assert parsed.is_option_of("Use `find . -name x` to search.")
     assert not parsed.is_option_of("The name of the find.")
+
+
+def test_an_excluded_word_that_the_passages_hold_excludes_nothing():
+    assert parse_answered("oil heater -diesel", ["A heater for oil."]).text == "oil heater"
+    kept = parse_answered("find -name", ["Use -name PATTERN to find files."])
+    assert (kept.text, kept.excluded) == ("find -name", ())
+    held = parse_answered("oil heater -diesel", ["A diesel heater."])
+    assert (held.text, held.excluded) == ("oil heater -diesel", ())

@@ -1,6 +1,7 @@
 """One tree from file, environment and command line; mistakes are named."""
 
 from itertools import product
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -164,15 +165,18 @@ def test_assigned_text_stays_text_until_the_setting_says_otherwise() -> None:
         parse_assignment("nonsense")
 
 
-@pytest.mark.parametrize("secret", ["{s3cret", "[s3cret", "s3cret]: {"])
-def test_a_secret_is_taken_as_it_is_whatever_its_characters(secret: str) -> None:
-    environment = {"KVASIR__RAG__VECTORDB__PASSWORD": secret}
+@pytest.mark.parametrize("secret", ["{s3cret", "[s3cret", "s3cret]: {", "null", "[s3cret]"])
+@pytest.mark.parametrize(
+    "key",
+    ["rag.vectordb.password", "server.signing_key", "mail.recovery_password", "generator.api_key"],
+)
+def test_a_secret_is_taken_as_it_is_whatever_its_characters(key: str, secret: str) -> None:
+    environment = {f"KVASIR__{key.replace('.', '__').upper()}": secret}
     for settings in (
         load_settings(None, None, environment),
-        load_settings(None, dict([parse_assignment(f"rag.vectordb.password={secret}")]), {}),
+        load_settings(None, dict([parse_assignment(f"{key}={secret}")]), {}),
     ):
-        assert settings.rag.vectordb.password is not None
-        assert settings.rag.vectordb.password.get_secret_value() == secret
+        assert attrgetter(key)(settings).get_secret_value() == secret
 
 
 def test_a_broken_line_of_a_file_is_not_quoted_since_it_may_hold_a_secret(tmp_path: Path) -> None:

@@ -46,6 +46,19 @@ def _texts(document: Document) -> list[str]:
     return [document.text[block.start : block.end] for block in document.blocks]
 
 
+def test_a_slide_that_cannot_be_read_leaves_the_others() -> None:
+    deck, first = _deck()
+    _box(first, "First", 1, 1)
+    second = deck.slides.add_slide(deck.slide_layouts[6])
+    for key, relation in list(second.part.rels.items()):
+        if relation.reltype == RELATIONSHIP_TYPE.SLIDE_LAYOUT:
+            second.part.rels.pop(key)
+    _box(deck.slides.add_slide(deck.slide_layouts[6]), "Third", 1, 1)
+    document = _read(deck)
+    assert _texts(document) == ["First", "Third"]
+    assert document.warnings[0].startswith("slide 2 is not read: it is damaged (KeyError")
+
+
 def _boxes(*rows: str) -> list[Box[str]]:
     """Returns a box for each letter of a drawing; one letter over several places is one box."""
     found = {}

@@ -342,3 +342,92 @@ def test_forty_tables_are_computed_right_or_not_at_all():
         answered += sum(map(bool, (*computed, count)))
         refused += sum(not text for text in computed)
     assert answered >= 130, (answered, refused)
+
+
+BLOOD = [["Group", "Donors"], ["O+", "38"], ["O-", "7"], ["A+", "34"], ["AB", "3"]]
+SKILLS = [
+    ["Language", "Course", "Hours"],
+    ["C", "beginners", "10"],
+    ["C++", "beginners II", "20"],
+    ["C#", "St. John", "30"],
+    ["C++/C#", "5-8", "40"],
+]
+AGED = [["Age group", "Members"], ["<18", "5"], ["18+", "50"], ["65+", "9"]]
+TYPED = [["血型", "人数"], ["O+", "38"], ["O-", "7"]]
+
+
+@pytest.mark.parametrize(
+    ("question", "rows", "language", "value"),
+    [
+        ("How many donors are there in group O-?", BLOOD, "en", "O-: 7"),
+        ("How many donors are there in group O+?", BLOOD, "en", "O+: 38"),
+        ("How many donors has AB?", BLOOD, "en", "AB: 3"),
+        ("What is the number of donors for A+?", BLOOD, "en", "A+: 34"),
+        ("How many hours of C?", SKILLS, "en", "C: 10"),
+        ("How many hours of C++?", SKILLS, "en", "C++: 20"),
+        ("How many hours of C#?", SKILLS, "en", "C#: 30"),
+        ("How many hours of St John?", SKILLS, "en", "St. John: 30"),
+        ("How many members are <18?", AGED, "en", "<18: 5"),
+        ("How many members are 65+?", AGED, "en", "65+: 9"),
+        ("O-的人数是多少？", TYPED, "zh", "O-: 7"),
+    ],
+)
+def test_a_value_is_selected_by_its_signs(question, rows, language, value):
+    assert said(question, rows, language=language).endswith(f"\n{value} [1]")
+
+
+@pytest.mark.parametrize(
+    ("question", "rows", "language"),
+    [
+        ("How many donors are there in group O?", BLOOD, "en"),
+        ("How many donors are there in group A?", BLOOD, "en"),
+        ("How many donors are there in group A-?", BLOOD, "en"),
+        ("How many donors are there in group AB+?", BLOOD, "en"),
+        ("How many hours of C+?", SKILLS, "en"),
+        ("How many hours of 5.8?", SKILLS, "en"),
+        ("How many members are 18?", AGED, "en"),
+        ("How many members are 65?", AGED, "en"),
+        ("O的人数是多少？", TYPED, "zh"),
+    ],
+)
+def test_a_value_with_other_signs_is_not_taken_for_it(question, rows, language):
+    assert said(question, rows, language=language) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "shown"),
+    [
+        ("Population (2021)", "2873000", "2873000"),
+        ("Population (millions)", "2.87", "2.87 millions"),
+        ("Population (estimate)", "2873000", "2873000"),
+        ("Population [per km²]", "2232", "2232"),
+        ("Population （万人）", "287", "287 万人"),
+        ("Population (people/km²)", "2232", "2232 people/km²"),
+        ("Population (%)", "5%", "5%"),
+    ],
+)
+def test_what_is_in_brackets_in_a_header_is_written_if_it_is_a_unit(header, value, shown):
+    rows = [["Town", header], ["Rome", value], ["Oslo", value]]
+    text = said("What is the population in Rome?", rows)
+    assert text.endswith(f"\n\nRome: {shown} [1]")
+
+
+def test_groups_are_the_same_in_every_case_and_a_gap_is_none():
+    rows = [["Order", "City"], ["1", "Rome"], ["2", "Oslo"], ["3", "rome"], ["4", "Oslo"]]
+    assert "Rome: 3 rows." in said("Which city comes most often?", [*rows, ["5", "ROME"]])
+    for gap in ("-", "n/a", "暂无", ""):
+        assert said("Which city comes most often?", [*rows, ["5", gap], ["6", gap]]) is None
+
+
+def test_a_header_may_have_braces():
+    rows = [["City", "Sales {net}"], ["Rome", "5"], ["Oslo", "7"], ["Rome", "6"]]
+    assert "Rome: 11 (Sales {net})." in said("Which city has the highest total sales?", rows)
+
+
+def test_rows_beyond_what_one_citation_quotes_are_in_the_next_one():
+    rows = [["Issue", "Text"], *([f"A{n}", f"{n} {'word ' * 60}"] for n in range(150))]
+    hit, version = found(rows, "issues.csv")
+    answer = asked("List all issues", (hit, version))
+    quoted = "".join(citation.quote for citation in answer.citations)
+    assert len(answer.citations) > 1
+    assert all(f"| A{n} |" in quoted for n in range(150))

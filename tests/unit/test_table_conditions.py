@@ -112,6 +112,15 @@ def test_a_sum_over_a_period_needs_no_word_for_it():
     assert said("How many guests in the second half of the year?", by_month("en")) is None
 
 
+@pytest.mark.parametrize("header", ["Water level (cm)", "Height (m)", "Price", "Temperature (°C)"])
+def test_levels_of_a_period_are_not_added_up(header):
+    rows = [["Month", header], ["January", "12"], ["February", "15"], ["March", "11"]]
+    noun = header.partition(" (")[0].lower()
+    assert said(f"What was the {noun} from January to March?", rows) is None
+    assert said(f"How much was the {noun} from January to March?", rows) is None
+    assert "| February |" in said(f"What was the highest {noun} from January to March?", rows)
+
+
 def test_what_is_named_like_a_period_may_be_a_column():
     rows = [["Shop", "First quarter", "Second quarter"], ["North", "5", "7"], ["South", "6", "9"]]
     text = said("Which shop had the highest value in the first quarter?", rows)

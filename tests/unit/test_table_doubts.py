@@ -1,9 +1,12 @@
 """A question that may mean something else than its words over a table is not computed."""
 
+import time
+from decimal import Decimal
+
 import pytest
 from table_questions import said
 
-from kvasir.answering.table_doubts import is_of_groups
+from kvasir.answering.table_doubts import figures_of, is_of_groups
 
 BANK = [
     ["Date", "Text", "Amount (€)"],
@@ -222,3 +225,48 @@ def test_groups_are_several_sums_of_their_rows():
     assert is_of_groups([60, 40, 100, 120, 80, 200])
     assert not is_of_groups([3, 1, 2])
     assert not is_of_groups([100, 60, 40, 7])
+
+
+def test_a_minus_of_every_kind_is_read_as_one():
+    assert figures_of(["−5", "-3", "− 2", "€ −1.50"]) == [
+        Decimal(-5),
+        Decimal(-3),
+        Decimal(-2),
+        Decimal("-1.50"),
+    ]
+
+
+def test_a_last_row_is_a_sum_of_numbers_below_zero_too():
+    rows = [["Item", "Change"], ["A", "−5"], ["B", "−3"], ["C", "10"], ["Result", "2"]]
+    assert said("Which item has the highest change?", rows) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "language", "header"),
+    [
+        ("Who has the second lowest time?", "en", "Time (seconds)"),
+        ("Who has the second-lowest time?", "en", "Time (seconds)"),
+        ("Who has the 3rd lowest time?", "en", "Time 3rd"),
+        ("What are the three highest times?", "en", "Time of three"),
+        ("¿Quién tiene el segundo tiempo más bajo?", "es", "Tiempo (segundos)"),
+        ("Wer hat am zweiten die niedrigste Zeit?", "de", "Zeit (zweite)"),
+        ("Qui a le deuxième temps le plus bas ?", "fr", "Temps (deuxième)"),
+        ("第二最低的用时是谁？", "zh", "第二用时"),
+    ],
+)
+def test_another_rank_than_the_first_is_not_computed(question, language, header):
+    names = {"en": "Name", "es": "Nombre", "de": "Name", "fr": "Nom", "zh": "姓名"}
+    rows = [[names[language], header], ["Ann", "12"], ["Ben", "11"], ["Cyd", "15"]]
+    assert said(question, rows, language=language, name="second-deuxième-zweite.csv") is None
+
+
+def test_the_first_and_the_lowest_of_seconds_are_computed():
+    rows = [["Name", "Time (seconds)"], ["Ann", "12"], ["Ben", "11"], ["Cyd", "15"]]
+    assert "| Ben | 11 |" in said("Who has the lowest time in seconds?", rows)
+
+
+def test_a_very_long_word_costs_no_search_for_its_parts():
+    rows = [["Monat", "Verbrauch"], ["Mai", "12"], ["Juni", "11"]]
+    started = time.process_time()
+    assert said(f"Wie hoch war der {'verbrauch' * 1_000}?", rows, language="de") is None
+    assert time.process_time() - started < 1.0

@@ -231,6 +231,38 @@ def test_markdown_leaves_out_pictures_in_base64_and_comments_and_keeps_targets()
     assert "hidden" not in document.text
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("Write `<!--` first.\n\nThen write `-->` last.", None),
+        ("Write ``<!-- a -->`` and <!-- no --> end.", "Write ``<!-- a -->`` and end."),
+        (r"Write \<!-- first.\n\nThen --> last.", None),
+        (r"Write \<!-- and <!-- no --> end.", r"Write \<!-- and end."),
+        ("A <!-- no\nno <!-- no --> `-->` end.", "A `-->` end."),
+        ("<!-- no -->\n<!-- no\n\nno --> One\n\nTwo", "\nOne\n\nTwo"),
+        ("> a <!-- no\n> no --> b\n\n- <!-- no --> c", "> a b\n\n- c"),
+        ("<div>\n<!-- open\n\nTwo --> three", None),
+        ("Never closed <!-- one\n\ntwo", None),
+        ("```\n<!-- code -->\n```\n\n    <!-- code -->", None),
+        (
+            "| a | b |\n| - | - |\n| `<!--` | <!-- no --> x |",
+            "| a | b |\n| - | - |\n| `<!--` | x |",
+        ),
+        ("Title <!-- no -->\n=====", "Title\n====="),
+    ],
+)
+def test_only_what_markdown_calls_a_comment_is_left_out(written: str, text: str | None) -> None:
+    found = MarkdownExtractor().extract(_SOURCE, written.encode()).text
+    assert found.replace(" \n", "\n") == (written if text is None else text)
+
+
+@pytest.mark.parametrize("piece", ["<!--\n\n", "x <!-- ", "`<!--` "])
+def test_signs_of_comments_take_time_in_proportion_to_the_text(piece: str) -> None:
+    start = time.process_time()
+    MarkdownExtractor().extract(_SOURCE, f"Text {piece * 10_000}".encode())
+    assert time.process_time() - start < 5
+
+
 def test_plain_text_leaves_out_pictures_in_base64() -> None:
     document = PlainTextExtractor().extract(_SOURCE, f"A picture: {_PICTURE}.\n".encode())
     assert document.text == "A picture: .\n"

@@ -530,6 +530,44 @@ def test_rtf_keeps_headings_footnotes_and_line_breaks() -> None:
     assert [block.level for block in document.blocks] == [1, None, None, 2, None, None]
 
 
+@pytest.mark.parametrize(
+    "directive", ["py:function:: f(x)", "c:member:: int a", "rst:directive:option:: b", "a.b ::"]
+)
+def test_directives_with_a_domain_are_no_comments(directive: str) -> None:
+    text = f".. {directive}\n\n   Returns the harbour's fee.\n\n.. no directive: hidden\n\nEnd.\n"
+    document = _read("a.rst", text)
+    assert directive in document.text
+    assert "Returns the harbour's fee." in document.text
+    assert "hidden" not in document.text
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (r"\begin{document} First words.", "First words."),
+        (r"\begin{document}\maketitle First words.", "First words."),
+        (r"\maketitle First words. % hidden", "First words."),
+        ("\\documentclass[\n  a4paper,\n]{article} First words.", "First words."),
+        (r"\usepackage{a}\usepackage[b]{c} First words.", "First words."),
+        (r"Last words.\end{document}", r"Last words.\end{document}"),
+        (r"\url{https://x.org/a%20b} shows \verb|50% off|, and % hidden",
+         r"\url{https://x.org/a%20b} shows \verb|50% off|, and"),
+    ],
+)  # fmt: skip
+def test_latex_settings_and_comments_leave_the_text_beside_them(written: str, text: str) -> None:
+    assert _read("a.tex", f"{written}\n").text.strip() == text
+
+
+def test_text_after_a_latex_heading_on_its_line_is_a_paragraph() -> None:
+    text = "\\paragraph{Fees} Ten euros\na day.\n\\section{End}\\label{sec:e}\n\nBye.\n"
+    assert _blocks(_read("a.tex", text)) == [
+        ("heading", "Fees"),
+        ("paragraph", "Ten euros\na day."),
+        ("heading", "End"),
+        ("paragraph", "Bye."),
+    ]
+
+
 def test_drawers_of_org_are_left_out() -> None:
     drawer = "  :PROPERTIES:\n  :CUSTOM_ID: fees\n  :END:\n"
     document = _read("a.org", f"* Fees\n{drawer}Ten euros.\n:LOGBOOK:\nnever closed\n")

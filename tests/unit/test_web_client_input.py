@@ -3,6 +3,7 @@
 import pytest
 
 from kvasir.core.errors import RequestError
+from kvasir.frontends.ui.adding import distinct_names
 from kvasir.frontends.ui.evaluation import _read
 from kvasir.frontends.ui.sources import _page_count
 
@@ -25,3 +26,17 @@ def test_a_question_has_its_line_as_id_unless_it_names_one():
 )
 def test_a_number_of_pages_that_is_none_is_unknown(pages, count):
     assert _page_count({"pages": pages}) == count
+
+
+@pytest.mark.parametrize(
+    ("names", "distinct"),
+    [
+        (["a.md", "b.md"], ["a.md", "b.md"]),
+        (["a.md", "a.md", "a.md"], ["a.md", "a (2).md", "a (3).md"]),
+        (["a.md", "a.md", "a (2).md"], ["a.md", "a (3).md", "a (2).md"]),
+        (["README", "README", ".env", ".env"], ["README", "README (2)", ".env", ".env (2)"]),
+        (["v1.2 notes.md", "v1.2 notes.md"], ["v1.2 notes.md", "v1.2 notes (2).md"]),
+    ],
+)
+def test_files_of_one_name_get_numbers(names, distinct):
+    assert distinct_names(names) == distinct

@@ -1,4 +1,4 @@
-"""User names and e-mail addresses: which are accepted, and how they are compared."""
+"""User names and e-mail addresses: which are accepted."""
 
 from __future__ import annotations
 
@@ -45,12 +45,3 @@ def check_username(username: str) -> str:
     if not username.isprintable() or "@" in username:
         raise RequestError("the user name must not have an @ or characters without a picture")
     return username
-
-
-def key_of(name: str) -> str:
-    """Return the form in which user names and e-mail addresses are compared: without case.
-
-    Any text may be asked for; characters that a database refuses become question marks.
-    """
-    plain = name[:1000].strip().encode(errors="replace").decode().replace("\0", "?")
-    return unicodedata.normalize("NFKC", plain).casefold()

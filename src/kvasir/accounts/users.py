@@ -7,11 +7,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from kvasir.accounts.names import check_email, check_username, key_of
+from kvasir.accounts.names import check_email, check_username
 from kvasir.accounts.passwords import Passwords, check_new_password
 from kvasir.accounts.tables import users
 from kvasir.core.errors import ConflictError, NotFoundError, RequestError
 from kvasir.core.services.accounts import Role, User
+from kvasir.core.text import name_key
 from kvasir.database import reading, writing
 from kvasir.database.dialects import epoch_seconds
 from kvasir.database.leases import to_datetime
@@ -58,8 +59,8 @@ class Users:
             "email": email,
             "username": username,
             "password": self._passwords.hash(password),
-            "email_key": key_of(email),
-            "username_key": key_of(username),
+            "email_key": name_key(email),
+            "username_key": name_key(username),
             "language": _check_language(language),
             "disabled": False,
             "token_version": 1,
@@ -101,7 +102,7 @@ class Users:
             condition = users.c.id == name
         else:
             # A user name has no @, so that this finds one user at most.
-            key = key_of(name)
+            key = name_key(name)
             condition = or_(users.c.username_key == key, users.c.email_key == key)
         with reading(self._engine) as connection:
             return connection.execute(select(users).where(condition)).first()

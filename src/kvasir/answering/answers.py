@@ -25,6 +25,7 @@ from kvasir.answering.prompts import (
     prompt_room,
 )
 from kvasir.answering.query_parts import questions_of
+from kvasir.answering.query_syntax import parse_answered
 from kvasir.answering.refusal import (
     DEFAULT_CALIBRATION,
     NO_DOCUMENTS,
@@ -169,14 +170,16 @@ class Answerer:
         found = perf_counter()
         yield Retrieved(hits)
         check("answering")
-        weighed = self._weigh(question, hits)
+        # What follows a hyphen was excluded: no answer must have it.
+        asked = parse_answered(question, [hit.chunk.passage for hit in hits])
+        weighed = self._weigh(asked.text, hits)
         confidence = weighed.confidence
         certainty = self._decide(confidence, hits)
         answer = Answer("", hits=hits, confidence=confidence, searched=search.searched)
         if request.explain:
             explanation = self._explain(weighed, certainty, hits, explained.explanations)
             answer = replace(answer, explanation=explanation)
-        table = self._from_table(question, hits)
+        table = None if asked.excluded else self._from_table(question, hits)
         if table and table.text:
             yield Text(table.text)
             timings = {"retrieve": found - started, "generate": perf_counter() - found}
@@ -205,7 +208,7 @@ class Answerer:
         if asks_model:
             # The model repeats the sentence as it stands, in whatever language the question is.
             system = system.replace(REFUSALS["en"], refusal(question, hits))
-        sought = question if asks_model else " ".join(questions_of(question))
+        sought = question if asks_model else " ".join(questions_of(asked.text))
         prompt = self._prompt(sought, hits, history, system)
         given = prompt.hits
         find_version = cache(self.find_version) if self.find_version else None
@@ -246,7 +249,7 @@ class Answerer:
         elif refused:
             answer = decided(answer, Decision.QUOTATION)
         elif certainty is Certainty.SURE and (
-            doubt := find_doubt(question, text, given, self.analyzer)
+            doubt := find_doubt(asked.text, text, given, self.analyzer)
         ):
             certainty = Certainty.NOT_SURE
             answer = replace(decided(answer, Decision.NO_VALUE), doubt=doubt)

@@ -36,10 +36,10 @@ _NAMED = {
 }
 """Behind "which kind of" the thing is another one, and "what causes the" has none."""
 _IN_UNIT = {
-    "en": r"\bhow \w+ .*\bin (?P<thing>[a-z]+)\W*$",
-    "es": r"\bcuánt\w* .*\ben (?P<thing>[a-z]+)\W*$",
-    "de": r"\bwie \w+ .*\bin (?P<thing>[A-Z][a-zäöüß]+)\W*$",
-    "fr": r"\bcombien .*\ben (?P<thing>[a-z]+)\W*$",
+    "en": r"^(?>(?s:.*?)\bhow \w+ ).*\bin (?P<thing>[a-z]+)\W*$",
+    "es": r"^(?>(?s:.*?)\bcuánt\w* ).*\ben (?P<thing>[a-z]+)\W*$",
+    "de": r"^(?>(?s:.*?)\bwie \w+ ).*\bin (?P<thing>[A-Z][a-zäöüß]+)\W*$",
+    "fr": r"^(?>(?s:.*?)\bcombien ).*\ben (?P<thing>[a-z]+)\W*$",
 }
 _FORMS = (
     (
@@ -67,14 +67,16 @@ _FORMS = (
     ),
 )
 """Questions for a value with a form of its own, and that form; a cell has it in its header."""
-_MARKER = re.compile(r"\s*\[\d+\]")
+_MARKER = re.compile(r"(?<!\s)\s*\[\d+\]")
 _WORD = re.compile(r"[^\W\d_]+")
 _NAME = re.compile(r"(?<=[^\s.!?:;„“\"«»¿¡*#|(-] )[^\W\d_a-zß-öø-ÿ]\w+\b(?!-?\d)")
 """A word with a capital letter behind another word, which is no code such as AC-7731."""
 _NUMBERED = re.compile(r"\b[A-ZÀ-ÖØ-Þ][^\W\d_]+[ -]\d{1,3}\b(?![.:,/]?\d)")
 """A name with a number, such as "Mill 23", which "Mill 3" is not."""
+_SIGNED = re.compile(r"(?<![\w+#-])(?:[A-Z]{1,2}[-−]|[^\W\d_]{1,3}(?:\+{1,2}|#))(?![\w+#-])")
+"""A short name with a sign, such as "AB-" and "C#", which "AB+" and "C" are not."""
 _NO_COUNT = re.compile(
-    r"[$€£¥]\s?\d[\d.,]*|\d[\d.,]*\s?(?:[$€£¥%元]|(?:eur|euros?|usd|dollars?|gbp|pounds?|chf|"
+    r"[$€£¥]\s?\d[\d.,]*|(?<!\d)\d[\d.,]*\s?(?:[$€£¥%元]|(?:eur|euros?|usd|dollars?|gbp|pounds?|chf|"
     r"francs?|franken|percent|prozent|por ciento|pour ?cent)\b)|\b\d{1,2}[:h]\d\d\b|"
     r"\b[A-Z]+-?\d+\b",
     re.IGNORECASE,
@@ -147,23 +149,27 @@ def find_doubt(question: str, text: str, hits: Sequence[Hit], analyzer: TextAnal
 
 
 def _lacking_name(question: str, hits: Sequence[Hit]) -> str:
-    """Return a numbered name of the question that no passage or document has; no date is one."""
-    names = [
+    """Return a numbered or signed name of the question that no passage has; no date is one."""
+    numbered = [
         name
         for name in _NUMBERED.findall(question)
         if not holds_what_is_asked(QuestionKind.WHEN, name, "")
     ]
-    if not names:
+    signed = _SIGNED.findall(question)
+    if not numbered and not signed:
         return ""
     texts = []
     for hit in hits:
         metadata = hit.chunk.metadata
         file = str(metadata.get("source_uri", "")).replace("\\", "/").rpartition("/")[2]
-        texts.append(_spaced(f"{metadata.get('title', '')} {file} {hit.chunk.passage}"))
+        texts.append(f"{metadata.get('title', '')} {file} {hit.chunk.passage}".casefold())
+    spaced = [*map(_spaced, texts)]
+    forms = {name: (rf"{re.escape(_spaced(name))}(?!\d)", spaced) for name in numbered}
+    forms |= {name: (rf"(?<!\w){re.escape(name.casefold())}", texts) for name in signed}
     lacking = (
         name
-        for name in names
-        if not any(re.search(rf"{re.escape(_spaced(name))}(?!\d)", text) for text in texts)
+        for name, (form, held) in forms.items()
+        if not any(re.search(form, text) for text in held)
     )
     return next(lacking, "")
 

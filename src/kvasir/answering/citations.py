@@ -31,8 +31,10 @@ from kvasir.language.sentences import sentence_spans
 FindVersion = Callable[[str], DocumentVersion | None]
 """Returns the live version of a document by its id, or None if its text is not stored."""
 
-_MARKER = re.compile(rf"\s*(?P<protection>{PROTECTION})?[\[【]\s*{NUMBERS}\s*[\]】]")
-_UNFINISHED = re.compile(rf"\s*{PROTECTION}?[\[【][\s\d^,;，、]{{0,40}}$|\s*{PROTECTION}$|\s+$")
+_MARKER = re.compile(rf"(?<!\s)\s*(?P<protection>{PROTECTION})?[\[【]\s*{NUMBERS}\s*[\]】]")
+_UNFINISHED = re.compile(
+    rf"(?<!\s)(?:\s*{PROTECTION}?[\[【][\s\d^,;，、]{{0,40}}$|\s*{PROTECTION}$|\s+$)"
+)
 """The beginning of a marker, or white space before one, at the end of a piece."""
 _WORDS = re.compile(rf"[{CJK}]|[^\W_]+")
 _BLACK = re.compile(r"\S+")

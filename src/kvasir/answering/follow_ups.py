@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
@@ -89,12 +89,14 @@ NOTHING_MORE = {
 }
 """Refusals of a wish for more."""
 
-_MARKER = re.compile(r"\s*\[\d+\]")
+_MARKER = re.compile(r"(?<!\s)\s*\[\d+\]")
 _TOKEN = re.compile(r"\S+")
 _WORD = re.compile(r"\w+")
 _EDGES = "\"'“”„«»‘’()[]{}¿?¡!,;:.…。，；：？！、*_`|"
 _LONGEST_SPACELESS = 6
 """Characters of the longest word that is looked for in a script without spaces."""
+_LONGEST_SUBJECT = 1_000
+"""Characters of earlier turns, the last ones first, whose words are compared with the question."""
 
 
 def polite_reply(message: str, history: Sequence[Message], languages: Languages) -> str:
@@ -176,7 +178,8 @@ class FollowUps:
         last = asked[-1] if asked else 0
         topic = self._resolved(replace(request, query=turns[last].question), turns[:last], retrieve)
         language = _language(topic, retrieve(replace(request, query=topic)))
-        words = self._words(without_interrogatives(topic), language)
+        (subject,) = _beginnings([without_interrogatives(topic)])
+        words = self._words(subject, language)
         topic = " ".join(word for word, _ in words) or topic
         quoted = [p for turn in turns if turn.quotes for p in _MARKER.split(turn.answer)]
         top_k = min(MOST_HITS, request.top_k + len(quoted))
@@ -196,14 +199,15 @@ class FollowUps:
             return request.query
         subject = list(_since_subject(turns))
         # What is asked of "it" is no part of the subject: "When did I buy it? How heavy is it?"
-        texts = [
+        said_before = (
             text
             for turn in subject
             for text in (
                 turn.question if turn is subject[-1] or not refers_back(turn.question) else "",
                 _names(turn),
             )
-        ]
+        )
+        texts = [*_beginnings(said_before)]
         said = " ".join([own, *texts])
         found = [*retrieve(replace(request, query=said)), *retrieve(replace(request, query=own))]
         hits = list({hit.chunk.id: hit for hit in found}.values())
@@ -349,6 +353,14 @@ def _since_subject(turns: Sequence[_Turn]) -> Iterator[_Turn]:
         yield turn if turn.quotes else replace(turn, answer="")
         if follow_up_part(turn.question) is None:
             return
+
+
+def _beginnings(texts: Iterable[str]) -> Iterator[str]:
+    """Yield texts, cut where all of them have ``_LONGEST_SUBJECT`` characters."""
+    room = _LONGEST_SUBJECT
+    for text in texts:
+        yield text[:room]
+        room = max(0, room - len(text))
 
 
 def _names(turn: _Turn) -> str:

@@ -20,7 +20,7 @@ _WINDOW = 150
 _CONTEXT = 500
 """UTF-8 bytes of the sentence before a question that is searched with it, at most."""
 _ASKS = re.compile(r"[?？؟՞]\W*$")
-_QUOTED = re.compile(r"(?m)^\s*>.*$\n?")
+_QUOTED = re.compile(r"(?m)^[^\S\n]*>.*$\n?")
 _WORD = re.compile(r"\w+")
 _FEWEST_WORDS = 3
 """Words of a sentence that asks for something; "Really?" does not."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from kvasir.core.text import SOUTHEAST_ASIAN
 from kvasir.language.identifiers import identifying_values
@@ -81,6 +82,19 @@ def parse_query(query: str) -> QuerySyntax:
     phrases = [_inside(match).strip() for match in _PHRASE.finditer(text)]
     kept = tuple(phrase for phrase in phrases if any(map(str.isalnum, phrase)))
     return QuerySyntax(text, kept, tuple(excluded), identifying_values(text))
+
+
+def parse_answered(query: str, passages: Sequence[str]) -> QuerySyntax:
+    """Return the parts of a query that was searched, with the passages that were found.
+
+    What follows a hyphen excludes nothing if a passage names it as an option, or holds it.
+    """
+    syntax = parse_query(query)
+    if syntax.excluded and any(
+        syntax.is_option_of(passage) or syntax.excludes(passage) for passage in passages
+    ):
+        return replace(syntax, text=query, excluded=())
+    return syntax
 
 
 def holds(text: str, phrase: str) -> bool:

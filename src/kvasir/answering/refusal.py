@@ -7,7 +7,6 @@ rates of the weights: docs/decisions/0052-refusal-for-every-model.md.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +21,12 @@ from kvasir.answering.evidence import (
     Evidence,
     Features,
 )
+from kvasir.answering.refusal_phrases import (
+    DOES_NOT_KNOW,
+    NOT_IN_SOURCES,
+    OPENINGS,
+    SPEAKS_OF_ITSELF,
+)
 from kvasir.core.errors import IncompatibleVersionError, WireError
 from kvasir.core.types import Certainty, Citation, Hit
 from kvasir.core.wire import from_json
@@ -30,6 +35,8 @@ from kvasir.language.detect import detect
 REFUSALS = {
     "en": "I cannot find the answer in the documents.",
     "es": "No encuentro la respuesta en los documentos.",
+    "fr": "Je ne trouve pas la réponse dans les documents.",
+    "de": "Ich finde die Antwort nicht in den Dokumenten.",
     "vi": "Tôi không tìm thấy câu trả lời trong tài liệu.",
     "zh": "我在文档中找不到答案。",
 }
@@ -38,6 +45,8 @@ REFUSALS = {
 NOTHING_MATCHES = {
     "en": "No document matches the filters, so there is nothing to answer from.",
     "es": "Ningún documento cumple los filtros, así que no hay de dónde responder.",
+    "fr": "Aucun document ne correspond aux filtres, il n'y a donc rien pour répondre.",
+    "de": "Kein Dokument entspricht den Filtern, daher gibt es keine Grundlage für eine Antwort.",
     "vi": "Không có tài liệu nào khớp với bộ lọc, nên không có gì để trả lời.",
     "zh": "没有文档符合筛选条件，因此无法回答。",
 }
@@ -46,36 +55,13 @@ NOTHING_MATCHES = {
 NO_DOCUMENTS = {
     "en": "The collection has no documents, so there is nothing to answer from.",
     "es": "La colección no tiene documentos, así que no hay de dónde responder.",
+    "fr": "La collection ne contient aucun document, il n'y a donc rien pour répondre.",
+    "de": "Die Sammlung enthält keine Dokumente, daher gibt es keine Grundlage für eine Antwort.",
     "vi": "Bộ sưu tập không có tài liệu nào, nên không có gì để trả lời.",
     "zh": "该集合中没有文档，因此无法回答。",
 }
 """Refusals if the collection is empty."""
 
-_DOES_NOT_KNOW = re.compile(
-    r"\b(?:can ?not|can['’]t|could not|couldn['’]t|unable to) (?:find|answer|determine|locate)\b"
-    r"|\b(?:do not|don['’]t) know\b"
-    r"|\bno (?:puedo|pude|es posible|se puede) (?:encontrar|responder|determinar|contestar)\b"
-    r"|\bno (?:encuentro|encontré|lo sé|sé)\b"
-    r"|không (?:tìm thấy|thể tìm|thể trả lời|biết)"
-    r"|找不到|没有找到|未找到|无法回答|無法回答|不知道",
-    re.IGNORECASE,
-)
-_NOT_IN_SOURCES = re.compile(
-    r"\b(?:do|does|did) not (?:contain|mention|provide|include|hold|say|specify|state)\b"
-    r"|\b(?:doesn|don)['’]t (?:contain|mention|provide|include|say|specify|state)\b"
-    r"|\bno (?:information|mention|answer)\b"
-    r"|\bnot (?:mentioned|provided|specified|stated|found|given) in\b"
-    r"|\bno (?:contienen?|mencionan?|proporcionan?|incluyen?|hay información)\b"
-    r"|không (?:có thông tin|đề cập|được đề cập)"
-    r"|没有提到|没有提及|未提及|没有提供|没有相关",
-    re.IGNORECASE,
-)
-_SPEAKS_OF_ITSELF = re.compile(
-    r"i\b|sorry|unfortunately|the (?:\w+ )?(?:sources?|documents?|context)|lo siento|no "
-    r"|tôi|xin lỗi|rất tiếc|抱歉|对不起|我",
-    re.IGNORECASE,
-)
-_OPENINGS = ("i ", "sorry", "unfortunately", "the ", "lo siento", "tôi", "xin lỗi", "rất tiếc")
 _DECIDED = 40
 """Characters after which a text's opening is known."""
 _OPENING = 100
@@ -167,17 +153,17 @@ DEFAULT_CALIBRATION = Calibration(
 
 def refusal(question: str, hits: Sequence[Hit] = (), sayings: Mapping[str, str] = REFUSALS) -> str:
     """Return a refusal in the question's language."""
-    return sayings.get(asked_language(question, hits, REFUSALS), sayings["en"])
+    return sayings.get(asked_language(question, hits, sayings), sayings["en"])
 
 
 def may_become_refusal(text: str) -> bool:
     """Return True if a text that is still being written may turn out to be a refusal only."""
     text = text.lstrip()
-    if len(text) > _LONGEST_REFUSAL or _SPEAKS_OF_ITSELF.match(text):
+    if len(text) > _LONGEST_REFUSAL or SPEAKS_OF_ITSELF.match(text):
         return len(text) <= _LONGEST_REFUSAL
     begun = text.casefold()
     return len(text) < _DECIDED and any(
-        opening.startswith(begun) or begun.startswith(opening) for opening in _OPENINGS
+        opening.startswith(begun) or begun.startswith(opening) for opening in OPENINGS
     )
 
 
@@ -198,7 +184,7 @@ def says_it_does_not_know(text: str, citations: Sequence[Citation]) -> bool:
     if len(text) > _LONGEST_REFUSAL:
         return False
     if not citations:
-        return bool(_DOES_NOT_KNOW.search(text) or _NOT_IN_SOURCES.search(text))
-    found = _DOES_NOT_KNOW.search(text[:_OPENING])
+        return bool(DOES_NOT_KNOW.search(text) or NOT_IN_SOURCES.search(text))
+    found = DOES_NOT_KNOW.search(text[:_OPENING])
     quoted = found and any(found[0] in citation.quote for citation in citations)
-    return bool(found and not quoted and _SPEAKS_OF_ITSELF.match(text))
+    return bool(found and not quoted and SPEAKS_OF_ITSELF.match(text))

@@ -47,11 +47,11 @@ _WINDOW = 1_000
 _NEAR = 200
 """Characters at the edge of the window in which an end, with its markers, may not be known yet."""
 
-_MARKER = re.compile(rf"\s*\[{NUMBERS}\]")
+_MARKER = re.compile(rf"(?<!\s)\s*\[{NUMBERS}\]")
 _LINE_START = re.compile(r"(?m)^\s*(?:[-*•>#|]+|\(?\d{1,3}[.)])\s+")
 """What begins a list item, heading or table row."""
 _IDENTIFIER = re.compile(
-    r"https?://\S+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+    r"https?://\S+|(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
     r"|(?<![\w-])--?[A-Za-z][\w-]*"
     r"|\b(?=[\w./:-]*[A-Za-z])(?=[\w./:-]*[\d_])[A-Za-z0-9_]+(?:[./:-][A-Za-z0-9_]+)*\b"
     r"|\b[a-z]+[A-Z]\w*\b"

@@ -15,9 +15,22 @@ from functools import partial
 from kvasir.answering import table_doubts as doubts
 from kvasir.answering.citations import FindVersion, citation_of
 from kvasir.answering.table_questions import TableQuestion
-from kvasir.answering.table_rows import NoAnswerError, is_distinct
-from kvasir.answering.table_vocabulary import ADDS_UP_NOT, ASKS_A_PRICE
-from kvasir.answering.table_words import BY_LANGUAGE, IDENTIFIERS, QUALIFYING_COLUMNS, Operation
+from kvasir.answering.table_rows import NoAnswerError, fold, is_distinct
+from kvasir.answering.table_units import with_unit
+from kvasir.answering.table_vocabulary import (
+    ADDS_UP_NOT,
+    ASKS_A_PRICE,
+    OF_A_LABEL,
+    OF_A_ROW,
+    OF_SIZE,
+)
+from kvasir.answering.table_words import (
+    BY_LANGUAGE,
+    IDENTIFIERS,
+    QUALIFYING_COLUMNS,
+    RANKED,
+    Operation,
+)
 from kvasir.answering.tables import (
     Numbers,
     Row,
@@ -47,29 +60,8 @@ MOST_DOCUMENTS = 5
 """Documents with a table that are read, the best ones."""
 
 _TWO = 2
-_OF_A_LABEL = re.compile(
-    r"^\W*(?:who|when|where|qui[ée]n(?:es)?|cu[áa]ndo|d[óo]nde|wer|wann|wo|qui|quand|où)\b|"
-    r"谁|什么时候|哪里",
-    re.IGNORECASE,
-)
-"""Questions for a name, a day or a place, which no number answers."""
-_OF_A_ROW = re.compile(
-    r"\b(?:who|when|where|which|what|qui[ée]n(?:es)?|cu[áa]ndo|d[óo]nde|qué|cuál(?:es)?|wer|wann|wo|"
-    r"welche\w?|was|qui|quand|où|quel(?:le)?s?)\b|谁|什么|哪",
-    re.IGNORECASE,
-)
-"""Questions that a row answers."""
-_OF_SIZE = re.compile(
-    r"\b(?:largest|biggest|smallest|highest|lowest|mayor|menor|más (?:grande|pequeñ[oa]|alt[oa]|"
-    r"baj[oa])|größte\w?|kleinste\w?|höchste\w?|niedrigste\w?|plus (?:grande?|grosse?|petite?|"
-    r"élevée?|haute?|basse?))\b|最[大小高低]",
-    re.IGNORECASE,
-)
-"""Questions for the most or least of a row as a whole."""
 _OF_ROWS = (None, Operation.LIST, Operation.COUNT)
 """Operations with which a comparison selects the rows that are asked for."""
-_UNIT = re.compile(r"[(（\[]([^()（）\[\]]+)[)）\]]\s*$")
-"""The unit in a header, such as "Consumption (kWh)"."""
 _BRACKETED = re.compile(rf"([\[【])\s*({NUMBERS})\s*([\]】])")
 
 
@@ -177,9 +169,9 @@ class _Computation(TableQuestion):
                 if not asked or not all(is_distinct(self.rows, c) for c in asked):
                     raise NoAnswerError
                 return self._said(Operation.COUNT), self.rows
-            case Operation.COUNT | None if self.period is None:
+            case Operation.COUNT | None:
                 return self._looked_up(column, asked)
-        ranked = self.operation in (Operation.LEAST, Operation.MOST)
+        ranked = self.operation in RANKED
         groups = [c for c in asked if not is_distinct(self.rows, c)]
         if self.is_per_row and not is_distinct(self.rows, 0):
             raise NoAnswerError
@@ -208,10 +200,10 @@ class _Computation(TableQuestion):
         if not self.conditions or len(self.rows) > MOST_SHOWN:
             raise NoAnswerError
         if column is None:
-            if self.operation or not (asked or _OF_A_ROW.search(self.question)):
+            if self.operation or not (asked or OF_A_ROW.search(self.question)):
                 raise NoAnswerError
             return self._quoted(self.rows), self.rows
-        if _OF_A_LABEL.search(self.question) and not self.header_terms[column] & self.asked_terms:
+        if OF_A_LABEL.search(self.question) and not self.header_terms[column] & self.asked_terms:
             return self._quoted(self.rows), self.rows
         if len(self.rows) == 1:
             if is_gap(self.rows[0].cells[column]):
@@ -267,7 +259,7 @@ class _Computation(TableQuestion):
             message = f"nothing is computed over '{self.table.header[column]}': {error}"
             raise UnreadableError(message) from None
         values, header = numbers.values, self.table.header[column]
-        is_added = self.operation not in (Operation.LEAST, Operation.MOST)
+        is_added = self.operation not in RANKED
         cells = (cell for row in self.rows for cell in row.cells)
         if doubts.turns_around(self.question, values, is_added=is_added) or doubts.mixes_sides(
             self.question, header, values, cells
@@ -294,10 +286,12 @@ class _Computation(TableQuestion):
     def _grouped(self, label: int, column: int | None) -> tuple[str, Sequence[Row]]:
         """Return the rows of the value of which most or least rows, or the highest sum, are."""
         groups: dict[str, list[Row]] = {}
+        names_of: dict[str, str] = {}
         for row in self.rows:
-            if not row.cells[label]:
+            if is_gap(row.cells[label]):
                 raise NoAnswerError
-            groups.setdefault(row.cells[label], []).append(row)
+            name = names_of.setdefault(fold(row.cells[label]), row.cells[label])
+            groups.setdefault(name, []).append(row)
         figures = {name: Decimal(len(rows)) for name, rows in groups.items()}
         shown: Callable[[Decimal], str] = str
         if column is not None:
@@ -322,11 +316,16 @@ class _Computation(TableQuestion):
         if len(names) > MOST_TIED or len(rows) > MOST_LISTED:
             raise NoAnswerError
         phrases = self.words.phrases
-        form = phrases["rows"] if column is None else f"{{count}} ({self.table.header[column]})"
+        counted = (
+            phrases["rows"].format(count=shown(figures[name]))
+            if column is None
+            else f"{shown(figures[name])} ({self.table.header[column]})"
+            for name in names
+        )
         text = phrases[f"group_{self.operation}"].format(
             label=self.table.header[label],
             rows=self._counted(),
-            value=", ".join(f"{n}: {form.format(count=shown(figures[n]))}" for n in names),
+            value=", ".join(map(": ".join, zip(names, counted, strict=True))),
         )
         return f"{self._quoted(rows)}\n\n{text}", rows
 
@@ -358,7 +357,7 @@ class _Computation(TableQuestion):
         A "largest invoice" names no column: it is known if all of them say the same.
         """
         columns = [c for c in measures if not ADDS_UP_NOT.search(self.table.header[c])]
-        if not columns or not _OF_SIZE.search(self.question):
+        if not columns or not OF_SIZE.search(self.question):
             raise NoAnswerError
         for column in columns:
             self._check_units(column)
@@ -397,8 +396,7 @@ class _Computation(TableQuestion):
         """Return the one value that is asked for under its row, such as "July: 233 kWh"."""
         (row,) = self.rows
         value, label = row.cells[column], ", ".join(row.cells[c] for c in self.conditions)
-        unit = _UNIT.search(self.table.header[column]) if value[-1:].isdigit() else None
-        return f"\n\n{label}: {value} {unit[1]}" if unit else f"\n\n{label}: {value}"
+        return f"\n\n{label}: {with_unit(value, self.table.header[column])}"
 
     def _counted(self, further: Sequence[str] = ()) -> str:
         phrases = self.words.phrases
@@ -434,9 +432,9 @@ def _citations(
     """Yield one citation for each run of neighbouring rows, within ``MOST_QUOTED`` characters."""
     runs: list[list[Row]] = []
     for row in rows:
-        if runs and row.start - runs[-1][-1].end < 2:
-            if row.end - runs[-1][0].start <= MOST_QUOTED:
-                runs[-1].append(row)
+        is_next = runs and row.start - runs[-1][-1].end < 2
+        if is_next and row.end - runs[-1][0].start <= MOST_QUOTED:
+            runs[-1].append(row)
         else:
             runs.append([row])
     for run in runs[:MOST_TIED]:

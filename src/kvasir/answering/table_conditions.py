@@ -84,7 +84,7 @@ MONTH_NUMBERS = {
     for number, line in enumerate(_MONTHS.strip().splitlines(), 1)
     for name in line.split()
 }
-_YEAR = re.compile(r"[\s/-]*(?:\d{4}|['’]\d\d)$|^\d{4}\s*年?[\s/-]*")
+_YEAR = re.compile(r"(?<![\s/-])[\s/-]*(?:\d{4}|['’]\d\d)$|^\d{4}\s*年?[\s/-]*")
 ANY_MONTH = "|".join(sorted(map(re.escape, MONTH_NUMBERS), key=len, reverse=True))
 
 _BEFORE_A_MONTH = re.compile(

@@ -60,6 +60,33 @@ _AROUND_A_DAY = re.compile(
 )
 _AFTER_A_DAY = re.compile(r"^\s*(?:份)?(?:以来|之前|以前|之后|以后|起|前|后|为止)")
 
+_ORDINALS = {
+    "en": r"second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|next|penultimate|"
+    r"(?!1st\b)\d+(?:st|nd|rd|th)",
+    "es": r"(?:segund|tercer|cuart|quint|sext|séptim|octav|noven|décim|penúltim)[oa]?s?|"
+    r"siguientes?|(?!1)\d+[ºª]",
+    "de": r"(?:zweit|dritt|viert|fünft|sechst|siebt|acht|neunt|zehnt|nächst|vorletzt)e[nmrs]?|"
+    r"(?!1\.)\d+\.",
+    "fr": r"deuxièmes?|secondes?|second|troisièmes?|quatrièmes?|cinquièmes?|sixièmes?|septièmes?|"
+    r"huitièmes?|neuvièmes?|dixièmes?|suivante?s?|avant-dernière?|(?!1e)\d+(?:e|è?me|nde?)",
+}
+_CARDINALS = {
+    "en": "two|three|four|five|six|seven|eight|nine|ten",
+    "es": "dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez",
+    "de": "zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn",
+    "fr": "deux|trois|quatre|cinq|six|sept|huit|neuf|dix",
+}
+_RANKS = {
+    language: re.compile(
+        rf"\b(?:(?:{ordinals})[\s-]+(?:\w+\s+){{0,2}}|(?:{_CARDINALS[language]}|\d+)[\s-]+)"
+        r"(?:(?:the|el|la|los|las|der|die|das|den|dem|am|le|les)\s+)?$",
+        re.IGNORECASE,
+    )
+    for language, ordinals in _ORDINALS.items()
+} | {"zh": re.compile(r"(?:第[二三四五六七八九十\d]+|[二两三四五六七八九十]个?|倒数)$")}
+_LONGEST_RANK = 60
+"""Most characters before a superlative in which a rank is looked for."""
+
 _WHO = re.compile(r"\b(?:who|wer|qui|quién(?:es)?|quien(?:es)?)\b|谁", re.IGNORECASE)
 _PERSONS = re.compile(
     r"\b(?:name|employee|person|member|staff|customer|client|guest|borrower|buyer|seller|driver|"
@@ -81,6 +108,14 @@ _NO_COUNT = re.compile(
 _THINGS = ENTITIES[1:4]
 """Books, people and invoices: several rows may be about the same one."""
 _FEWEST_IN_A_GROUP = 2
+
+
+def has_rank(before: str, language: str) -> bool:
+    """Return True if a text before a word for the most or least says that another rank is meant.
+
+    That is an ordinal but the first ("the second lowest"), or a number ("the three highest").
+    """
+    return _RANKS[language].search(before[-_LONGEST_RANK:]) is not None
 
 
 def is_in_another_unit(question: str, table: Table, column: int) -> bool:
@@ -187,7 +222,7 @@ def figures_of(cells: Sequence[str]) -> list[Decimal] | None:
             continue
         if not is_number(cell):
             return None
-        text = re.sub(r"[^\d.,-]", "", cell).replace("−", "-").strip(".,")
+        text = re.sub(r"[^\d.,-]", "", cell.replace("−", "-")).strip(".,")
         whole, sign, rest = re.fullmatch(r"(.*?)(?:([.,])(\d{1,2}))?", text).groups()  # type: ignore[union-attr]
         digits = re.sub(r"\D", "", whole) or "0"
         value = Decimal(f"{digits}.{rest}" if sign else digits)

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from kvasir.answering.table_conditions import comparison_in, period_in
 from kvasir.answering.table_dates import day_in
-from kvasir.answering.table_doubts import has_counts, is_around
+from kvasir.answering.table_doubts import has_counts, has_rank, is_around
 from kvasir.answering.table_rows import (
     WORD,
     NoAnswerError,
@@ -22,6 +22,7 @@ from kvasir.answering.table_rows import (
     has_numbers,
     is_distinct,
     measures_of,
+    only_value,
     values_of,
 )
 from kvasir.answering.table_selection import SHORTEST_PART, WIDE, RowSelection
@@ -43,10 +44,11 @@ from kvasir.answering.table_vocabulary import (
     is_of_the_other_side,
     words_of,
 )
-from kvasir.answering.table_words import EACH, PER, QUANTITIES, UNITS, Operation, TableWords
+from kvasir.answering.table_words import EACH, PER, QUANTITIES, RANKED, UNITS, Operation, TableWords
 from kvasir.answering.tables import Table
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.types import Hit
+from kvasir.language.compounds import LONGEST_WORD
 
 _PIECE = re.compile(r"[\u3400-\u9fff]+|[^\W_\u3400-\u9fff]+")
 """A run of characters of a script without spaces, or a word."""
@@ -165,6 +167,9 @@ class TableQuestion(RowSelection):
         if named and len(named) == len(found):
             raise NoAnswerError
         found = [each for each in found if each not in named]
+        superlatives = [start for start, _, kind in found if kind in RANKED]
+        if any(has_rank(question[:start], self.language) for start in superlatives):
+            raise NoAnswerError
         ends = [end for _, end, operation in found if operation is Operation.COUNT]
         counted = question[max(ends) :] if ends else ""
         if self.language == "fr":
@@ -179,7 +184,7 @@ class TableQuestion(RowSelection):
         self.how_many = Operation.COUNT in kinds
         kinds = kinds - {Operation.COUNT} or kinds
         added = kinds & {Operation.SUM, Operation.AVERAGE}
-        ranked = kinds & {Operation.LEAST, Operation.MOST}
+        ranked = kinds & RANKED
         self.of_group = added.pop() if len(added) == len(ranked) == 1 and len(kinds) == 2 else None
         if len(kinds) > 1 and self.of_group is None:
             raise NoAnswerError
@@ -222,7 +227,7 @@ class TableQuestion(RowSelection):
         word = fold(token)
         # Stemmers take "Kurs" for a plural itself: compare the word as it is written as well.
         stems |= {word.removesuffix(end) for end in _PLURALS if len(word) > SHORTEST_PART}
-        if stems & known or self.language != "de":
+        if stems & known or self.language != "de" or len(word) > LONGEST_WORD:
             return stems if stems & known else set()
         for end in range(SHORTEST_PART, len(word) - SHORTEST_PART + 1):
             first, second = self._terms(word[:end].rstrip("s")), self._terms(word[end:])
@@ -372,8 +377,8 @@ class TableQuestion(RowSelection):
                     position += len(named)
                 elif word:
                     position += len(word)
-                elif part := next((p for p in parts if len(p) > 1 and _only(p, values)), ""):
-                    self._select([_only(part, values)], 0, values)
+                elif part := next((p for p in parts if len(p) > 1 and only_value(p, values)), ""):
+                    self._select([only_value(part, values)], 0, values, is_part=True)
                     position += len(part)
                 else:
                     raise NoAnswerError
@@ -439,9 +444,3 @@ class TableQuestion(RowSelection):
         if len(tied) > 1:
             raise NoAnswerError
         return next(iter(tied), None)
-
-
-def _only(part: str, values: Iterable[str]) -> str:
-    """Return the one value that has a part, in a script without spaces; empty if several do."""
-    found = [value for value in values if part in value]
-    return found[0] if len(found) == 1 else ""

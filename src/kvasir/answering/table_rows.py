@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from kvasir.answering.table_doubts import figures_of, is_of_groups
@@ -68,6 +68,12 @@ def values_of(table: Table) -> dict[str, set[tuple[int, str]]]:
             values.setdefault(" ".join(WORD.findall(fold(cell))), set()).add((column, cell))
     values.pop("", None)
     return values
+
+
+def only_value(part: str, values: Iterable[str]) -> str:
+    """Return the one value that has a part, in a script without spaces; empty if several do."""
+    found = [value for value in values if part in value]
+    return found[0] if len(found) == 1 else ""
 
 
 @lru_cache(REMEMBERED)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from kvasir.answering.table_conditions import Period, is_no, month_of, yes_of
 from kvasir.answering.table_dates import Day, dates_of
 from kvasir.answering.table_rows import WORD, NoAnswerError, fold, values_of
+from kvasir.answering.table_signs import has_sign, written_value
 from kvasir.answering.table_vocabulary import OPPOSITES, STILL_TO_COME
 from kvasir.answering.table_words import TableWords
 from kvasir.answering.tables import Row, Table
@@ -64,9 +65,17 @@ class RowSelection:
         return stems | {word.casefold() for word in words}
 
     def _select(
-        self, tokens: Sequence[str], position: int, values: dict[str, set[tuple[int, str]]]
+        self,
+        tokens: Sequence[str],
+        position: int,
+        values: dict[str, set[tuple[int, str]]],
+        *,
+        is_part: bool = False,
     ) -> int:
-        """Take the longest value that stands here as a condition; return its number of words."""
+        """Take the longest value that stands here as a condition; return its number of words.
+
+        With ``is_part`` the question has a part of the value alone.
+        """
         for length in range(min(_LONGEST_VALUE, len(tokens) - position), 0, -1):
             words = tokens[position : position + length]
             found = values.get(" ".join(map(fold, words)))
@@ -76,9 +85,10 @@ class RowSelection:
             column = min(columns)
             is_function_word = length == 1 and fold(words[0]) in self.words.function_words
             written = {cell for _, cell in found}
-            if is_function_word and words[0] not in written:
+            is_bare = not all(map(has_sign, written))
+            if is_function_word and is_bare and words[0] not in written:
                 raise NoAnswerError
-            if len(columns) > 1:
+            if len(columns) > 1 or (is_part and len(written) > 1):
                 raise NoAnswerError
             if (
                 length == 1
@@ -86,9 +96,22 @@ class RowSelection:
                 and not self._is_next(column, tokens[position + 1 :])
             ):
                 raise NoAnswerError  # No tenant, where a column of pets says no.
-            self._add_condition(column, min(written), tokens, position, length)
+            value = next(iter(written)) if is_part else self._meant(written)
+            self._add_condition(column, value, tokens, position, length)
             return length
         return 0
+
+    def _meant(self, written: set[str]) -> str:
+        """Return which of the values with the same words stands in the question.
+
+        Raises:
+            NoAnswerError: None does, such as "O-" where the question says "O+".
+        """
+        forms = {fold(cell): cell for cell in sorted(written, reverse=True)}
+        form = written_value(fold(self.question), [*forms])
+        if not form:
+            raise NoAnswerError
+        return forms[form]
 
     def _is_next(self, column: int, tokens: Sequence[str]) -> bool:
         """Return True if the next word that is no function word is one of a header."""

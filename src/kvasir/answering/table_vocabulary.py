@@ -230,6 +230,26 @@ ASKS_A_PRICE = re.compile(
 )
 """Questions for what one costs, of which no sum is the answer."""
 
+OF_A_LABEL = re.compile(
+    r"^\W*(?:who|when|where|qui[ée]n(?:es)?|cu[áa]ndo|d[óo]nde|wer|wann|wo|qui|quand|où)\b|"
+    r"谁|什么时候|哪里",
+    re.IGNORECASE,
+)
+"""Questions for a name, a day or a place, which no number answers."""
+OF_A_ROW = re.compile(
+    r"\b(?:who|when|where|which|what|qui[ée]n(?:es)?|cu[áa]ndo|d[óo]nde|qué|cuál(?:es)?|wer|wann|wo|"
+    r"welche\w?|was|qui|quand|où|quel(?:le)?s?)\b|谁|什么|哪",
+    re.IGNORECASE,
+)
+"""Questions that a row answers."""
+OF_SIZE = re.compile(
+    r"\b(?:largest|biggest|smallest|highest|lowest|mayor|menor|más (?:grande|pequeñ[oa]|alt[oa]|"
+    r"baj[oa])|größte\w?|kleinste\w?|höchste\w?|niedrigste\w?|plus (?:grande?|grosse?|petite?|"
+    r"élevée?|haute?|basse?))\b|最[大小高低]",
+    re.IGNORECASE,
+)
+"""Questions for the most or least of a row as a whole."""
+
 EACH_OF_THE_FIRST = (
     ("每个月", "月"),
     ("每月", "月"),

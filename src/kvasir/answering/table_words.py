@@ -22,6 +22,9 @@ class Operation(StrEnum):
     LIST = "list"
 
 
+RANKED = frozenset([Operation.LEAST, Operation.MOST])
+
+
 @dataclass(frozen=True, slots=True)
 class TableWords:
     """The words of one language.

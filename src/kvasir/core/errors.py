@@ -301,12 +301,15 @@ class MissingExtraError(OperatorError, code="missing_extra"):
 class ModelNotFoundError(OperatorError, code="model_not_found"):
     """A model is neither on this machine nor on the server or hub.
 
-    ``name`` is its name, if a hub could have it; otherwise empty.
+    Attributes:
+        name: Its name, if a hub could have it; otherwise empty.
+        of_collection: True if it was chosen for one collection.
     """
 
     def __init__(self, message: str, name: str = "") -> None:
         super().__init__(message)
         self.name = name
+        self.of_collection = False
 
 
 class WrongEmbedderError(OperatorError, code="wrong_embedder"):

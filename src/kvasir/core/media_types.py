@@ -13,12 +13,15 @@ import zipfile
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
+from kvasir.core import compound_file
+
 UNKNOWN = "application/octet-stream"
 
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+XLSB = "application/vnd.ms-excel.sheet.binary.macroenabled.12"
 XLSM = "application/vnd.ms-excel.sheet.macroenabled.12"
 EPUB = "application/epub+zip"
 DOC = "application/msword"
@@ -120,6 +123,7 @@ _EVERY_EXTENSION = EXTENSIONS | {
     "doc": DOC,
     "ppt": PPT,
     "xls": XLS,
+    "xlsb": XLSB,
     "png": "image/png",
     "jpg": "image/jpeg",
     "jpeg": "image/jpeg",
@@ -138,17 +142,23 @@ KINDS_READ = (
 )
 """The formats that the built-in extractors read, for error messages."""
 
-_OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_STREAMS = (
     ("EncryptedPackage", ENCRYPTED_OFFICE),
     ("__properties_version1.0", MSG),
     ("WordDocument", DOC),
     ("PowerPoint Document", PPT),
     ("Workbook", XLS),
+    ("Book", XLS),
 )
+"""Names in the root of a compound file by the format that has them."""
 _NAMED_IN_ARCHIVES = ("application/vnd.oasis.opendocument.", EPUB)
 """Media types that an archive may say it is; any other would be believed without a reason."""
-_OOXML_MAIN = ((b"word/document", DOCX), (b"ppt/presentation", PPTX), (b"xl/workbook", XLSX))
+_OOXML_MAIN = (
+    (b"word/document", DOCX),
+    (b"ppt/presentation", PPTX),
+    (b"xl/workbook.bin", XLSB),
+    (b"xl/workbook", XLSX),
+)
 
 _MAIL_HEADER = re.compile(
     rb"^(?:from|to|subject|date|received|return-path|message-id|mime-version|delivered-to|"
@@ -176,7 +186,7 @@ def of_head(head: bytes) -> str:
 
     It is ``application/octet-stream`` if they are neither text nor of a known format.
     """
-    if b"%PDF-" in head or head.startswith((b"PK", _OLE_SIGNATURE)) or not head:
+    if b"%PDF-" in head or head.startswith((b"PK", compound_file.SIGNATURE)) or not head:
         return ""
     return _binary_type(head) or ("" if looks_like_text(head) else UNKNOWN)
 
@@ -257,7 +267,7 @@ def _binary_type(data: bytes) -> str | None:
         return PDF
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip_type(data)
-    if data.startswith(_OLE_SIGNATURE):
+    if data.startswith(compound_file.SIGNATURE):
         return _ole_type(data)
     if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
         return "image/heic"
@@ -289,8 +299,11 @@ def _zip_type(data: bytes) -> str:
 
 
 def _ole_type(data: bytes) -> str:
-    found = (kind for stream, kind in _OLE_STREAMS if stream.encode("utf-16-le") in data)
-    return next(found, OLE)
+    names = compound_file.root_names(data)
+    if names is None:
+        # A damaged file still shows the names somewhere.
+        names = [name for name, _ in _OLE_STREAMS if name.encode("utf-16-le") in data]
+    return next((kind for name, kind in _OLE_STREAMS if name in names), OLE)
 
 
 def _text_type(name: str, data: bytes) -> str:

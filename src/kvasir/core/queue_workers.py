@@ -125,6 +125,10 @@ class Heartbeat:
             except KvasirError as error:
                 logger.warning("a heartbeat failed: %s", error)
                 continue
+            except Exception:
+                # A heartbeat that ends in silence would lose the lease.
+                logger.exception("a heartbeat failed")
+                continue
             if not held:
                 self._stop.set()
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 
@@ -35,6 +36,15 @@ def has_scheme(text: str) -> bool:
 def is_bucket(text: str) -> bool:
     """Return True for the address of a bucket's folder or object, ``s3://``."""
     return text.lower().startswith("s3://")
+
+
+def name_key(name: str) -> str:
+    """Return the form in which user names and e-mail addresses are compared: without case.
+
+    Any text may be asked for; characters that a database refuses become question marks.
+    """
+    plain = name[:1000].strip().encode(errors="replace").decode().replace("\0", "?")
+    return unicodedata.normalize("NFKC", plain).casefold()
 
 
 def replace_surrogates(text: str, replacement: str = "?") -> str:

@@ -285,6 +285,9 @@ NEAREST = 3
 KNOWS_ENGLISH_ONLY = "the embedding model knows English only"
 """Part of the note that question and documents are in languages that cannot be compared."""
 
+ASKED_BEFORE = "before, to the same question"
+"""End of the note that an answer is given again."""
+
 
 class Certainty(StrEnum):
     """Whether the documents hold the answer to a question."""

@@ -98,6 +98,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that only reads.
 
     Raises:
+        RejectedDataError: A value that is looked up is none that the database can hold.
         ComponentError: The database failed.
         DamagedError: What it holds cannot be read.
     """
@@ -105,6 +106,8 @@ def reading(engine: Engine) -> Iterator[Connection]:
         with _translating_errors(engine, "reading"), engine.begin() as connection:
             yield connection
     except (RejectedDataError, ValueError, zlib.error) as error:
+        if isinstance(error, RejectedDataError) and _is_of_parameter(error.__cause__):
+            raise
         cause = error.cause if isinstance(error, RejectedDataError) else describe_unexpected(error)
         what = f"what it holds cannot be read ({cause}): bring {engine.url!r} back from a backup"
         raise DamagedError("catalog", "reading", what) from error
@@ -154,6 +157,14 @@ def _translating_errors(engine: Engine, operation: str) -> Iterator[None]:
         remedy = _REMEDIES.get(code, "check that it is there, is sound and may be written")
         cause = str(error.orig).partition("\n")[0]
         raise ComponentError("catalog", operation, f"{cause} ({engine.url!r}): {remedy}") from error
+
+
+def _is_of_parameter(error: BaseException | None) -> bool:
+    """Return True if a statement's parameter was refused, not what the database holds."""
+    if isinstance(error, OverflowError):
+        # One of a stored date, for example, does not name the database.
+        return str(error).endswith("SQLite INTEGER")
+    return isinstance(error, (DataError, UnicodeEncodeError))
 
 
 def _create(url: str) -> Engine:

@@ -3,6 +3,7 @@
 A table of a queue has the columns ``number`` (its order), ``id``, ``due``, ``attempts``,
 ``lease_token`` and ``lease_until``. A worker claims the first row that is due, and proves by the
 token that it still holds the lease; the lease of a worker that died ends by the database's clock.
+A new row is ``AT_ONCE``, which no clock that is set back can postpone.
 
 A claim reads the first row without a lock, locks it, and takes it by an update with the same
 conditions; if another worker was faster, it looks again. ``SKIP LOCKED`` would pass over a row that
@@ -19,6 +20,9 @@ from sqlalchemy import ColumnElement, Connection, Table, or_, select, update
 
 from kvasir.database.dialects import epoch_seconds
 from kvasir.database.processes import is_abandoned, token_prefix
+
+AT_ONCE = 0.0
+"""The value of ``due`` of a row that waits for nothing."""
 
 
 def claim(
@@ -43,9 +47,7 @@ def claim(
     """
     now = epoch_seconds()
     free = or_(table.c.lease_until.is_(None), table.c.lease_until < now)
-    # What was never tried is due, also when the clock was set back since it was added.
-    due = or_(table.c.attempts == 0, table.c.due <= now)
-    open_ = (ready, due, free)
+    open_ = (ready, table.c.due <= now, free)
     first = select(table.c.number).where(*open_).order_by(table.c.number).limit(1)
     taken = {
         "lease_token": token or str(uuid4()),

@@ -35,6 +35,10 @@ _UNREADABLE = {
         "encrypted",
         "it is encrypted; open it with its password and save a copy without one",
     ),
+    media_types.XLSB: (
+        "unsupported",
+        "it is a binary workbook (.xlsb); open it in Excel or LibreOffice and save it as .xlsx",
+    ),
     media_types.ZIP: _ARCHIVE,
     "application/gzip": _ARCHIVE,
     "application/vnd.rar": _ARCHIVE,

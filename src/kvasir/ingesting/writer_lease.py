@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
 from kvasir.core.errors import KvasirError, WriterConflictError
 from kvasir.core.ledger import Catalog
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -60,5 +62,9 @@ class Lease:
         while not self._lost and not self._ended.wait(self.heartbeat_seconds):
             # After an error, the next heartbeat may reach the database. If the lease is taken
             # before, the catalog refuses what this writer publishes.
-            with suppress(KvasirError):
+            try:
                 self._lost = not self.catalog.renew_writer(self.writer)
+            except KvasirError as error:
+                logger.info("a writer's heartbeat failed: %s", error)
+            except Exception:
+                logger.exception("a writer's heartbeat failed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import tempfile
@@ -17,6 +18,8 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from kvasir.core.errors import ComponentError, NotFoundError, StorageError, TooLargeError
 from kvasir.core.private_files import make_private_folder
+
+logger = logging.getLogger(__name__)
 
 _PIECE = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -47,20 +50,19 @@ class FolderSpool:
                 lock.release()
 
     def _acquire(self, lock: BaseFileLock) -> None:
-        try:
-            lock.acquire(poll_interval=0.01)
-        except Timeout as error:
-            cause = f"another process held its lock for {_LOCK_SECONDS:g} s"
-            raise ComponentError("spool", "locking", cause, kind="busy") from error
+        with _translating("the folder of uploads cannot be locked"):
+            try:
+                lock.acquire(poll_interval=0.01)
+            except Timeout as error:
+                cause = f"another process held its lock for {_LOCK_SECONDS:g} s"
+                raise ComponentError("spool", "locking", cause, kind="busy") from error
 
     def put(self, stream: BinaryIO, *, max_bytes: int) -> tuple[str, int]:
         """Store bytes durably; return their SHA-256 and their number."""
         digest, size = hashlib.sha256(), 0
         self._make_folder()
-        try:
+        with _translating("the folder of uploads cannot be written"):
             handle, name = tempfile.mkstemp(dir=self._folder, prefix=_INCOMING)
-        except OSError as error:
-            raise StorageError(f"the folder of uploads cannot be written: {error}") from error
         try:
             with os.fdopen(handle, "wb") as file:
                 while piece := stream.read(_PIECE):
@@ -84,39 +86,57 @@ class FolderSpool:
 
     def open(self, digest: str) -> BinaryIO:
         """Open stored bytes."""
-        try:
-            return self._path(digest).open("rb")
-        except FileNotFoundError as error:
-            raise NotFoundError("the bytes of this upload are not kept any more") from error
+        with _translating("an upload cannot be read"):
+            try:
+                return self._path(digest).open("rb")
+            except FileNotFoundError as error:
+                raise NotFoundError("the bytes of this upload are not kept any more") from error
 
     def has(self, digest: str) -> bool:
         """Return True if the bytes are stored."""
-        return self._path(digest).is_file()
+        with _translating("the folder of uploads cannot be read"):
+            return self._path(digest).is_file()
 
     def delete(self, digest: str) -> None:
         """Delete stored bytes; unknown ones are no error."""
-        self._path(digest).unlink(missing_ok=True)
+        with _translating("an upload cannot be deleted"):
+            self._path(digest).unlink(missing_ok=True)
 
     def digests(self) -> Iterator[str]:
         """Yield the digests of what is stored, and delete what an interrupted upload left."""
-        for path in self._folder.glob(f"{_INCOMING}*"):
-            with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-                    path.unlink()
-        for path in self._folder.glob("??/*"):
-            if _DIGEST.fullmatch(path.name):
-                yield path.name
+        with _translating("the folder of uploads cannot be read"):
+            begun = list(self._folder.glob(f"{_INCOMING}*"))
+            found = [path.name for path in self._folder.glob("??/*")]
+        for path in begun:
+            self._delete_abandoned(path)
+        yield from filter(_DIGEST.fullmatch, found)
+
+    def _delete_abandoned(self, path: Path) -> None:
+        try:
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                path.unlink()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            # It must not keep the others from being tidied up.
+            logger.warning("an unfinished upload cannot be deleted: %s", error)
 
     def _make_folder(self) -> None:
-        try:
+        with _translating("the folder of uploads cannot be written"):
             make_private_folder(self._folder)
-        except OSError as error:
-            raise StorageError(f"the folder of uploads cannot be written: {error}") from error
 
     def _path(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):
             raise NotFoundError("there is no such upload")
         return self._folder / digest[:2] / digest
+
+
+@contextmanager
+def _translating(problem: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{problem}: {error}") from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -67,7 +67,7 @@ class SqlJobQueue:
             "digest": job.digest or None,
             "state": JobState.WAITING,
             "created": epoch_seconds(),
-            "due": epoch_seconds(),
+            "due": leases.AT_ONCE,
             "attempts": 0,
         }
         return self.job(queues.insert_once(self._engine, jobs, row))
@@ -122,7 +122,7 @@ class SqlJobQueue:
             kept = {name: row._mapping[name] for name in _KEPT if row._mapping[name] is not None}
             # A new row has a new number, which puts it at the end. Numbers are the database's.
             connection.execute(delete(jobs).where(jobs.c.number == row.number))
-            fresh = {"state": JobState.WAITING, "due": epoch_seconds(), "attempts": 0}
+            fresh = {"state": JobState.WAITING, "due": leases.AT_ONCE, "attempts": 0}
             connection.execute(insert(jobs).values(**kept, **fresh))
         return self.job(job_id)
 
@@ -199,7 +199,7 @@ class SqlJobQueue:
     def take_unsent(self, *, limit: int) -> list[tuple[str, str]]:
         self._take_back()
         now = epoch_seconds()
-        is_due = or_(jobs.c.attempts == 0, jobs.c.due <= now)
+        is_due = jobs.c.due <= now
         is_new = and_(jobs.c.state == JobState.WAITING, jobs.c.sent.is_(None), is_due)
         not_since = or_(jobs.c.sent.is_(None), jobs.c.sent < jobs.c.lease_until)
         has_died = and_(jobs.c.state == JobState.RUNNING, jobs.c.lease_until < now, not_since)

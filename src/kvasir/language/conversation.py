@@ -89,7 +89,7 @@ _STARTS_FOLLOW_UP = (
     r"|(?:(?:and|but|also|y|pero|et|mais|und|aber|oder|còn|và|nhưng)\b[\s,]*)+"
     r"|(?:那么|那|还有|以及|而|至于|那麼|還有)+[\s,，]*"
 )
-_ENDS_FOLLOW_UP = r"[\s,，]*(?:呢|怎么样|怎麼樣|\bthì sao|\bthế nào|\baus)[\s?？!！.。]*$"
+_ENDS_FOLLOW_UP = r"(?:呢|怎么样|怎麼樣|\bthì sao|\bthế nào|\baus)[\s?？!！.。]*$"
 
 _BEGINNING = re.compile(rf"^[\s¿¡]*(?:{_STARTS_FOLLOW_UP})[\s¿¡]*", re.IGNORECASE)
 _ENDING = re.compile(_ENDS_FOLLOW_UP, re.IGNORECASE)
@@ -103,17 +103,20 @@ _REFERENCE = re.compile(
     r"|daran|darin|dazu|dort"
     r"|nó|chúng|họ|đó|này|ấy)\b"
     r"|\b(?:cuándo|dónde|cuánto|quién|cómo|por qué)\s+(?:me |te |se )?l[ao]s?\b"
-    r"|\b(?:wann|wo|was|wer|wie|warum|wieso)\b.*\b(?:es|das)\b(?=\W*$|\s+(?:ge|be|ver|er)\w+\W*$)"
     r"|[它他她其]|[这那這]",
     re.IGNORECASE,
 )
 """A word that stands for something said before."""
 
-_INVERSION = re.compile(
-    r"\b(?:l[ae]s?|l['’]|mon|ma|mes|[vn]otre|[vn]os|cet(?:te)?|ces?)\s?\w[^?]*?-(?:t-)?(?:il|elle)s?\b",
-    re.IGNORECASE,
+_GERMAN_QUESTION = re.compile(r"\b(?:wann|wo|was|wer|wie|warum|wieso)\b", re.IGNORECASE)
+_GERMAN_REFERENCE = re.compile(r"\b(?:es|das)\b(?:\s+(?:ge|be|ver|er)\w+)?\W*$", re.IGNORECASE)
+"""At the end of a German question: a pronoun, maybe with a participle after it."""
+
+_FRENCH_SUBJECT = re.compile(
+    r"\b(?:l[ae]s?|l['’]|mon|ma|mes|[vn]otre|[vn]os|cet(?:te)?|ces?)\s?\w", re.IGNORECASE
 )
-"""A French question whose pronoun repeats its subject: "la gare est-elle ...?"."""
+_FRENCH_PRONOUN = re.compile(r"-(?:t-)?(?:il|elle)s?\b", re.IGNORECASE)
+"""Beginning and end of a French question whose pronoun repeats its subject: "la gare est-elle"."""
 
 _FRAGMENT = re.compile(
     r"^[\s¿¡]*(?:in|on|at|for|from|to|by|with|without|before|after|since|during|until|of|the|an?"
@@ -186,7 +189,7 @@ def polite_message(text: str, preferred: Collection[str] = ()) -> tuple[str, str
 def _polite_kind(plain: str, code: str) -> str:
     """Return the kind of a message of polite phrases alone; empty for any other message."""
     found = [kind for kind, pattern in _PATTERNS[code].items() if kind and pattern.search(plain)]
-    if not found or not _ALL_POLITE[code].fullmatch(plain):
+    if not found or not _is_of_phrases(plain, code):
         return ""
     return next(kind for kind in (THANKS, FAREWELL, GREETING, ASSENT) if kind in found)
 
@@ -203,10 +206,28 @@ _PATTERNS = {
     code: {kind: re.compile(_phrases(phrases, code)) for kind, phrases in kinds.items()}
     for code, kinds in _POLITE.items()
 }
-_ALL_POLITE = {
-    code: re.compile(rf"(?:\s*(?:{'|'.join(_phrases(p, code) for p in kinds.values())}))+\s*")
+_ANY_PHRASE = {
+    code: re.compile("|".join(_phrases(each, code) for each in kinds.values()))
     for code, kinds in _POLITE.items()
 }
+_LONGEST_PHRASE = 6
+"""Most words of a phrase; in a script without spaces, most characters."""
+
+
+def _is_of_phrases(plain: str, code: str) -> bool:
+    """Return True if a text can be cut into polite phrases, in time linear in its length."""
+    is_spaced = code not in _SPACELESS
+    words = plain.split() if is_spaced else re.findall(r"[a-z'’]+|[^\sa-z'’]", plain)
+    joint = " " if is_spaced else ""
+    ends, reached = {0}, 0
+    for start in range(len(words)):
+        if reached < start:
+            return False
+        for end in range(start + 1, min(start + _LONGEST_PHRASE, len(words)) + 1):
+            if start in ends and _ANY_PHRASE[code].fullmatch(joint.join(words[start:end])):
+                ends.add(end)
+                reached = end if end > reached else reached
+    return len(words) in ends
 
 
 def asks_for_more(text: str) -> bool:
@@ -235,7 +256,26 @@ def follow_up_part(text: str) -> str | None:
 
 def refers_back(text: str) -> bool:
     """Return True if a text has a word that stands for something said before, such as "it"."""
-    return _REFERENCE.search(_INVERSION.sub("", text)) is not None
+    own = "?".join(map(_without_inversion, text.split("?")))
+    if _REFERENCE.search(own):
+        return True
+    asked = _GERMAN_QUESTION.search(own)
+    return asked is not None and _GERMAN_REFERENCE.search(own, asked.end()) is not None
+
+
+def _without_inversion(text: str) -> str:
+    """Return a text without a French subject and the pronoun that repeats it, and what is between.
+
+    The two are searched one after the other, in time linear in the length of the text.
+    """
+    kept, position = "", 0
+    while subject := _FRENCH_SUBJECT.search(text, position):
+        pronoun = _FRENCH_PRONOUN.search(text, subject.end())
+        if pronoun is None:
+            break
+        kept += text[position : subject.start()]
+        position = pronoun.end()
+    return kept + text[position:]
 
 
 def interrogative(text: str) -> str:

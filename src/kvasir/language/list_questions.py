@@ -78,13 +78,15 @@ _CHINESE = (
     ".*(?:优点|缺点|优势|好处|步骤|条件|要求|组成部分|特点|成员|类型|种类|选项)都?[是有](?:什么|哪)",
 )
 _SEVERAL = re.compile(
-    r"\W*(?:" + "|".join((*_ENGLISH, *_SPANISH, *_GERMAN, *_FRENCH, *_VIETNAMESE, *_CHINESE)) + ")",
+    r"\W*+(?:"
+    + "|".join((*_ENGLISH, *_SPANISH, *_GERMAN, *_FRENCH, *_VIETNAMESE, *_CHINESE))
+    + ")",
     re.IGNORECASE,
 )
 
 _ARTICLE = r"(?:all |the |your |los |las |die |der |les |alle )"
 _LISTED_THING = re.compile(
-    rf"\W*(?:\w+ )?(?:(?:which|what)(?: are)?(?: all| some)?|who are|welche[nmrs]?|was für|"
+    rf"\W*+(?:\w+ )?(?:(?:which|what)(?: are)?(?: all| some)?|who are|welche[nmrs]?|was für|"
     r"was sind|wer sind|qué|cuáles son|quiénes son|quel(?:le)?s(?: sont)?|qui sont|"
     r"(?:list|name|give|show|tell|nenne|nenne sie|enumera|nombra|cite[rz]?|énumère[rz]?)"
     rf"(?: me| us)?) {_ARTICLE}*(?P<thing>[^\W\d_]{{3,}})|"

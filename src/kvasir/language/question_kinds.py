@@ -105,12 +105,12 @@ KINDS = {
         ".*(?:什么时候|何时|哪一?[天年月日]|几[号点])",
     ),
     QuestionKind.WHO: _pattern(
-        r"\W*(?:(?:to|by|with|from|a|de|con|por|von|mit|bei|à|par|avec|ask|do i) )?"
+        r"\W*+(?:(?:to|by|with|from|a|de|con|por|von|mit|bei|à|par|avec|ask|do i) )?"
         r"(?:who|whom|whose|quién(?:es)?|wer|wen|wem|wessen|qui|ai)",
         ".*(?:谁|哪位)",
     ),
     QuestionKind.DEFINITION: _pattern(
-        r"\W*(?:what(?:['’]s| is| are|"
+        r"\W*+(?:what(?:['’]s| is| are|"
         r" does .* (?:mean|stand for)| do you call)|"
         r"define|explain|"
         r"meaning of|definition of|what is meant by|"
@@ -121,7 +121,7 @@ KINDS = {
         ".*(?:是什么|什么是|什么叫|是啥|什么意思|的定义)",
     ),
     QuestionKind.LIST: _pattern(
-        rf"\W*(?:(?:{PREPOSITION} )?(?:which (?:of|are|"
+        rf"\W*+(?:(?:{PREPOSITION} )?(?:which (?:of|are|"
         rf"{_PLURAL}(?! {_THING_FOLLOWS})|"
         r"(?:\w+ ){1,3}\w+s (?:are|were|have|do|does|did|can|may|must|exist))|"
         rf"what (?:(?:\w+ )?{_PLURAL}(?! {_THING_FOLLOWS})|"
@@ -142,7 +142,7 @@ KINDS = {
 }
 
 _IN_ORDER = _pattern(
-    r"\W*(?:in (?:what|which) (?:order|sequence)|en qué orden|in welcher reihenfolge|"
+    r"\W*+(?:in (?:what|which) (?:order|sequence)|en qué orden|in welcher reihenfolge|"
     r"was .*der reihe nach|dans quel ordre)",
     ".*(?:什么顺序|先后顺序)",
 )
@@ -172,14 +172,19 @@ _COMPARES = _pattern(
     ".*最",
 )
 
-_LEAVES_OUT = _pattern(
-    r".*\b(?:how (?:many|much)|total|cuánt[oa]s?|wie ?viele?|insgesamt|combien)\b.*"
+_AMOUNT = re.compile(
+    r"\b(?:how (?:many|much)|total|cuánt[oa]s?|wie ?viele?|insgesamt|combien)\b", re.IGNORECASE
+)
+_EXCEPT = re.compile(
     r"\b(?:not|no|without|except|excluding|before|after|since|until|sin|salvo|excepto|menos|antes|"
     r"después|desde|hasta|nicht|kein\w*|ohne|außer|vor|seit|bis|pas|sans|sauf|hors|avant|après|"
-    r"depuis)",
-    ".*(?:除|不[是在含包]|没|未).*(?:多少|几|总|一共)",
+    r"depuis)(?!\w)",
+    re.IGNORECASE,
 )
-"""Questions for an amount of which the rows that are named are not the answer."""
+_EXCEPT_CHINESE = re.compile("除|不[是在含包]|没|未")
+_AMOUNT_CHINESE = re.compile("多少|几|总|一共")
+_LEAVES_OUT = ((_AMOUNT, _EXCEPT), (_EXCEPT_CHINESE, _AMOUNT_CHINESE))
+"""In this order in questions for an amount of which the rows that are named are not the answer."""
 
 
 _NEXT_QUESTION = re.compile(
@@ -207,7 +212,12 @@ def asks_for_option(question: str) -> bool:
 
 def compares_all(question: str) -> bool:
     """Return True if no row alone answers: for the most of something, or an amount without some."""
-    return any(pattern.match(question) for pattern in (_COMPARES, _LEAVES_OUT))
+    line, _, _ = question.partition("\n")
+    return _COMPARES.match(line) is not None or any(
+        found is not None and after.search(line, found.end()) is not None
+        for first, after in _LEAVES_OUT
+        if (found := first.search(line))
+    )
 
 
 def parts_of(question: str) -> list[str]:

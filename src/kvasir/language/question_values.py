@@ -17,7 +17,7 @@ _DATE = re.compile(
     r"freitag|"
     r"samstag|sonntag|lunes|martes|miércoles|jueves|viernes|sábado|domingo|lundi|mardi|mercredi|"
     r"jeudi|"
-    r"vendredi|samedi|dimanche)s?\b|[\d一二三四五六七八九十]+\s?[年月日号点]|(?:星期|周)[一二三四五六日]|"
+    r"vendredi|samedi|dimanche)s?\b|(?<![\d一二三四五六七八九十])[\d一二三四五六七八九十]+\s?[年月日号点]|(?:星期|周)[一二三四五六日]|"
     r"\b(?:1\d|20)\d0(?:s|er)\b|\bcentur(?:y|ies)\b|\bsiglos?\b|\bjahrhunderts?\b|\bsiècles?\b|世纪|"
     r"\bthế kỷ\b|\b(?:years?|months?|weeks?|days?) ago\b|\bhace [\w.,]+ (?:años|meses|días)\b|"
     r"\bvor [\w.,]+ (?:jahren|monaten|tagen)\b|\bil y a [\w.,]+ (?:ans|mois|jours)\b|"

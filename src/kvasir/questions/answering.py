@@ -2,13 +2,16 @@
 
 A question is answered by whoever holds its lease. If something that every question needs is out of
 order (a language model's server that does not answer, a model that is being pulled), the question
-goes back to its place and the worker waits. If answering this question fails, it is tried again
-later, after growing delays, and is dead after the last. The text of an error is never an answer.
+goes back to its place and the worker waits. If the index or the model of one collection is out of
+order, the questions of that collection wait and the others are answered. If answering this question
+fails, it is tried again later, after growing delays, and is dead after the last. The text of an
+error is never an answer.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,9 +19,15 @@ from kvasir.core.error_forms import public_message
 from kvasir.core.errors import (
     CollectionNotFoundError,
     ComponentError,
+    IncompatibleVersionError,
     KvasirError,
+    ModelNotFoundError,
     OperatorError,
     RequestError,
+    StoreIncompleteError,
+    StoreLockedError,
+    UnfinishedError,
+    WrongEmbedderError,
 )
 from kvasir.core.queue_workers import Heartbeat, QueueWorker, persist, retry_delay
 from kvasir.core.run import StopToken
@@ -34,6 +43,13 @@ Ask = Callable[[Question, StopToken], Answer]
 
 _LONGEST_PAUSE = 60.0
 _PASSING = ("busy", "unreachable")
+_OF_COLLECTION = (
+    IncompatibleVersionError,
+    StoreIncompleteError,
+    StoreLockedError,
+    UnfinishedError,
+    WrongEmbedderError,
+)
 
 
 class AnsweringWorker(QueueWorker):
@@ -70,6 +86,7 @@ class AnsweringWorker(QueueWorker):
         self._on_answered = on_answered
         self._first_delay = first_delay
         self._faults = 0
+        self._faults_of: Counter[str] = Counter()
 
     def work_once(self) -> bool:
         """Answer the next question; False if there is none."""
@@ -89,6 +106,7 @@ class AnsweringWorker(QueueWorker):
                 self._give_back(claimed, error, stop)
                 return True
             self._faults = 0
+            del self._faults_of[question.collection]
             if self._persist(lambda: self._queue.answer(question.id, token, answer)):
                 self._on_answered(question, answer)
             else:
@@ -108,6 +126,8 @@ class AnsweringWorker(QueueWorker):
         if stop.is_set():
             # Cancelled, lost, or the worker ends; only in the last case is it ours.
             self._queue.release(question.id, token)
+        elif _concerns_collection(error):
+            self._postpone(claimed, error)
         elif _concerns_all(error):
             self._queue.release(question.id, token)
             self._pause(error)
@@ -120,6 +140,20 @@ class AnsweringWorker(QueueWorker):
         seconds = retry_delay(self._faults, first=self._first_delay, longest=_LONGEST_PAUSE)
         logger.error("questions wait, the next try is in %.0f s: %s", seconds, error)
         self._stop.wait(seconds)
+
+    def _postpone(self, claimed: ClaimedQuestion, error: Exception) -> None:
+        """Let the questions of other collections go first until an operator mends this one."""
+        question, token = claimed.question, claimed.token
+        self._faults_of[question.collection] += 1
+        faults = self._faults_of[question.collection]
+        seconds = retry_delay(faults, first=self._first_delay, longest=_LONGEST_PAUSE)
+        logger.error(
+            "question %s waits for its collection, the next try is in %.0f s: %s",
+            question.id,
+            seconds,
+            error,
+        )
+        self._queue.release(question.id, token, retry_after=seconds)
 
     def _fail(self, claimed: ClaimedQuestion, error: Exception) -> None:
         question, token = claimed.question, claimed.token
@@ -138,6 +172,13 @@ class AnsweringWorker(QueueWorker):
 
     def _persist(self, write: Callable[[], bool]) -> bool:
         return persist(write, self._stop)
+
+
+def _concerns_collection(error: Exception) -> bool:
+    """Return True for a fault of the installation that only questions of one collection meet."""
+    if isinstance(error, ModelNotFoundError):
+        return error.of_collection
+    return isinstance(error, _OF_COLLECTION)
 
 
 def _concerns_all(error: Exception) -> bool:

@@ -12,6 +12,7 @@ import imaplib
 import logging
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Literal
@@ -28,7 +29,7 @@ from kvasir.core.errors import (
     RejectedDataError,
     describe_unexpected,
 )
-from kvasir.core.queue_workers import QueueWorker
+from kvasir.core.queue_workers import QueueWorker, retry_delay
 from kvasir.core.run import StopToken
 from kvasir.core.services.accounts import User
 from kvasir.core.services.questions import NewQuestion, QuestionQueue
@@ -48,6 +49,7 @@ _NAME = "mailbox"
 _MAX_BYTES = 5 << 20
 _AT_ONCE = 50
 _SUBJECT_WIDTH = 200
+_LONGEST_DELAY = 3600.0
 
 
 class Mailbox:
@@ -150,6 +152,7 @@ class ImapIntake(QueueWorker):
         self._collection, self._own = collection, own_address
         self._allow = allow
         self._waiting: dict[str, float] = {}
+        self._faults: Counter[str] = Counter()
 
     def work_once(self) -> bool:
         """Read the mails that were not seen yet; False, so that the next look waits."""
@@ -157,14 +160,29 @@ class ImapIntake(QueueWorker):
             for uid in self._due(box.uids(AND(seen=False)))[:_AT_ONCE]:
                 if self._stop.is_set():
                     break
-                if self._take(box, uid):
-                    box.flag(uid, MailMessageFlags.SEEN, True)
+                try:
+                    if self._take(box, uid):
+                        box.flag(uid, MailMessageFlags.SEEN, True)
+                except (imaplib.IMAP4.abort, OSError) as error:
+                    # The connection is broken. If this mail did it, the next ones are read first.
+                    self._postpone(uid, error)
+                    raise
+                except (imaplib.IMAP4.error, ImapToolsError) as error:
+                    self._postpone(uid, error)
         return False
+
+    def _postpone(self, uid: str, error: Exception) -> None:
+        """Let a mail wait that the server does not hand out, or does not mark."""
+        self._faults[uid] += 1
+        seconds = retry_delay(self._faults[uid], first=self._idle, longest=_LONGEST_DELAY)
+        self._waiting[uid] = time.monotonic() + seconds
+        logger.warning("mail %s waits, the next try is in %.0f s: %s", uid, seconds, error)
 
     def _due(self, uids: Sequence[str]) -> list[str]:
         """Return the mails that do not wait, so that one user's mails hold up nobody else's."""
         now = time.monotonic()
         self._waiting = {uid: until for uid, until in self._waiting.items() if until > now}
+        self._faults = Counter({uid: self._faults[uid] for uid in uids if uid in self._faults})
         return [uid for uid in uids if uid not in self._waiting]
 
     def _take(self, box: BaseMailBox, uid: str) -> bool:

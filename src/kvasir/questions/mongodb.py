@@ -51,6 +51,8 @@ _COLLECTION = "prompts"
 _DATABASE = "kvasir"
 _CLOCK_SECONDS = 30.0
 """Time after which the server's clock is read again."""
+_LAST_SECOND = 253_402_300_799
+"""The last one of the year 9999, since 1970."""
 _FREE: Record = {"lease_token": None, "lease_until": None}
 _ORDER = [("date", ASCENDING), ("_id", ASCENDING)]
 _NEWEST = [("date", DESCENDING), ("_id", DESCENDING)]
@@ -175,8 +177,11 @@ class MongoQuestionQueue:
             values["due"] = self._now() + timedelta(seconds=retry_after)
         return self._settle(question_id, token, values, {"output": None})
 
-    def release(self, question_id: str, token: str) -> None:
-        self._update(question_id, token, {"$set": _FREE, "$inc": {"attempts": -1}})
+    def release(self, question_id: str, token: str, *, retry_after: float = 0.0) -> None:
+        back: Record = dict(_FREE)
+        if retry_after:
+            back["due"] = self._now() + timedelta(seconds=retry_after)
+        self._update(question_id, token, {"$set": back, "$inc": {"attempts": -1}})
 
     def claim_mail(self, *, lease_seconds: float) -> ClaimedQuestion | None:
         record = self._claim(_UNSENT, lease_seconds)
@@ -310,10 +315,17 @@ def _state(record: Record) -> QuestionState:
 
 
 def _date(record: Record) -> datetime:
-    """Return when a question was asked; other programs may write a text or a number."""
+    """Return when a question was asked; other programs may write a text or a number.
+
+    A number is of seconds since 1970, or of milliseconds if its year would have five digits.
+    """
     date = record.get("date")
     if isinstance(date, (int, float)):
-        return datetime.fromtimestamp(date, UTC)
+        try:
+            seconds = date / 1000.0 if abs(date) > _LAST_SECOND else date
+            date = datetime.fromtimestamp(seconds, UTC)
+        except (ValueError, OverflowError, OSError):
+            date = None
     if isinstance(date, str):
         try:
             date = datetime.fromisoformat(date)

@@ -72,9 +72,10 @@ class RemoteQuestions:
         content = {"reason": reason[:2000], "retry_after": retry_after}
         return self._give(question_id, "fail", token, content)
 
-    def release(self, question_id: str, token: str) -> None:
+    def release(self, question_id: str, token: str, *, retry_after: float = 0.0) -> None:
         """Give a question back."""
-        self._give(question_id, "release", token, {})
+        content = {"retry_after": retry_after} if retry_after else {}
+        self._give(question_id, "release", token, content)
 
     def close(self) -> None:
         """Close the connection."""

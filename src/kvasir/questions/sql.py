@@ -61,7 +61,7 @@ class SqlQuestionQueue:
             "reply_to": question.reply_to,
             "subject": question.subject,
             "attempts": 0,
-            "due": epoch_seconds(),
+            "due": leases.AT_ONCE,
         }
         return self.question(queues.insert_once(self._engine, questions, row))
 
@@ -121,7 +121,7 @@ class SqlQuestionQueue:
             "answer": to_json(answer),
             # From here on, it counts the attempts to mail the answer.
             "attempts": 0,
-            "due": epoch_seconds(),
+            "due": leases.AT_ONCE,
             "reason": None,
         }
         return self._settle(question_id, token, **answered)
@@ -135,8 +135,13 @@ class SqlQuestionQueue:
                 values = {"state": QuestionState.WAITING, "due": epoch_seconds() + retry_after}
             return leases.settle(connection, questions, question_id, token, reason=reason, **values)
 
-    def release(self, question_id: str, token: str) -> None:
-        back = {"state": QuestionState.WAITING, "attempts": questions.c.attempts - 1}
+    def release(self, question_id: str, token: str, *, retry_after: float = 0.0) -> None:
+        back: dict[str, Any] = {
+            "state": QuestionState.WAITING,
+            "attempts": questions.c.attempts - 1,
+        }
+        if retry_after:
+            back["due"] = epoch_seconds() + retry_after
         self._settle(question_id, token, **back)
 
     def claim_mail(self, *, lease_seconds: float) -> ClaimedQuestion | None:

@@ -146,6 +146,7 @@ class RemoteCollection(RemoteMaintenance):
         min_score_threshold: float | None = None,
         filters: FilterLike = None,
         explain: bool = False,
+        fresh: bool = False,
     ) -> Answer:
         """Answer a question from the documents."""
         # As a stream: however long the generator takes, the server sends something meanwhile.
@@ -155,6 +156,7 @@ class RemoteCollection(RemoteMaintenance):
             min_score_threshold=min_score_threshold,
             filters=filters,
             explain=explain,
+            fresh=fresh,
         ) as stream:
             return stream.answer
 
@@ -166,12 +168,14 @@ class RemoteCollection(RemoteMaintenance):
         min_score_threshold: float | None = None,
         filters: FilterLike = None,
         explain: bool = False,
+        fresh: bool = False,
     ) -> AnswerStream:
         """Answer as ``ask`` does, in events; close the stream, or use it in a ``with``."""
         check_question(question)
         asked = self._request("question", question, top_k, min_score_threshold, filters)
         asked |= {"stream": True} | self._logged | _explained(explain)
-        return AnswerStream(self._events("answers", asked))
+        headers = {"Cache-Control": "no-cache"} if fresh else {}
+        return AnswerStream(self._events("answers", asked, headers=headers))
 
     def reply(
         self,
@@ -219,9 +223,11 @@ class RemoteCollection(RemoteMaintenance):
         labels = (self.source_uri(value) for value in values if isinstance(value, str))
         return Comparison("source", operator, tuple(dict.fromkeys((*values, *labels))))
 
-    def _events(self, route: str, asked: Mapping[str, Any]) -> Generator[AnswerEvent, None, None]:
+    def _events(
+        self, route: str, asked: Mapping[str, Any], **more: Any
+    ) -> Generator[AnswerEvent, None, None]:
         path = f"{self._path}/{route}"
-        with closing(self._open().events(path, "answering", asked)) as events:
+        with closing(self._open().events(path, "answering", asked, **more)) as events:
             for event, data in events:
                 if (kind := _EVENTS.get(event)) is not None:
                     yield from_json(kind, data)

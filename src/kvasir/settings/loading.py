@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import os
-import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -50,8 +49,6 @@ DERIVABLE = (
     "rag.web_search.",
 )
 """Beginnings of the keys that a request may set; the others say where the data is."""
-
-_SECRETS = ("token", "password", "api_key")
 
 
 def load_settings(
@@ -230,8 +227,7 @@ def _set_value(tree: dict[str, Any], dotted: str, value: Any) -> None:
 
 def _value(text: str, where: str) -> Any:
     """Read a value: lists, mappings and null as YAML, all else as text."""
-    is_secret = re.split(r"__|\.", where)[-1].lower() in _SECRETS
-    if is_secret or (not text.startswith(("{", "[")) and text != "null"):
+    if names_a_secret(where) or (not text.startswith(("{", "[")) and text != "null"):
         return text
     return _read_yaml(text, f"the value of {where}")
 

@@ -101,6 +101,27 @@ class OutboxContract:
         assert outbox.claim(lease_seconds=LONG) is None
         assert outbox.waiting() == 0
 
+    def test_a_later_mail_takes_the_place_of_an_unsent_one(self, outbox: Outbox) -> None:
+        self._add(outbox)
+        self._add(outbox, 1)
+        taken = self._claimed(outbox)
+        self._add(outbox)
+        assert outbox.waiting() == 2
+        assert not outbox.heartbeat(taken, lease_seconds=LONG)
+        assert not outbox.failed(taken, "busy", retry_after=0.0)
+        recipients = [self._claimed(outbox).mail.recipient for _ in range(2)]
+        assert recipients == ["user1@example.org", "user0@example.org"]
+        assert outbox.claim(lease_seconds=LONG) is None
+
+    def test_a_mail_that_holds_no_longer_is_given_up(self, outbox: Outbox) -> None:
+        for number, minutes in enumerate(("0.0005", "20")):
+            content = CONTENT | {"minutes": minutes}
+            outbox.add("recovery", f"user{number}@example.org", "es", content)
+        sleep(SHORT)
+        assert self._claimed(outbox).mail.recipient == "user1@example.org"
+        assert outbox.claim(lease_seconds=LONG) is None
+        assert outbox.waiting() == 1
+
     def test_a_mail_given_back_counts_no_attempt(self, outbox: Outbox) -> None:
         self._add(outbox)
         outbox.release(self._claimed(outbox))

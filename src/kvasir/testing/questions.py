@@ -348,6 +348,18 @@ class QuestionQueueContract(MailCases):
         again = claimed(queue)
         assert (again.question.id, again.question.attempts) == (first.id, 1)
 
+    def test_a_question_given_back_for_later_lets_others_go_and_counts_no_attempt(
+        self, queue: QuestionQueue
+    ) -> None:
+        late, soon, other = (queue.ask(new_question(text)) for text in ("one", "two", "three"))
+        for asked, retry_after in ((late, LONG), (soon, SHORT)):
+            queue.release(asked.id, claimed(queue).token, retry_after=retry_after)
+            assert queue.question(asked.id).state is QuestionState.WAITING
+        sleep(SHORT * 2)
+        taken = [claimed(queue).question for _ in range(2)]
+        assert [(each.id, each.attempts) for each in taken] == [(soon.id, 1), (other.id, 1)]
+        assert queue.claim(lease_seconds=LONG) is None
+
     def test_a_cancelled_question_is_not_answered(self, queue: QuestionQueue) -> None:
         first, second = queue.ask(new_question("one")), queue.ask(new_question("two"))
         cancelled = queue.cancel(first.id)

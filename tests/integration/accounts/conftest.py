@@ -17,13 +17,13 @@ def start(tmp_path, monkeypatch):
     monkeypatch.setattr(passwords, "_MEMORY_KIB", 64)
     opened = []
 
-    def start(limits=NO_LIMITS, server=None, **accounts):
+    def start(limits=NO_LIMITS, server=None, host="127.0.0.1", **accounts):
         settings = Settings(
             data_dir=tmp_path / "kvasir-data",
             rag={"embedding_model": {"type": "kvasir.testing.fakes:FakeEmbedder"}},
             server={"job_workers": 0} | (server or {}),
             questions={"workers": 0},
-            mail={"send": False},
+            mail={"send": False, "host": host},
             accounts={"rate_limits": limits} | accounts,
         )
         app = App(settings)

@@ -16,9 +16,11 @@ from account_client import (
     mailed,
     register,
 )
+from fastapi.testclient import TestClient
 from sqlalchemy import update
 
 from kvasir.accounts.tables import recoveries
+from kvasir.core.errors import SettingsError
 from kvasir.database import open_database, writing
 
 # The shapes of document 004
@@ -145,6 +147,23 @@ def test_an_unknown_user_gets_the_same_reply_and_no_mail(client, app, ana):
     assert app.services.outbox.claim(lease_seconds=60) is None
 
 
+@pytest.mark.parametrize(("language", "word"), [("es", "no envía correo"), ("en", "no mail")])
+def test_a_server_that_sends_no_mail_says_so_to_everybody_alike(start, language, word):
+    client, app = start(host=None)
+    register(client, "ana")
+    known, unknown = (forget(client, name, language) for name in ("ana", "nobody"))
+    assert (known.status_code, known.json()) == (unknown.status_code, unknown.json())
+    assert word in known.json()["message"]
+    assert app.services.outbox.waiting() == 0
+    assert log_in(client, "ana").status_code == 200
+
+
+def test_a_password_is_not_replaced_where_no_mail_is_sent(start):
+    _, app = start(host=None, recovery_replace_immediately=True)
+    with pytest.raises(SettingsError, match=r"mail\.host"):
+        app.services.check()
+
+
 def test_an_unknown_user_takes_the_same_time(start, monkeypatch):
     # With hashes of full strength.
     monkeypatch.undo()
@@ -232,9 +251,37 @@ def test_attempts_to_log_in_are_limited_with_the_time_to_wait(start):
     assert 50 < int(answer.headers["retry-after"]) <= 60
     # In a school, all come from one address: the others may go on.
     assert log_in(client, "bo1").status_code == 401
-    for number in range(16):
+    for number in range(17):
         assert log_in(client, f"user{number}").status_code == 401
     assert log_in(client, "another").status_code == 429
+
+
+@pytest.mark.parametrize("spelling", ["ＡＮＡ", "  ana\t", "Ana", "ａna\u3000"])
+def test_no_spelling_of_a_name_gets_more_attempts(start, spelling):
+    client, app = start(NO_LIMITS | {"login": "2/minute", "recovery": "2/hour"})
+    register(client, "ana")
+    assert app.services.accounts.user(spelling).username == "ana"
+    for _ in range(2):
+        assert log_in(client, "ana", "wrong").status_code == 401
+        assert forget(client, "ana").status_code == 202
+    assert log_in(client, spelling, "wrong").status_code == 429
+    assert forget(client, spelling).status_code == 429
+
+
+def test_a_name_that_is_longer_than_any_is_refused(start):
+    client, _ = start()
+    assert log_in(client, "a" * 254, "wrong").status_code == 401
+    assert log_in(client, "ana" + " " * 300, "wrong").status_code == 400
+
+
+def test_attempts_from_one_address_lock_a_user_out_nowhere_else(start):
+    client, _ = start(NO_LIMITS | {"login": "2/minute"})
+    register(client, "ana")
+    for _ in range(40):
+        log_in(client, "ana", "wrong")
+    assert log_in(client, "ana").status_code == 429
+    elsewhere = TestClient(client.app, client=("192.0.2.7", 5000))
+    assert log_in(elsewhere, "ana").status_code == 200
 
 
 def test_registrations_are_limited_by_address(start):

@@ -8,7 +8,7 @@ import zipfile
 
 from lxml import etree
 
-from kvasir.core.errors import ExtractionError
+from kvasir.core.errors import ExtractionError, KvasirError, describe_unexpected
 
 MAX_EXPANDED = 512 << 20
 MAX_MEMBERS = 20_000
@@ -60,6 +60,21 @@ def damaged(detail: str) -> ExtractionError:
     return ExtractionError(
         "malformed", f"it is damaged ({detail}); open it in its program and save it again"
     )
+
+
+def unread(error: Exception) -> ExtractionError:
+    """Return the error of a part that cannot be read, whatever its parser raised.
+
+    Raises:
+        MemoryError: The file as a whole is over its limit, not the part.
+    """
+    if isinstance(error, MemoryError):
+        raise error
+    if isinstance(error, ExtractionError):
+        return error
+    if isinstance(error, KvasirError):
+        return ExtractionError("unsupported", str(error))
+    return damaged(describe_unexpected(error))
 
 
 def parse_xml(data: bytes) -> etree._Element:

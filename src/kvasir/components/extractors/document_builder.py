@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from kvasir.components.extractors.archive import unread
 from kvasir.components.extractors.table_layout import table_layout
 from kvasir.core.errors import ExtractionError
 from kvasir.core.text import replace_control_characters
@@ -105,6 +106,7 @@ class DocumentBuilder:
         self._depth = self._open_depth = 0
         self._is_furniture = False
         self._warnings: list[str] = []
+        self._unread: ExtractionError | None = None
         self.title = ""
 
     def add(
@@ -267,9 +269,21 @@ class DocumentBuilder:
         """Add a sentence to the report of the ingest."""
         self._warnings.append(sentence)
 
-    def absorb(self, document: Document) -> None:
-        """Append the blocks of another document, such as an attachment."""
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Warn of a part of the file that cannot be read, and go on after it."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - parsers of hostile files raise anything
+            reason = unread(error)
+            self._unread = self._unread or reason
+            self.warn(f"{name} is not read: {reason}")
+
+    def absorb(self, document: Document, name: str) -> None:
+        """Append the blocks of another document, and its warnings after its name."""
         self.end_block()
+        for warning in document.warnings:
+            self.warn(f"{name}: {warning}")
         end = 0
         for block in document.blocks:
             between = document.text[end : block.start]
@@ -282,9 +296,11 @@ class DocumentBuilder:
         """Return the document.
 
         Raises:
-            ExtractionError: No block holds any text.
+            ExtractionError: No block holds any text, or no part of the file can be read.
         """
         self.end_block()
+        if self._unread and not self._blocks:
+            raise self._unread
         text = "".join(self._texts)
         return make_document(
             self._source, text, self._blocks, self.title, self._metadata, self._warnings

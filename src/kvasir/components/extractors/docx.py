@@ -18,11 +18,7 @@ from docx.opc.exceptions import PackageNotFoundError
 from lxml import etree
 
 from kvasir.components.extractors import ooxml
-from kvasir.components.extractors.archive import (
-    damaged,
-    open_archive,
-    parse_xml,
-)
+from kvasir.components.extractors.archive import damaged, parse_xml
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.docx_changes import accept_changes
 from kvasir.components.extractors.docx_chunks import ALT_CHUNK, read_chunk
@@ -63,7 +59,7 @@ class DocxExtractor:
 
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract headings, paragraphs, lists, tables, notes and comments; see ``Extractor``."""
-        archive = open_archive(data)
+        archive = ooxml.open_package(data)
         try:
             word = docx.Document(io.BytesIO(ooxml.plain_package(data, archive)))
         except (PackageNotFoundError, KeyError, ValueError) as error:

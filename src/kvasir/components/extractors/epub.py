@@ -24,8 +24,7 @@ class EpubExtractor:
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract the chapters in the order of the spine; see ``Extractor``."""
         archive = open_archive(data, entities=True)
-        names = set(archive.namelist())
-        if names >= _PROTECTION:
+        if set(archive.namelist()) >= _PROTECTION:
             raise ExtractionError(
                 "encrypted", "it is protected by DRM; ask its seller for a copy without"
             )
@@ -37,7 +36,7 @@ class EpubExtractor:
         package = parse_xml(read_member(archive, package_path))
         builder = DocumentBuilder(source)
         for path in _chapters(package, posixpath.dirname(package_path)):
-            if path in names:
+            with builder.part(f"chapter {path}"):
                 add_html(parse_html(read_member(archive, path)), builder)
         builder.title = _text(package, "title") or builder.title
         builder.set_metadata(

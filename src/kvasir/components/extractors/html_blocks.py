@@ -14,10 +14,10 @@ from kvasir.components.extractors.docx_numbering import number_text
 from kvasir.components.extractors.html_furniture import Furniture
 from kvasir.components.extractors.html_inline import (
     INLINE,
-    WHOLE,
     InlineText,
     flat,
     is_picture,
+    is_whole,
 )
 from kvasir.components.extractors.html_tables import (
     add_table,
@@ -96,7 +96,7 @@ class BlockWriter:
         elif tag not in INLINE:
             self._flush()
             self._block(child, tag, depth)
-        elif tag in WHOLE or all(item.tag in INLINE for item in child.iterdescendants("*")):
+        elif is_whole(child) or all(item.tag in INLINE for item in child.iterdescendants("*")):
             self._inline.append(child, self._run)
         else:
             self.write(child, depth + 1)
@@ -177,6 +177,8 @@ class BlockWriter:
     def _list(self, element: etree._Element, depth: int) -> None:
         number, step = _numbering(element)
         style = _STYLES.get((element.get("type") or "").strip(), "decimal")
+        self._run.append(flat(element.text))
+        self._flush()
         for child in element.iterchildren(etree.Element):
             if child.tag == "li":
                 number = _whole_number(child.get("value"), number)
@@ -191,6 +193,9 @@ class BlockWriter:
                 else:
                     self.write(child, depth + 2)
                     number += step
+            if (text := flat(child.tail)).strip():
+                with self._inside_list(_Item(self._lists, "")):
+                    self._run.append(text)
         if not self._lists:
             self._builder.end_block()
 
@@ -233,7 +238,13 @@ def _whole_number(text: str | None, default: int) -> int:
 
 
 def _definition_items(element: etree._Element) -> Iterator[etree._Element]:
-    """Yield terms and descriptions in order, also those in groups or in unclosed elements."""
+    """Yield terms and descriptions in order, also those in groups or in unclosed elements.
+
+    Text outside of them describes the term before it.
+    """
+    is_list_itself = element.tag not in _DEFINITIONS
+    if is_list_itself:
+        yield from _bare_description(element.text)
     for item in element.iterchildren(etree.Element):
         inside = outermost(item, _GROUPED)
         is_list = item.tag in _LISTS or item.tag == "dl"
@@ -242,6 +253,15 @@ def _definition_items(element: etree._Element) -> Iterator[etree._Element]:
             yield item
         if holds_more:
             yield from _definition_items(item)
+        if is_list_itself:
+            yield from _bare_description(item.tail)
+
+
+def _bare_description(text: str | None) -> Iterator[etree._Element]:
+    if any(map(str.isalnum, text or "")):
+        description = etree.Element("dd")
+        description.text = text
+        yield description
 
 
 def _introduction(terms: Sequence[str]) -> str:

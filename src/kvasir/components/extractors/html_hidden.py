@@ -1,5 +1,8 @@
 """Removes what a page does not show: hidden elements, scripts, and what its style sheets hide.
 
+``display`` and ``opacity`` hide an element with everything inside. ``visibility`` and ``font-size``
+are inherited, so that an element inside can be shown again.
+
 The style sheets are those inside the page; no other file is opened. Selectors are compiled to
 XPath, and the cascade (importance, specificity, order) decides between rules.
 
@@ -9,7 +12,7 @@ Source: HTML Living Standard, "Rendering"; CSS Cascading and Inheritance Level 4
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
@@ -25,17 +28,36 @@ _NEVER_SHOWN = frozenset({
     "audio", "video", "head", "link", "meta", "datalist", "param", "source", "track",
 })  # fmt: skip
 _REMOVED = "removed"
+_ZERO = r"0*(?:0|0\.0*|\.0+)(?:[a-z]+|%)?"
 _HIDING = {
-    "display": frozenset({"none"}),
-    "visibility": frozenset({"hidden", "collapse"}),
-    "opacity": frozenset({"0", "0.0", "0%"}),
-    "font-size": frozenset({"0", "0px", "0pt", "0em", "0rem", "0%"}),
+    "display": re.compile("none"),
+    "visibility": re.compile("hidden|collapse"),
+    "opacity": re.compile(_ZERO),
+    "font-size": re.compile(_ZERO),
 }
-"""Values by property that make an element invisible."""
-_MAY_HIDE = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|(?:opacity|font-size)\s*:\s*0",
-    re.IGNORECASE,
+"""Values by property that make an element, or its own text, invisible."""
+_INHERITED = ("visibility", "font-size")
+_OF_PARENT = re.compile(
+    r"|inherit|unset|revert(?:-layer)?|smaller|larger|(?:\d+\.?\d*|\.\d+)(?:em|ex|ch|%)"
 )
+"""Values that are those of the element around it, or a multiple of them."""
+_FONT_SIZE = re.compile(
+    rf"(?:^|\s)({_ZERO}|(?:\d+\.?\d*|\.\d+)(?:[a-z]+|%)|(?:xx?-)?(?:small|large)|medium|smaller|larger)"
+    r"(?=\s*/|\s+[^\s/])"
+)
+"""The size in the shorthand ``font``, before the height of the line and the family."""
+_NOTHING = r"\.?0(?!\.?\d*[1-9])"
+_MAY_HIDE = {
+    "display": re.compile(r"display\s*:\s*none", re.IGNORECASE),
+    "visibility": re.compile(r"visibility\s*:\s*(?:hidden|collapse)", re.IGNORECASE),
+    "opacity": re.compile(rf"opacity\s*:\s*{_NOTHING}", re.IGNORECASE),
+    "font-size": re.compile(
+        rf"font(?:-size\s*:\s*|\s*:[^;{{}}]{{0,60}}?(?<![\w.])){_NOTHING}", re.IGNORECASE
+    ),
+}
+"""Styles that may have such a value."""
+_WITHOUT_TEXT = frozenset({"img", "area", "input", "svg", "select", "textarea", "button"})
+"""Elements that are shown in a size of their own, and hidden as a whole."""
 _SHOWN_MEDIA = frozenset({"", "all", "screen"})
 _MOST_RULES = 2_000
 """Rules about visibility that are applied; a page's own sheets have some dozens."""
@@ -49,9 +71,12 @@ Declaration = tuple[str, str, bool]
 def remove_hidden(root: etree._Element) -> None:
     """Remove the elements that are not shown, and keep the text after them."""
     hidden = [element for element in root.iter(etree.Element) if _is_hidden(element)]
-    hidden += _hidden_by_style(root)
+    values = _computed(root)
+    hidden += [element for (element, name), value in values.items() if _removes(name, value)]
+    for name in _INHERITED:
+        hidden += _hide_own_text(root, name, values)
     for element in hidden:
-        if element is not root and element.tag not in ("html", "body"):
+        if not _is_outermost(element) and not _is_formula(element):
             element.tag = _REMOVED
     etree.strip_elements(root, _REMOVED, with_tail=False)
 
@@ -74,55 +99,92 @@ def _is_formula(element: etree._Element) -> bool:
     return element.tag == "math" or (len(element) == 1 and element[0].tag == "math")
 
 
-def _hidden_by_style(root: etree._Element) -> list[etree._Element]:
-    """Return the elements that their own style or a style sheet of the page hides."""
+def _is_outermost(element: etree._Element) -> bool:
+    """Return True for elements that scripts show later, if a style hides them."""
+    return element.getparent() is None or element.tag in ("html", "body")
+
+
+def _removes(name: str, value: str) -> bool:
+    return name not in _INHERITED and _HIDING[name].fullmatch(value) is not None
+
+
+def _hide_own_text(
+    root: etree._Element, name: str, values: dict[tuple[etree._Element, str], str]
+) -> list[etree._Element]:
+    """Empty the elements that an inherited property hides; return those to remove as a whole."""
+    if not any(name == given for _, given in values):
+        return []
+    is_size = name == "font-size"
+    hidden: set[etree._Element] = set()
+    whole = []
+    for element in root.iter(etree.Element):
+        if _is_outermost(element) or _is_formula(element):
+            continue
+        value = values.get((element, name), _given_size(element) if is_size else "")
+        is_own = _HIDING[name].fullmatch(value) is not None
+        is_inherited = element.getparent() in hidden and _OF_PARENT.fullmatch(value)
+        is_replaced = element.tag in _WITHOUT_TEXT
+        if not is_own and (not is_inherited or (is_size and is_replaced)):
+            continue
+        if is_replaced and not is_size:
+            whole.append(element)
+            continue
+        hidden.add(element)
+        # The space may be what parts two words that are shown.
+        element.text = " " if element.text else None
+        for child in element:
+            child.tail = " " if child.tail else None
+    return whole
+
+
+def _given_size(element: etree._Element) -> str:
+    return str(element.get("size") or "") if element.tag == "font" else ""
+
+
+def _computed(root: etree._Element) -> dict[tuple[etree._Element, str], str]:
+    """Return the values that the cascade gives to elements, of the properties that hide some."""
     winners: dict[tuple[etree._Element, str], tuple[Strength, str]] = {}
+    sheets = [
+        sheet.text or ""
+        for sheet in root.iter("style")
+        if (sheet.get("media") or "").strip().lower() in _SHOWN_MEDIA
+    ]
+    styled = [element for element in root.iter(etree.Element) if element.get("style")]
+    names = _hiding_properties([*sheets, *(str(element.get("style")) for element in styled)])
 
     def declare(element: etree._Element, declaration: Declaration, strength: Strength) -> None:
         name, value, _ = declaration
         key = (element, name)
-        if key not in winners or winners[key][0] <= strength:
+        if name in names and (key not in winners or winners[key][0] <= strength):
             winners[key] = (strength, value)
 
-    for order, (selector, declarations) in enumerate(_rules(root)):
+    for order, (selector, declarations) in enumerate(_rules(sheets, names)):
         for element, specificity in _matches(root, selector):
             for item in declarations:
                 declare(element, item, (item[2], False, specificity, order))
-    for element in root.iter(etree.Element):
-        style = element.get("style")
-        if style and ":" in style:
-            for item in _declarations(tinycss2.parse_blocks_contents(style)):
-                declare(element, item, (item[2], True, (0, 0, 0), 0))
-    return list(
-        dict.fromkeys(
-            element
-            for (element, name), (_, value) in winners.items()
-            if value in _HIDING[name] and not _is_formula(element)
-        )
-    )
+    for element in styled if names else ():
+        for item in _declarations(tinycss2.parse_blocks_contents(element.get("style"))):
+            declare(element, item, (item[2], True, (0, 0, 0), 0))
+    return {key: value for key, (_, value) in winners.items()}
 
 
-def _rules(root: etree._Element) -> Iterator[tuple[str, list[Declaration]]]:
-    """Yield the selector and the declarations of each rule about visibility."""
-    count = 0
-    for sheet in root.iter("style"):
-        if (sheet.get("media") or "").strip().lower() not in _SHOWN_MEDIA:
-            continue
-        text = sheet.text or ""
-        if not _MAY_HIDE.search(text):
-            continue
-        for selector, declarations in _rules_of_sheet(text):
-            count += 1
-            if count > _MOST_RULES:
-                return
-            yield selector, declarations
+def _hiding_properties(styles: Sequence[str]) -> frozenset[str]:
+    """Return the properties by which some style of the page hides something."""
+    return frozenset(name for name, form in _MAY_HIDE.items() if any(map(form.search, styles)))
+
+
+def _rules(sheets: Sequence[str], names: frozenset[str]) -> Iterator[tuple[str, list[Declaration]]]:
+    """Yield the selector and the declarations of each rule about properties of given names."""
+    rules = (rule for text in sheets if names for rule in _rules_of_sheet(text))
+    wanted = (rule for rule in rules if any(item[0] in names for item in rule[1]))
+    return islice(wanted, _MOST_RULES)
 
 
 @lru_cache(maxsize=64)
 def _rules_of_sheet(text: str) -> list[tuple[str, list[Declaration]]]:
     """Return the first rules of a sheet; the pages of one manual have the same."""
     rules = _rules_of(tinycss2.parse_stylesheet(text, True, True))
-    return list(islice(rules, _MOST_RULES + 1))
+    return list(islice(rules, _MOST_RULES))
 
 
 def _rules_of(nodes: list[Any]) -> Iterator[tuple[str, list[Declaration]]]:
@@ -142,9 +204,14 @@ def _is_shown_media(node: Any) -> bool:
 
 def _declarations(nodes: list[Any]) -> Iterator[Declaration]:
     for node in nodes:
-        if node.type == "declaration" and node.lower_name in _HIDING:
-            value = tinycss2.serialize(node.value).strip().lower()
-            yield node.lower_name, value, node.important
+        if node.type != "declaration":
+            continue
+        name, value = node.lower_name, tinycss2.serialize(node.value).strip().lower()
+        if name == "font":
+            size = _FONT_SIZE.search(value)
+            name, value = "font-size", size[1] if size else value
+        if name in _HIDING:
+            yield name, value, node.important
 
 
 def _matches(

@@ -33,6 +33,8 @@ INLINE = frozenset({
     "span", "strike", "strong", "sub", "sup", "svg", "textarea", "time", "tt", "u", "var", "wbr",
     "area", "button", "basefont", "blink", "x-wbr",
 })  # fmt: skip
+_LABELLED = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "summary", "dt", "th"})
+"""Elements whose words are a label, also on a button."""
 _READINGS = frozenset({"rt", "rp", "rtc"})
 _WITHOUT_VALUE = frozenset({
     "hidden", "submit", "button", "reset", "image", "password", "file", "search", "color", "range",
@@ -98,7 +100,7 @@ class InlineText:
 
     def append(self, element: etree._Element, pieces: list[str]) -> None:
         """Append an inline element with its marks to the pieces of text before it."""
-        if element.tag in WHOLE or is_permalink(element):
+        if is_whole(element) or is_permalink(element):
             pieces.append(self._read_whole(element))
             return
         start = len(pieces)
@@ -120,7 +122,7 @@ class InlineText:
                     pieces.append(_tail(closed.element))
             elif child.tag in apart:
                 pieces.append(f" {flat(child.tail)}")
-            elif child.tag in WHOLE or is_permalink(child):
+            elif is_whole(child) or is_permalink(child):
                 pieces += [self._read_whole(child), flat(child.tail)]
             else:
                 start = len(pieces)
@@ -128,7 +130,7 @@ class InlineText:
                 open_elements.append(_Open(child, iter(child), start))
 
     def _read_whole(self, element: etree._Element) -> str:
-        reader = WHOLE.get(element.tag)
+        reader = _WHOLE.get(element.tag)
         return reader(element) if reader else ""
 
     def _close(self, closed: _Open, pieces: list[str], depth: int) -> None:
@@ -300,7 +302,18 @@ def _typed(element: etree._Element) -> str:
     return f" {flat(''.join(element.itertext()))}"
 
 
-WHOLE: Mapping[str, Callable[[etree._Element], str]] = {
+def is_whole(element: etree._Element) -> bool:
+    """Return True for an element whose text is not read piece by piece."""
+    return element.tag in _WHOLE and not (element.tag == "button" and _is_label(element))
+
+
+def _is_label(button: etree._Element) -> bool:
+    """Return True for a button that names the content below it, such as a question's answer."""
+    opens = any(button.get(name) is not None for name in ("aria-expanded", "aria-controls"))
+    return opens or any(above.tag in _LABELLED for above in button.iterancestors())
+
+
+_WHOLE: Mapping[str, Callable[[etree._Element], str]] = {
     "img": _alternative,
     "area": _alternative,
     "svg": _drawing,
@@ -311,4 +324,4 @@ WHOLE: Mapping[str, Callable[[etree._Element], str]] = {
     "textarea": _typed,
     "button": lambda _: "",
 }
-"""Elements whose text is not read piece by piece."""
+"""Readers of elements whose text is not read piece by piece; a button only does something."""

@@ -13,7 +13,7 @@ from kvasir.components.extractors.document_builder import (
     grid_rows,
     markdown_table,
 )
-from kvasir.components.extractors.html_inline import InlineText
+from kvasir.components.extractors.html_inline import InlineText, flat
 from kvasir.core.types import BlockKind
 
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
@@ -70,9 +70,10 @@ def own_rows(table: etree._Element) -> list[etree._Element]:
 
 
 def add_table(builder: DocumentBuilder, table: etree._Element, inline: InlineText) -> None:
-    """Append a data table, after its caption and title rows."""
+    """Append a data table, after its caption, text outside its cells, and title rows."""
     for caption in table.iterchildren("caption"):
         builder.add(BlockKind.CAPTION, inline.line(caption))
+    builder.add(BlockKind.PARAGRAPH, _text_outside_cells(table))
     rows = [row for row in own_rows(table) if _cells(row)]
     grid = _grid(rows, inline)
     header_rows = _header_rows(rows)
@@ -80,6 +81,12 @@ def add_table(builder: DocumentBuilder, table: etree._Element, inline: InlineTex
         builder.add(BlockKind.TABLE, markdown_table(grid_rows(grid), has_header=False))
     else:
         builder.add_grid(grid, header_rows=header_rows)
+
+
+def _text_outside_cells(table: etree._Element) -> str:
+    around = [table, *table.iterchildren("thead", "tbody", "tfoot"), *own_rows(table)]
+    texts = [text for each in around for text in (each.text, *(inner.tail for inner in each))]
+    return " ".join(filter(None, (" ".join(flat(text).split()) for text in texts)))
 
 
 def _cells(row: etree._Element) -> list[etree._Element]:

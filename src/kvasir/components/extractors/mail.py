@@ -12,22 +12,23 @@ from __future__ import annotations
 import datetime
 import io
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from email import message_from_bytes, policy
 from email.errors import MessageError
 from email.header import decode_header
-from email.message import EmailMessage, MIMEPart
+from email.message import EmailMessage, Message
 from email.utils import parsedate_to_datetime
 
 import olefile
 
-from kvasir.components.extractors.archive import damaged
+from kvasir.components.extractors.archive import damaged, unread
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.encodings import decode
 from kvasir.components.extractors.html import add_page
 from kvasir.components.extractors.text import is_blank
 from kvasir.core import media_types, registry
-from kvasir.core.errors import ExtractionError, KvasirError
+from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
 _MAX_DEPTH = 3
@@ -35,7 +36,14 @@ _MAX_DEPTH = 3
 _MAIL = ("message/rfc822", media_types.MSG)
 _UNREAD = "unread_attachments"
 
-_ENCRYPTED = ("multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
+_PKCS7 = ("application/pkcs7-mime", "application/x-pkcs7-mime")
+_SIGNATURES = (
+    "application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature",
+)  # fmt: skip
+"""Parts that say nothing a reader could read."""
+_SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
+"""The object identifier of signed data (RFC 5652), at the beginning of a part in PKCS #7."""
+_PKCS7_HEAD = 64
 
 _SUBJECT, _BODY, _HTML, _RTF = "0037", "1000", "1013", "1009"
 _SENDER, _SENDER_ADDRESS, _SENDER_SMTP = "0C1A", "0C1F", "5D01"
@@ -55,7 +63,8 @@ class _MailBuilder(DocumentBuilder):
     def __init__(self, source: Source, depth: int) -> None:
         super().__init__(source)
         self._depth = depth
-        self._unread: list[str] = []
+        self._unread_parts: list[str] = []
+        self._unread_inside: list[str] = []
 
     def add_headers(
         self, subject: str, headers: Mapping[str, str], date: str, message_id: str
@@ -75,10 +84,9 @@ class _MailBuilder(DocumentBuilder):
             self.add(BlockKind.PARAGRAPH, paragraph)
         return True
 
-    def attach(self, name: str, data: bytes) -> None:
+    def attach(self, name: str, data: bytes, charset: str = "") -> None:
         """Append one attachment; note its name and the reason if it cannot be read."""
-
-        def extract() -> Document:
+        with self.attached(name):
             media_type = media_types.detect(name, data) if data else media_types.UNKNOWN
             known = registry.names("extractors")
             if media_type not in known and media_type.startswith("text/"):
@@ -88,52 +96,58 @@ class _MailBuilder(DocumentBuilder):
             options = {"depth": self._next_depth()} if media_type in _MAIL else {}
             extractor = registry.build("extractors", media_type, options)
             try:
-                inner: Document = extractor.extract(self._inside(name, media_type), data)
+                source = self._inside(name, media_type, charset)
+                document: Document = extractor.extract(source, data)
             except ExtractionError as error:
                 if media_type.startswith("image/"):
                     # A signature or logo: noted by its type, and left out of the report.
                     raise ExtractionError(error.reason, media_type) from error
                 raise
-            return inner
-
-        self._attach(name, extract)
+            self._add_attachment(name, document)
 
     def attach_mail(self, name: str, read: Callable[[Source, int], Document]) -> None:
         """Append a mail that is attached as an object, by ``read(source, depth)``."""
-        self._attach(name, lambda: read(self._inside(name, media_types.MSG), self._next_depth()))
+        with self.attached(name):
+            document = read(self._inside(name, media_types.MSG), self._next_depth())
+            self._add_attachment(name, document)
 
     def note_unread(self, name: str, reason: str) -> None:
         """Note an attachment that is not read; its name is in the text and in the report."""
-        self._unread.append(f"{name} ({reason})")
+        self._unread_parts.append(f"{name} ({reason})")
         self.add(BlockKind.PARAGRAPH, f"Attachment: {name}")
+
+    @contextmanager
+    def body(self) -> Iterator[None]:
+        """Note that the body cannot be read, and go on after it."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - parsers of hostile files raise anything
+            self._unread_parts.append(f"body ({unread(error)})")
 
     def build(self) -> Document:
         """Return the document, with the names of unread attachments in its metadata."""
-        self.set_metadata(**{_UNREAD: "; ".join(self._unread)})
-        # Most mails have pictures: signatures and logos.
-        if lost := [one for one in self._unread if "(image/" not in one]:
+        self.set_metadata(**{_UNREAD: "; ".join(self._unread_parts + self._unread_inside)})
+        # Most mails have pictures: signatures and logos. Attached mails have their own warnings.
+        if lost := [one for one in self._unread_parts if "(image/" not in one]:
             self.warn(f"not all of it is read: {'; '.join(lost)}")
         return super().build()
 
-    def _attach(self, name: str, read: Callable[[], Document]) -> None:
+    @contextmanager
+    def attached(self, name: str) -> Iterator[None]:
+        """Note that an attachment cannot be read, and go on after it."""
         try:
-            document = read()
-        except MemoryError:
-            # The file as a whole is over its limit, not this attachment.
-            raise
-        except KvasirError as error:
-            self.note_unread(name, str(error))
+            yield
         except Exception as error:  # noqa: BLE001 - parsers of hostile files raise anything
-            detail = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            self.note_unread(name, str(damaged(detail)))
-        else:
-            self.add(BlockKind.HEADING, name, level=2)
-            self.absorb(document)
-            if inner := document.metadata.get(_UNREAD):
-                self._unread.append(f"in {name}: {inner}")
+            self.note_unread(name, str(unread(error)))
 
-    def _inside(self, name: str, media_type: str) -> Source:
-        return Source(f"{self._source.uri}#{name}", media_type)
+    def _add_attachment(self, name: str, document: Document) -> None:
+        self.add(BlockKind.HEADING, name, level=2)
+        self.absorb(document, name)
+        if inner := document.metadata.get(_UNREAD):
+            self._unread_inside.append(f"in {name}: {inner}")
+
+    def _inside(self, name: str, media_type: str, charset: str = "") -> Source:
+        return Source(f"{self._source.uri}#{name}", media_type, charset=charset)
 
     def _next_depth(self) -> int:
         if self._depth >= _MAX_DEPTH:
@@ -153,24 +167,120 @@ class EmlExtractor:
         """Extract headers, body and attachments; see ``Extractor``."""
         message = message_from_bytes(data, policy=policy.default)
         assert isinstance(message, EmailMessage)
-        if message.get_content_type() in _ENCRYPTED:
-            raise ExtractionError(
-                "encrypted", "it is an encrypted mail; save it decrypted from the mail program"
-            )
+        if reason := _locked(message):
+            raise reason
         mail = _MailBuilder(source, self._depth)
         headers = {name: _header(message, name) for name in ("From", "To", "Cc", "Date")}
         subject, message_id = _header(message, "Subject"), _header(message, "Message-ID")
         mail.add_headers(subject, headers, _iso_date(headers["Date"]), message_id)
-        bodies = (message.get_body((kind,)) for kind in ("plain", "html"))
-        body = next((part for part in bodies if part is not None and _add_body(mail, part)), None)
-        for number, part in enumerate(message.iter_attachments(), 1):
-            content = _bytes(part)
-            if content and part is not body:
-                mail.attach(part.get_filename() or f"attachment-{number}", content)
+        parts = _Parts(mail)
+        parts.read(message, is_named=True)
+        parts.attach()
         return mail.build()
 
 
-def _add_body(mail: _MailBuilder, body: MIMEPart) -> bool:
+class _Parts:
+    """Reads the parts of a mail: the texts of the body at once, attachments after them."""
+
+    def __init__(self, mail: _MailBuilder) -> None:
+        self._mail = mail
+        self._others: list[Message] = []
+
+    def read(self, part: Message, *, is_shown: bool = True, is_named: bool = False) -> bool:
+        """Append the text of a part; False if there is none.
+
+        A part that is not shown has the same text as another one, but attachments of its own.
+        ``is_named`` is True where the body, too, may have a file name.
+        """
+        has_text = False
+        with self._mail.body():
+            kind = part.get_content_type()
+            if kind == "multipart/alternative":
+                has_text = self._alternative(part, is_shown=is_shown)
+            elif part.is_multipart() and kind.startswith("multipart/") and not _locked(part):
+                for inner in _inner(part):
+                    has_text |= self.read(inner, is_shown=is_shown)
+            elif _is_body(part, is_named=is_named):
+                has_text = is_shown and _add_body(self._mail, part)
+            elif kind not in _SIGNATURES:
+                self._others.append(part)
+        return has_text
+
+    def attach(self) -> None:
+        """Append the parts that are not of the body."""
+        for number, part in enumerate(self._others, 1):
+            name = _name(part) or f"attachment-{number}"
+            with self._mail.attached(name):
+                if reason := _locked(part):
+                    raise reason
+                if content := _bytes(part):
+                    self._mail.attach(name, content, _charset(part))
+
+    def _alternative(self, part: Message, *, is_shown: bool) -> bool:
+        """Append the first text that is not blank; plain text comes before HTML."""
+        has_text = False
+        for branch in sorted(_inner(part), key=_preference):
+            is_next = is_shown and not has_text
+            has_text |= self.read(branch, is_shown=is_next, is_named=True)
+        return has_text
+
+
+def _inner(part: Message) -> list[Message]:
+    payload = part.get_payload()
+    if not isinstance(payload, list):
+        return []
+    return [inner for inner in payload if isinstance(inner, Message)]
+
+
+def _preference(branch: Message) -> int:
+    kinds = {part.get_content_type() for part in branch.walk()}
+    return 0 if "text/plain" in kinds else 1 if "text/html" in kinds else 2
+
+
+def _is_body(part: Message, *, is_named: bool) -> bool:
+    """Return True for text that is no attachment; a part without a boundary is text."""
+    is_text = part.get_content_maintype() in ("text", "multipart") and not part.is_multipart()
+    is_attached = _disposition(part) == "attachment" or (not is_named and bool(_name(part)))
+    return is_text and not is_attached
+
+
+def _disposition(part: Message) -> str:
+    return str(part.get("Content-Disposition") or "").partition(";")[0].strip().lower()
+
+
+def _name(part: Message) -> str:
+    """Return the file name of a part, empty if it has none that can be read."""
+    try:
+        return " ".join((part.get_filename() or "").split())
+    except (MessageError, ValueError, LookupError, TypeError, AttributeError):
+        return ""
+
+
+def _charset(part: Message) -> str:
+    is_text = part.get_content_maintype() == "text"
+    return (part.get_content_charset() or "") if is_text else ""
+
+
+def _locked(part: Message) -> ExtractionError | None:
+    """Return why the content of a part cannot be seen: encrypted, or inside its signature."""
+    kind = part.get_content_type()
+    if kind in _PKCS7:
+        content = part.get_payload(decode=True)
+        head = content[:_PKCS7_HEAD] if isinstance(content, bytes) else b""
+        if _SIGNED_DATA in head or part.get_param("smime-type") == "signed-data":
+            return ExtractionError(
+                "unsupported",
+                "its text is inside its signature (S/MIME signed data), which is not read; "
+                "save it without the signature from the mail program",
+            )
+    elif kind != "multipart/encrypted":
+        return None
+    return ExtractionError(
+        "encrypted", "it is an encrypted mail; save it decrypted from the mail program"
+    )
+
+
+def _add_body(mail: _MailBuilder, body: Message) -> bool:
     """Append a body's blocks; False if there is no text in it."""
     content, charset = _bytes(body), body.get_content_charset()
     if body.get_content_type() == "text/html":
@@ -178,11 +288,10 @@ def _add_body(mail: _MailBuilder, body: MIMEPart) -> bool:
     return mail.add_plain_body(decode(content, charset, mail.warn))
 
 
-def _bytes(part: MIMEPart) -> bytes:
-    if part.get_content_type() == "message/rfc822":
-        inner = part.get_payload()
-        first = inner[0] if isinstance(inner, list) and inner else None
-        return first.as_bytes() if isinstance(first, EmailMessage) else b""
+def _bytes(part: Message) -> bytes:
+    if mails := _inner(part):
+        # A mail, or the report on a delivery, which is a list of groups of headers.
+        return b"\n".join(mail.as_bytes() for mail in mails)
     payload = part.get_payload(decode=True)
     return payload if isinstance(payload, bytes) else b""
 
@@ -207,7 +316,7 @@ def _decoded(raw: str) -> str:
 def _iso_date(value: str) -> str:
     try:
         return parsedate_to_datetime(value).isoformat() if value else ""
-    except ValueError:
+    except (ValueError, OverflowError):
         return value
 
 
@@ -250,7 +359,8 @@ class _Storage:
         names = sorted(folder[-1] for folder in folders if tuple(folder[:-1]) == self._path)
         attached = [name for name in names if name.startswith("__attach")]
         for number, name in enumerate(attached, 1):
-            self._inside(name)._attach_to(mail, f"attachment-{number}")
+            with mail.attached(f"attachment-{number}"):
+                self._inside(name)._attach_to(mail, f"attachment-{number}")
         return mail.build()
 
     def _attach_to(self, mail: _MailBuilder, unnamed: str) -> None:
@@ -296,5 +406,8 @@ class _Storage:
         ticks = times.get(_SUBMITTED) or times.get(_DELIVERED)
         if not ticks:
             return ""
-        time = _EPOCH + datetime.timedelta(microseconds=ticks // 10)
+        try:
+            time = _EPOCH + datetime.timedelta(microseconds=ticks // 10)
+        except OverflowError:
+            return ""
         return time.isoformat(timespec="seconds")

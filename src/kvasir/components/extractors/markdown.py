@@ -7,7 +7,7 @@ metadata, not a block.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -23,7 +23,9 @@ from kvasir.core.text import replace_control_characters
 from kvasir.core.types import Block, BlockKind, Document, Source
 
 _LINE = re.compile(r"\r\n|\n|\r")
-_COMMENT = re.compile(r"<!--(?:(?!-->).)*-->[^\S\n]*", re.DOTALL)
+_COMMENT_START = "<!--"
+_SPACES = re.compile(r"[^\S\n]*")
+Span = tuple[int, int]
 Lines = tuple[int, ...]
 """First line, and the one after the last."""
 _BREAKS = ("softbreak", "hardbreak")
@@ -67,19 +69,68 @@ class MarkdownExtractor:
         return tokens, [tuple(one["map"]) for one in references if one.get("map")]
 
     def _without_comments(self, body: str) -> str:
-        """Take HTML comments out, except in code."""
-        if "<!--" not in body:
+        """Take out what is a comment to the parser, which is never in code."""
+        if _COMMENT_START not in body:
             return body
-        starts = _line_starts(body)
         tokens, _ = self._parse(body)
-        code = [
-            range(starts[token.map[0]], starts[token.map[1]])
-            for token in tokens
-            if token.map and token.type in ("fence", "code_block")
-        ]
-        return _COMMENT.sub(
-            lambda found: found[0] if any(found.start() in one for one in code) else "", body
-        )
+        parts, end = [], 0
+        for start, stop in sorted(_comments(tokens, body)):
+            if start >= end:
+                parts.append(body[end:start])
+                end = stop
+        return "".join([*parts, body[end:]])
+
+
+def _comments(tokens: Sequence[Token], body: str) -> Iterator[Span]:
+    """Yield where comments begin and end, with the spaces after them."""
+    starts = _line_starts(body)
+    lines: list[int] | None = None
+    inline: dict[Span, list[Token]] = {}
+    for token in tokens:
+        # The cells of a table have no lines of their own, but those of their row.
+        lines = token.map or lines
+        if lines is None:
+            continue
+        span = starts[lines[0]], starts[min(lines[1], len(starts) - 1)]
+        if token.type == "html_block":
+            yield from _block_comments(body, *span)
+        elif token.type == "inline":
+            inline.setdefault(span, []).extend(token.children or ())
+    for span, children in inline.items():
+        yield from _inline_comments(children, body, span)
+
+
+def _block_comments(body: str, at: int, end: int) -> Iterator[Span]:
+    while (start := body.find(_COMMENT_START, at, end)) >= 0:
+        stop = _comment_end(body, start, end)
+        if stop is None:
+            return
+        yield start, stop
+        at = stop
+
+
+def _comment_end(body: str, start: int, end: int) -> int | None:
+    """Return the end of a comment and of the spaces after it; None if it is not closed."""
+    # "<!-->" is a comment, too.
+    close = body.find("-->", start + 2, end)
+    spaces = _SPACES.match(body, close + 3) if close >= 0 else None
+    return spaces.end() if spaces else None
+
+
+def _inline_comments(children: Sequence[Token], body: str, span: Span) -> Iterator[Span]:
+    """Yield the comments of one paragraph; none if its tokens do not show which signs begin one."""
+    are_comments: list[bool] = []
+    for child in children:
+        signs = child.content.count(_COMMENT_START)
+        is_comment = child.type == "html_inline" and child.content.startswith(_COMMENT_START)
+        are_comments += [is_comment and number == 0 for number in range(signs)]
+    places = [found.start() for found in re.finditer(_COMMENT_START, body[slice(*span)])]
+    if len(places) != len(are_comments):
+        return
+    for place, is_comment in zip(places, are_comments, strict=True):
+        start = span[0] + place
+        if is_comment and (stop := _comment_end(body, start, span[1])):
+            yield start, stop
 
 
 def _line_starts(body: str) -> list[int]:

@@ -28,13 +28,15 @@ class _Heading:
     words: Span
     level: int
     lines: int = 1
+    rest: int | None = None
+    """The offset of the text after it on its line, if there may be some."""
 
 
 class _Markup(Protocol):
     """What the lines of one kind of markup mean; offsets are those of the text."""
 
     comment: re.Pattern[str]
-    """Matches a comment, or a setting, with its line break."""
+    """Matches a comment, or a setting, with its line break; a group ``kept`` is neither."""
 
     def heading(self, lines: Lines, at: int, offset: int) -> _Heading | None:
         """Return the heading that begins at a line."""
@@ -79,7 +81,7 @@ def _joined(lines: Lines) -> str:
 
 
 def _uncommented(lines: Lines, markup: _Markup) -> str:
-    return markup.comment.sub("", _joined(lines))
+    return markup.comment.sub(lambda found: found.groupdict().get("kept") or "", _joined(lines))
 
 
 def _blocks(text: str, markup: _Markup) -> Iterator[Block]:
@@ -90,11 +92,11 @@ def _blocks(text: str, markup: _Markup) -> Iterator[Block]:
     at = begun = 0
 
     def paragraph(end: int) -> Iterator[Block]:
-        if "".join(lines[begun:end]).strip():
-            first, last = starts[begun], starts[end] - 1
-            first += len(text[first:last]) - len(text[first:last].lstrip())
+        words = text[begun : max(begun, starts[end] - 1)]
+        if words.strip():
+            first = begun + len(words) - len(words.lstrip())
             kind = BlockKind.LIST if _ITEM.match(text, first) else BlockKind.PARAGRAPH
-            yield Block(kind, first, first + len(text[first:last].rstrip()))
+            yield Block(kind, first, begun + len(words.rstrip()))
 
     while at < len(lines):
         heading = markup.heading(lines, at, starts[at])
@@ -107,7 +109,10 @@ def _blocks(text: str, markup: _Markup) -> Iterator[Block]:
             elif end > at:
                 code = text[starts[at] : starts[end] - 1].rstrip()
                 yield Block(BlockKind.CODE, starts[at], starts[at] + len(code))
-            at = begun = max(end, at + 1)
+            at = max(end, at + 1)
+            begun = starts[at]
+            if heading and heading.rest is not None:
+                begun = heading.rest
         else:
             at += 1
     yield from paragraph(len(lines))
@@ -127,7 +132,8 @@ def _until(lines: Lines, at: int, end: re.Pattern[str]) -> int:
 
 class _Rst:
     comment = re.compile(
-        r"^\.\.(?:[ \t]+(?![\w-]+::|\[|_|\|)\S[^\n]*)?\n(?:[ \t]+\S[^\n]*\n)*", re.M
+        r"^\.\.(?:[ \t]+(?!\w+(?:[-_+:.]\w+)*[ \t]?::|\[|_|\|)\S[^\n]*)?\n(?:[ \t]+\S[^\n]*\n)*",
+        re.M,
     )
     _LINE = re.compile(r"([^\w\s])\1{2,}\s*")
     _WORDS = re.compile(r"\s*(\S(?:.*\S)?)")
@@ -218,14 +224,18 @@ class _Org:
 
 class _Tex:
     comment = re.compile(
+        # The sign of a comment is none in code and addresses.
+        r"(?P<kept>\\verb\*?(?P<sign>[^\w\s*])[^\n]*?(?P=sign)|"
+        r"\\(?:url|href|nolinkurl|path)\{[^{}\n]*\})|"
         r"^[ \t]*%[^\n]*\n|(?<!\\)%[^\n]*|^\\begin\{comment\}(?s:.*?)^\\end\{comment\}[^\n]*\n|"
-        r"^\\(?:(?:documentclass|usepackage|maketitle|tableofcontents)\b|(?:begin|end)\{document\})"
-        r"[^\n]*\n",
+        # Settings, without the text after them on their line.
+        r"^(?:\\(?:(?:documentclass|usepackage)\b[ \t]*(?:\[[^\]]{0,1000}\]|\{[^{}]{0,1000}\})*"
+        r"|(?:maketitle|tableofcontents)\b|(?:begin|end)\{document\})[ \t]*)+\n?",
         re.MULTILINE,
     )
     _HEADING = re.compile(
         r"\s*\\(title|part|chapter|section|subsection|subsubsection|paragraph|subparagraph)\*?"
-        r"(?:\[[^\]]*\])?\{((?:[^{}]|\{[^{}]*\})*)\}"
+        r"(?:\[[^\]]*\])?\{((?:[^{}]|\{[^{}]*\})*)\}(?:[ \t]*\\label\{[^{}]*\})*"
     )
     _LEVELS = ("title", "part", "chapter", "section", "subsection", "subsubsection", "paragraph",
                "subparagraph")  # fmt: skip
@@ -236,7 +246,7 @@ class _Tex:
         if not found:
             return None
         words = (offset + found.start(2), offset + found.end(2))
-        return _Heading(words, self._LEVELS.index(found[1]) + 1)
+        return _Heading(words, self._LEVELS.index(found[1]) + 1, rest=offset + found.end())
 
     def code_end(self, lines: Lines, at: int) -> int:
         found = self._CODE.match(lines[at])

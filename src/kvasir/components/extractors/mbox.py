@@ -33,15 +33,9 @@ class MboxExtractor:
         read = 0
         for number, (found, end) in enumerate(zip(starts, ends, strict=True), 1):
             mail = _QUOTED.sub(rb"\1", data[found.end() : end])
-            try:
-                inner = EmlExtractor().extract(source, mail)
-            except ExtractionError as error:
-                builder.warn(f"mail {number} of it is not read: {error}")
-                continue
-            read += 1
-            builder.absorb(inner)
-            if unread := inner.metadata.get("unread_attachments"):
-                builder.warn(f"of mail {number} an attachment is not read: {unread}")
+            with builder.part(f"mail {number} of it"):
+                builder.absorb(EmlExtractor().extract(source, mail), f"mail {number}")
+                read += 1
         builder.title = re.split(r"[/\\]", source.uri)[-1]
         builder.set_metadata(mails=read)
         return builder.build()

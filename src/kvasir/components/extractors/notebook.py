@@ -36,23 +36,32 @@ class NotebookExtractor:
                 "malformed", f"it is no valid notebook ({error}); save it again in Jupyter"
             ) from error
         markdown = MarkdownExtractor()
-        for cell in cells:
-            text = _joined(cell.get("source", cell.get("input", "")))
-            if not text.strip():
-                continue
-            if cell.get("cell_type") == "code":
-                builder.add(BlockKind.CODE, text)
-                for output in _outputs(cell):
-                    builder.add(BlockKind.CODE, output)
-            else:
-                _add_markdown(builder, markdown, source, text)
-        language = notebook.get("metadata", {}).get("kernelspec", {}).get("language")
-        builder.set_metadata(programming_language=language if isinstance(language, str) else None)
+        for number, cell in enumerate(cells, 1):
+            with builder.part(f"cell {number}"):
+                _add_cell(builder, markdown, source, cell, f"cell {number}")
+        with builder.part("the metadata"):
+            language = notebook.get("metadata", {}).get("kernelspec", {}).get("language")
+            if isinstance(language, str):
+                builder.set_metadata(programming_language=language)
         return builder.build()
 
 
+def _add_cell(
+    builder: DocumentBuilder, markdown: MarkdownExtractor, source: Source, cell: Any, name: str
+) -> None:
+    text = _joined(cell.get("source", cell.get("input", "")))
+    if not text.strip():
+        return
+    if cell.get("cell_type") != "code":
+        _add_markdown(builder, markdown, source, text, name)
+        return
+    builder.add(BlockKind.CODE, text)
+    for output in _outputs(cell):
+        builder.add(BlockKind.CODE, output)
+
+
 def _add_markdown(
-    builder: DocumentBuilder, markdown: MarkdownExtractor, source: Source, text: str
+    builder: DocumentBuilder, markdown: MarkdownExtractor, source: Source, text: str, name: str
 ) -> None:
     try:
         inner = markdown.extract(source, text.encode("utf-8", "replace"))
@@ -62,7 +71,7 @@ def _add_markdown(
         return
     if any(block.kind is BlockKind.HEADING for block in inner.blocks):
         builder.title = builder.title or inner.title
-    builder.absorb(inner)
+    builder.absorb(inner, name)
 
 
 def _joined(text: Any) -> str:

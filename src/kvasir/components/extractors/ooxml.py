@@ -12,15 +12,19 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-from kvasir.components.extractors.archive import parse_xml, read_member
+from kvasir.components.extractors.archive import open_archive, parse_xml, read_member
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.file_properties import date_text, keyword_list
+from kvasir.core.errors import ExtractionError
 from kvasir.core.types import MetadataValue
 
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _VT = "{http://schemas.openxmlformats.org/officeDocument/2006/docPropsVTypes}"
 R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 """Namespace of the attributes that name a relationship."""
+_RELATIONS = "_rels/.rels"
+_STRICT = b"http://purl.oclc.org/ooxml/"
+"""Beginning of the names in ISO/IEC 29500 Strict, which the libraries do not know."""
 _TYPES = "[Content_Types].xml"
 _OPEN = rb"application/vnd.openxmlformats-officedocument."
 _WORD = _OPEN + rb"wordprocessingml.document.main+xml"
@@ -54,6 +58,22 @@ def unescaped(text: str) -> str:
     # Characters beyond 16 bits are written as surrogate pairs.
     written = written.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return written.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def open_package(data: bytes) -> zipfile.ZipFile:
+    """Open the archive of an office file; see ``open_archive``.
+
+    Raises:
+        ExtractionError: It is in the variant Strict of the format.
+    """
+    archive = open_archive(data)
+    if _RELATIONS in archive.namelist() and _STRICT in read_member(archive, _RELATIONS):
+        raise ExtractionError(
+            "unsupported",
+            "it is in the variant Strict Open XML; open it in its program and save it as an "
+            "ordinary .docx, .xlsx or .pptx file",
+        )
+    return archive
 
 
 def resolve_alternatives(root: etree._Element) -> None:

@@ -82,7 +82,7 @@ def page_lines(
 def page_height(page: PdfPage, text_page: PdfTextPage) -> float:
     """Return the height of a page turned upright, in points."""
     left, bottom, right, top = page.get_bbox()
-    return right - left if quarter_turns(text_page) % 2 else top - bottom
+    return float(right - left if quarter_turns(text_page) % 2 else top - bottom)
 
 
 def quarter_turns(text_page: PdfTextPage) -> int:

@@ -50,7 +50,7 @@ def _is_covered(page: pdfium.PdfPage) -> bool:
         if area[0] < area[2] and area[1] < area[3]:
             areas.add(tuple(map(round, area)))
     covered = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in areas)
-    return covered >= _MOST_OF_PAGE * (right - left) * (top - bottom)
+    return bool(covered >= _MOST_OF_PAGE * (right - left) * (top - bottom))
 
 
 def _pictures(objects: Iterable[Any], place: pdfium.PdfMatrix, depth: int) -> Iterator[Area]:

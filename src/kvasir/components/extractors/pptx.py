@@ -17,7 +17,7 @@ from pptx.enum.shapes import PP_PLACEHOLDER
 from pptx.exc import PackageNotFoundError
 
 from kvasir.components.extractors import ooxml
-from kvasir.components.extractors.archive import damaged, open_archive, parse_xml
+from kvasir.components.extractors.archive import damaged, parse_xml
 from kvasir.components.extractors.box_order import Box, reading_order
 from kvasir.components.extractors.document_builder import DocumentBuilder, Grid
 from kvasir.components.extractors.drawing_parts import add_drawing_parts
@@ -45,7 +45,7 @@ class PptxExtractor:
 
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract slides with tables, charts, comments and notes; see ``Extractor``."""
-        archive = open_archive(data)
+        archive = ooxml.open_package(data)
         try:
             deck = pptx.Presentation(io.BytesIO(ooxml.plain_package(data, archive)))
         except (PackageNotFoundError, BadZipFile, KeyError, ValueError) as error:
@@ -54,14 +54,16 @@ class PptxExtractor:
         authors = _authors(deck.part)
         size = deck.slide_width or 0, deck.slide_height or 0
         repeated: list[str] = []
-        for number, slide in enumerate(deck.slides, 1):
-            if slide.element.get("show") in ("0", "false"):
-                continue
-            reader = _SlideReader(builder, number, slide, size)
-            reader.read()
-            reader.add_comments(authors)
-            reader.add_notes()
-            repeated += reader.repeated
+        for number in range(1, len(deck.slides) + 1):
+            with builder.part(f"slide {number}"):
+                slide = deck.slides[number - 1]
+                if slide.element.get("show") in ("0", "false"):
+                    continue
+                reader = _SlideReader(builder, number, slide, size)
+                reader.read()
+                repeated += reader.repeated
+                reader.add_comments(authors)
+                reader.add_notes()
         for text in dict.fromkeys(repeated):
             builder.add(BlockKind.PARAGRAPH, f"Footer: {text}")
         title = ooxml.set_properties(builder, archive)

@@ -16,7 +16,6 @@ import openpyxl
 from openpyxl.utils import column_index_from_string
 
 from kvasir.components.extractors import ooxml
-from kvasir.components.extractors.archive import open_archive
 from kvasir.components.extractors.document_builder import DocumentBuilder, Grid
 from kvasir.components.extractors.sheet_islands import islands, missing_values
 from kvasir.components.extractors.xlsx_cells import SheetReader, book_facts, with_escapes
@@ -34,7 +33,7 @@ class XlsxExtractor:
 
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract one table for each island of visible cells; see ``Extractor``."""
-        archive = open_archive(data)
+        archive = ooxml.open_package(data)
         package = Package(archive)
         facts = book_facts(archive, WORKBOOK, package.sheets)
         data = with_escapes(data, archive)

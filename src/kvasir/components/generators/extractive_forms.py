@@ -41,7 +41,7 @@ _NAMED = re.compile(
     r"[A-Za-z][A-Za-z\d]*(?:_[A-Za-z\d]+)+)"
 )
 """Options, error codes, names in capitals, and names with an underscore, as of settings."""
-NUMBERED = re.compile(r"(?:[\u3400-\u9fff]{2}|[^\W\d_]+)[ -]\d[\w.]*(?<!\.)")
+NUMBERED = re.compile(r"(?:[\u3400-\u9fff]{2}|(?<![^\W\d_])[^\W\d_]+)[ -]\d[\w.]*(?<!\.)")
 """A word and its number, such as "Mill 23", which is another name than "Mill 3"."""
 _OPTIONS = 40
 """Characters in which the names of an option stand, before its description."""

@@ -31,8 +31,8 @@ LONGEST_HEADING = 10
 _GAP = 8
 """Most characters (white space and a bullet) between neighbouring passages."""
 
-_CLAUSE = re.compile(r"(?<=[,;:—–])\s+|(?<=[，；：、])|\s*\n\s*")
-_SEPARATOR_ROW = re.compile(r"\|?[\s:|-]*-[\s:|-]*")
+_CLAUSE = re.compile(r"(?<=[,;:—–])\s+|(?<=[，；：、])|(?<!\s)\s*\n\s*")
+_SEPARATOR_ROW = re.compile(r"[\s:|]*-[\s:|-]*")
 _QUESTION = re.compile(r"[?？][\"'”’»*_)]*$")
 _LIST_ITEM = re.compile(r"(?:[-*+•]|\d+[.)])\s")
 _NUMBER = re.compile(r"\d+[.)]")

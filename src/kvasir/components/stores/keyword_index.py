@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -99,7 +99,7 @@ class Postings:
         """Write the index to a file, for ``load`` with the same stamp."""
         with self._lock:
             lengths = [len(vector.indices) for vector in self._vectors.values()]
-            columns = {
+            columns: dict[str, Any] = {
                 "stamp": np.array(stamp),
                 "ids": np.array(list(self._vectors), dtype=np.str_),
                 "ends": np.cumsum(lengths, dtype=np.int64),

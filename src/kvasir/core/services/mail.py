@@ -73,10 +73,14 @@ class Outbox(Protocol):
     """Mails that answer no question, kept until they are sent."""
 
     def add(self, kind: str, recipient: str, language: str, content: Mapping[str, str]) -> None:
-        """Add a mail; its content is deleted when it is sent or given up."""
+        """Add a mail; its content is deleted when it is sent or given up.
+
+        It takes the place of an unsent one of the same kind to the same recipient. With ``minutes``
+        in its content, a number as text, it is given up when it is older than that.
+        """
 
     def claim(self, *, lease_seconds: float) -> ClaimedMail | None:
-        """Take the oldest mail that is due."""
+        """Take the oldest mail that is due and still holds."""
 
     def heartbeat(self, claimed: ClaimedMail, *, lease_seconds: float) -> bool:
         """Prolong the lease; False if it was lost."""

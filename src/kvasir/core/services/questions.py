@@ -104,8 +104,8 @@ class QuestionSource(Protocol):
     def fail(self, question_id: str, token: str, reason: str, *, retry_after: float | None) -> bool:
         """Record a failure; tried again ``retry_after`` seconds later, None: dead."""
 
-    def release(self, question_id: str, token: str) -> None:
-        """Give a question back unanswered, as a worker that is shut down does."""
+    def release(self, question_id: str, token: str, *, retry_after: float = 0.0) -> None:
+        """Give a question back unanswered, which counts no attempt; due ``retry_after`` later."""
 
 
 class QuestionQueue(QuestionSource, Protocol):

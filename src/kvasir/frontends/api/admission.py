@@ -27,8 +27,9 @@ class Admission:
         """Admit ``places`` at the same time; refuse while ``longest_queue`` wait."""
         self._places = places
         self._longest = longest_queue
-        self._changed = threading.Condition()
-        self._waiting: deque[object] = deque()
+        self._lock = threading.Lock()
+        # Each that waits has a condition of its own: only the one that may go on is woken.
+        self._waiting: deque[threading.Condition] = deque()
         self._running = 0
         self._seconds = _FIRST_GUESS
 
@@ -38,7 +39,7 @@ class Admission:
         Raises:
             ComponentError: There are too many; it is busy.
         """
-        with self._changed:
+        with self._lock:
             waiting, running = len(self._waiting), self._running
             if waiting < self._longest or running < self._places:
                 return
@@ -65,32 +66,38 @@ class Admission:
         try:
             yield started - began
         finally:
-            with self._changed:
+            with self._lock:
                 self._running -= 1
                 # A moving average: the last answers count most.
                 self._seconds += 0.2 * (time.monotonic() - started - self._seconds)
-                self._changed.notify_all()
+                self._wake_first()
 
     def counts(self) -> Mapping[str, float]:
         """Return how many run and how many wait."""
-        with self._changed:
+        with self._lock:
             return {"running": self._running, "waiting": len(self._waiting)}
 
     def _wait(self) -> None:
-        mine = object()
+        mine = threading.Condition(self._lock)
         stop = current_stop() or StopToken()
-        with stop.calling(self._wake), self._changed:
+
+        def wake() -> None:
+            with mine:
+                mine.notify()
+
+        with stop.calling(wake), mine:
             self._waiting.append(mine)
             try:
                 while self._running >= self._places or self._waiting[0] is not mine:
                     check("waiting for the generator")
-                    self._changed.wait(remaining())
+                    mine.wait(remaining())
                 check("waiting for the generator")
                 self._running += 1
             finally:
                 self._waiting.remove(mine)
-                self._changed.notify_all()
+                self._wake_first()
 
-    def _wake(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+    def _wake_first(self) -> None:
+        """Let the next one look whether there is a place; under the lock."""
+        if self._waiting:
+            self._waiting[0].notify()

@@ -204,3 +204,6 @@ class Background:
                     return
                 except KvasirError as error:
                     logger.error("tidying up failed, and is tried again later: %s", error)
+                except Exception:
+                    # The thread goes on, as the others do.
+                    logger.exception("tidying up failed, and is tried again later")

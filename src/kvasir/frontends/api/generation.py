@@ -60,7 +60,9 @@ def open_answer(
     make = partial(collection.stream, question, **options)
     if cache.is_enabled and not request.app.state.on_demand:
         with deadline(kvasir.settings.server.answer_seconds):
-            stream, was_kept = cache.stream(collection, question, options, make, fresh=fresh)
+            stream, was_kept = cache.stream(
+                kvasir, collection, question, options, make, fresh=fresh
+            )
         if was_kept:
             request.app.state.metrics.answers.labels("cached").inc()
             return stream

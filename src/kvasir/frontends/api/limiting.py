@@ -11,9 +11,12 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 from fastapi import Request
 
 from kvasir.app import App
+from kvasir.core.errors import RequestError
 from kvasir.core.services.rate_limits import LimitedAction
+from kvasir.core.text import name_key
 
 _ALONE = 10
+_LONGEST_NAME = 254
 
 
 def limit_login(kvasir: App, request: Request, name: str) -> None:
@@ -21,11 +24,15 @@ def limit_login(kvasir: App, request: Request, name: str) -> None:
 
     Raises:
         RateLimitedError: There were too many.
+        RequestError: The name is longer than any user name or e-mail address.
     """
+    if len(name) > _LONGEST_NAME:
+        raise RequestError(f"the user name has more than {_LONGEST_NAME} characters")
     limits, address, user = kvasir.services.rate_limits, client_of(request), _user(name)
+    # The narrowest first: what it refuses does not count for the user at other addresses.
+    limits.hit(LimitedAction.LOGIN, f"{address} {user}")
     limits.hit(LimitedAction.LOGIN, address, times=_ALONE)
     limits.hit(LimitedAction.LOGIN, user, times=_ALONE)
-    limits.hit(LimitedAction.LOGIN, f"{address} {user}")
 
 
 def limit_registration(kvasir: App, request: Request) -> None:
@@ -70,4 +77,4 @@ def client_of(request: Request) -> str:
 
 
 def _user(name: str) -> str:
-    return f"user {name.strip().casefold()}"
+    return f"user {name_key(name)}"

@@ -95,15 +95,16 @@ def search(collection: Collection, words: tuple[str, ...], explain: bool) -> Non
     ("--llm", "generator.model", "The language model: its name at the server, or a GGUF file."),
 )
 @click.option("--why", is_flag=True, help="Say how it was decided whether to answer.")
+@click.option("--fresh", is_flag=True, help="Make a new answer where the server kept one.")
 @with_collection
-def ask(collection: Collection, words: tuple[str, ...], why: bool) -> int:
+def ask(collection: Collection, words: tuple[str, ...], why: bool, fresh: bool) -> int:
     """Answer a question from the documents, with citations.
 
     Ends with 5 when the documents do not hold the answer.
     """
     question = " ".join(words)
     page = _Page(collection, question)
-    with collection.stream(question, explain=why) as stream:
+    with collection.stream(question, explain=why, fresh=fresh) as stream:
         if not wants_json():
             page.show_stream(stream)
         answer = LineFinder(collection.text).answer(stream.answer)

@@ -14,7 +14,12 @@ from kvasir.core.wire import to_json
 from kvasir.frontends.cli.interrupts import EXIT_INTERRUPTED
 from kvasir.frontends.cli.long_work import await_input, long_work
 from kvasir.frontends.cli.main import EXIT_DECLINED, EXIT_SOME_FAILED, fail
-from kvasir.frontends.cli.options import settings_of, with_collection, with_service
+from kvasir.frontends.cli.options import (
+    current_app,
+    settings_of,
+    with_collection,
+    with_service,
+)
 from kvasir.frontends.cli.rates import rate
 from kvasir.frontends.cli.remembered import memory_of
 from kvasir.frontends.cli.rendering import print_result, print_table, printed_json, wants_json
@@ -78,13 +83,25 @@ def delete(collection: Collection, yes: bool) -> int:
         answers[_AGREED] = yes or _agreed(question)
     wanted = answers[_AGREED]
     if wanted:
-        collection.drop()
+        _delete(collection)
         memory_of(click.get_current_context(), collection.name).forget_all()
     else:
         echo("nothing deleted", err=True)
     said = [f"collection '{collection.name}' deleted"] if wanted else []
     print_result({"collection": collection.name, "deleted": wanted}, *said)
     return 0 if wanted else EXIT_DECLINED
+
+
+def _delete(collection: Collection) -> None:
+    """Delete a collection with its jobs and rights, which a server does by itself."""
+    from kvasir.remote.collection import RemoteCollection
+
+    if isinstance(collection, RemoteCollection):
+        collection.drop()
+        return
+    from kvasir.collection_deletion import delete_collection
+
+    delete_collection(current_app(), collection.name)
 
 
 def _agreed(question: str) -> bool:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
@@ -14,6 +17,9 @@ from kvasir.core.errors import NotAuthenticatedError, RequestError, SettingsErro
 from kvasir.core.private_files import make_private_folder
 from kvasir.frontends.cli.rendering import json_option, print_result
 from kvasir.frontends.cli.terminal import echo
+
+if TYPE_CHECKING:
+    from kvasir.remote.client import ServerClient
 
 _FILE = "logins.json"
 
@@ -29,7 +35,8 @@ _FILE = "logins.json"
 def login(address: str, username: str | None, password: str | None, api_key: str | None) -> None:
     """Log in to a server; commands with --server URL, or KVASIR_SERVER, work there.
 
-    The token is kept in the user's configuration folder, for this user only.
+    The token is kept in the user's configuration folder, for this user only. After a temporary
+    password, a new one is asked for.
     """
     server = clean_address(address)
     if api_key:
@@ -40,16 +47,49 @@ def login(address: str, username: str | None, password: str | None, api_key: str
     password = password or click.prompt("Password", hide_input=True, err=True)
     from kvasir.remote.client import ServerClient
 
-    client = ServerClient(server)
-    try:
-        form = {"username": username, "password": password}
-        token = client.send("POST", "/login", "logging in", data=form).json()["access_token"]
-    finally:
-        client.close()
+    with closing(ServerClient(server)) as client:
+        token = _log_in(client, username, password)
+    with closing(ServerClient(server, token=token)) as client:
+        must_change = bool(client.get("/v1/users/me", "logging in")["must_change_password"])
+        new = _change_password(client, password) if must_change else ""
+    if new:
+        with closing(ServerClient(server)) as client:
+            token = _log_in(client, username, new)
     _keep(_read() | {server: {"token": token, "username": username}})
     print_result({"server": server, "username": username}, f"logged in to {server} as {username}")
     if server.startswith("http://") and not _is_here(server):
         echo("warning: without https, others on the network can read what is sent", err=True)
+
+
+def _log_in(client: ServerClient, username: str, password: str) -> str:
+    form = {"username": username, "password": password}
+    answer = client.send("POST", "/login", "logging in", data=form).json()
+    return str(answer["access_token"])
+
+
+def _change_password(client: ServerClient, temporary: str) -> str:
+    """Ask for a new password in the place of the temporary one, until it is accepted; return it.
+
+    Raises:
+        RequestError: There is no terminal to ask at.
+    """
+    if not sys.stdin.isatty():
+        raise RequestError(
+            "this temporary password is used up and was not changed: recover the password again, "
+            "and log in at a terminal, which asks for a new one, or at /sign-in of the server"
+        )
+    echo("this is a temporary password: choose a new one", err=True)
+    while True:
+        new = str(click.prompt("New password", hide_input=True, confirmation_prompt=True, err=True))
+        body = {"password": temporary, "new_password": new, "rewrite_password": new}
+        try:
+            client.post("/auth/change-password/", "changing the password", body)
+        except RequestError as error:
+            if error.code != RequestError.code:
+                raise
+            echo(f"error: {error}", err=True)
+            continue
+        return new
 
 
 @click.command()

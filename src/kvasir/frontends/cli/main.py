@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from kvasir.core.errors import KvasirError, OperatorError, RequestError, StoppedError
 from kvasir.core.run import LEFT_BEHIND
@@ -116,6 +117,7 @@ set_option = click.option(
     help="Set one setting.",
 )
 
+_SERVER_VARIABLE = "KVASIR_SERVER"
 _STATE: dict[str, Any] = {}
 """The command's object in click: the options before it, and whether to print JSON."""
 _LONGEST_MESSAGE = 300
@@ -176,7 +178,32 @@ class LazyGroup(click.Group):
             hint = suggestion(args[0], list(COMMANDS))
             hint = f" (did you mean '{familiar}'?)" if familiar else hint
             ctx.fail(f"no such command '{args[0]}'{hint}")
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if ctx.params.get("server") and command is not None and not ctx.resilient_parsing:
+            _check_server(ctx, command, [name or "", *rest])
+        return name, command, rest
+
+
+def _check_server(ctx: click.Context, command: click.Command, typed: list[str]) -> None:
+    """Refuse a server that was typed before a command that works on this machine only.
+
+    One of the environment is for other commands: it is only said that it is not used.
+    """
+    if {"-h", "--help"} & set(typed):
+        return
+    path, rest = typed[:1], typed[1:]
+    while isinstance(command, click.Group):
+        found = command.commands.get(rest[0]) if rest else None
+        if found is None:
+            return
+        command, path, rest = found, [*path, rest[0]], rest[1:]
+    if any(param.envvar == _SERVER_VARIABLE for param in command.params):
+        return
+    name = " ".join(["kvasir", *path])
+    if ctx.get_parameter_source("server") is not ParameterSource.ENVIRONMENT:
+        ctx.fail(f"'{name}' works on this machine: no --server may stand before it")
+    if any(param.name == "assignments" for param in command.params):
+        _say(f"{_SERVER_VARIABLE} is set, but '{name}' works on this machine")
 
 
 @click.group(
@@ -189,7 +216,11 @@ class LazyGroup(click.Group):
 @set_option
 @click.option("--collection", metavar="NAME", help="Collection to work on.  [default: default]")
 @click.option(
-    "--server", metavar="URL", envvar="KVASIR_SERVER", show_envvar=True, help="Work at this server."
+    "--server",
+    metavar="URL",
+    envvar=_SERVER_VARIABLE,
+    show_envvar=True,
+    help="Work at this server.",
 )
 @click.pass_context
 def cli(ctx: click.Context, /, **options: Any) -> None:

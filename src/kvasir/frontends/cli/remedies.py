@@ -7,7 +7,7 @@ from typing import Any
 
 from kvasir.core.errors import KvasirError
 from kvasir.core.registry import how_to_install
-from kvasir.core.types import KNOWS_ENGLISH_ONLY
+from kvasir.core.types import ASKED_BEFORE, KNOWS_ENGLISH_ONLY
 
 _MAKE_COLLECTION = "'kvasir ingest FOLDER' makes a collection"
 _REPAIR = "'kvasir doctor --repair' puts that right"
@@ -95,6 +95,8 @@ def explain_note(note: str) -> str:
     """Return a note about an answer, with advice if there is any."""
     if KNOWS_ENGLISH_ONLY in note:
         return f"{note}: 'kvasir models use multilingual' embeds the collection again with one"
+    if note.endswith(ASKED_BEFORE):
+        return f"{note}: 'kvasir ask --fresh' makes a new answer"
     return note
 
 

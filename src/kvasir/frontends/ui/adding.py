@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
 
 import streamlit as st
 
-from kvasir.core.errors import KvasirError
+from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, KvasirError
 from kvasir.frontends.ui import elements, faults, uploads
 from kvasir.frontends.ui.connection import part
 from kvasir.frontends.ui.session import Session, in_page_language
 from kvasir.frontends.ui.texts import text
 
 _MOST_PAGES = 100
+_MOST_JOBS = 100
+_PASTED = "pasted"
 _LOOK_SECONDS = 1.0
 _THERE = ("added", "replaced", "unchanged", "relabelled")
 """What became of pages that the knowledge base has."""
@@ -50,18 +55,48 @@ def _upload(session: Session, collection: str, place: str) -> None:
         return
     bar, failures = st.progress(0.0), list[str]()
     jobs = list[tuple[str, str]]()
-    for position, file in enumerate(chosen):
-        values = {"name": elements.plain(file.name), "number": position + 1, "count": len(chosen)}
+    names = distinct_names([file.name for file in chosen])
+    for position, (file, name) in enumerate(zip(chosen, names, strict=True)):
+        values = {"name": elements.plain(name), "number": position + 1, "count": len(chosen)}
         bar.progress(position / len(chosen), text("knowledge.uploading", **values))
         try:
-            sent = {"file": (file.name, file, file.type or "")}
-            jobs.append((session.api.send("POST", place, files=sent).json()["id"], file.name))
+            sent = {"file": (name, file, file.type or "")}
+            jobs.append((session.api.send("POST", place, files=sent).json()["id"], name))
         except KvasirError as error:
             reason = faults.words(error)
             failures.append(text("knowledge.not_uploaded", name=values["name"], reason=reason))
-    uploads.note("files", collection, jobs, failures)
+    numbered = [name for file, name in zip(chosen, names, strict=True) if name != file.name]
+    uploads.note("files", collection, jobs, failures, numbered)
     st.session_state["upload"] = number + 1
     st.rerun()
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """Return names of files, with a number in each that an earlier file has: ``a (2).md``."""
+    found: list[str] = []
+    for name in names:
+        others = found if name not in found else {*found, *names}
+        found.append(next(each for each in _numbered(name) if each not in others))
+    return found
+
+
+def _numbered(name: str) -> Iterator[str]:
+    """Yield a name as it is, and then with the numbers from 2."""
+    yield name
+    stem, dot, ending = name.rpartition(".")
+    if not stem:
+        stem, dot, ending = name, "", ""
+    for number in count(2):
+        yield f"{stem} ({number}){dot}{ending}"
+
+
+@dataclass(frozen=True)
+class _Pasted:
+    """A pasted text whose title another document has."""
+
+    collection: str
+    name: str
+    content: str
 
 
 def _paste(session: Session, collection: str, place: str) -> None:
@@ -69,15 +104,58 @@ def _paste(session: Session, collection: str, place: str) -> None:
     with st.form("paste", clear_on_submit=True):
         title = st.text_input(text("knowledge.paste_title"), max_chars=200)
         pasted = st.text_area(text("knowledge.paste_text"), height=160)
-        if not st.form_submit_button(text("knowledge.paste_button")):
-            return
-    if not title.strip() or not pasted.strip():
+        is_sent = st.form_submit_button(text("knowledge.paste_button"))
+    if is_sent and not (title.strip() and pasted.strip()):
         st.warning(text("knowledge.paste_missing"), icon=":material/edit:")
-        return
-    name = _NOT_IN_NAMES.sub(" ", title).strip() + ".md"
-    sent = {"file": (name, pasted.encode(), "text/markdown")}
-    job = session.api.send("POST", place, files=sent).json()
-    uploads.note("paste", collection, [(job["id"], name)])
+    elif is_sent:
+        new = _Pasted(collection, _NOT_IN_NAMES.sub(" ", title).strip() + ".md", pasted)
+        if _is_there(session, place, new):
+            st.session_state[_PASTED] = new
+        else:
+            st.session_state.pop(_PASTED, None)
+            _send(session, place, new, "error")
+    waiting: _Pasted | None = st.session_state.get(_PASTED)
+    if waiting is not None and waiting.collection == collection:
+        _ask_to_replace(session, place, waiting)
+
+
+def _is_there(session: Session, place: str, pasted: _Pasted) -> bool:
+    """Return True if a document has the name of a pasted text, or will have it."""
+    uri = f"upload:{session.username or 'owner'}/{pasted.name}"
+    query = {"collection": pasted.collection, "state": ["waiting", "running"]}
+    jobs = session.api.get("/v1/jobs", **query, limit=_MOST_JOBS)
+    if any(job["arguments"].get("uri") == uri for job in jobs):
+        return True
+    try:
+        session.api.get(place, source=uri)
+    except (CollectionNotFoundError, DocumentNotFoundError):
+        return False
+    return True
+
+
+def _ask_to_replace(session: Session, place: str, waiting: _Pasted) -> None:
+    title = elements.plain(waiting.name.removesuffix(".md"))
+    st.warning(text("knowledge.paste_exists", name=title), icon=":material/content_copy:")
+    with st.container(horizontal=True):
+        is_replacing = st.button(text("knowledge.paste_replace"), type="primary")
+        is_another = st.button(text("knowledge.paste_both"))
+        is_dropped = st.button(text("knowledge.paste_drop"))
+    if is_replacing:
+        _send(session, place, waiting, "replace")
+    elif is_another:
+        others = (replace(waiting, name=name) for name in _numbered(waiting.name))
+        free = next(each for each in others if not _is_there(session, place, each))
+        _send(session, place, free, "error")
+    if is_replacing or is_another or is_dropped:
+        del st.session_state[_PASTED]
+        st.rerun()
+
+
+def _send(session: Session, place: str, pasted: _Pasted, on_conflict: str) -> None:
+    sent = {"file": (pasted.name, pasted.content.encode(), "text/markdown")}
+    given = {"on_conflict": on_conflict}
+    job = session.api.send("POST", place, files=sent, data=given).json()
+    uploads.note("paste", pasted.collection, [(job["id"], pasted.name)])
 
 
 def _fetch(session: Session, collection: str, place: str) -> None:

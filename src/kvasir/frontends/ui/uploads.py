@@ -28,12 +28,14 @@ class Added:
         open: The names of those that are not indexed yet, by their jobs.
         ready: How many can be asked about.
         failures: Why others cannot, as Markdown.
+        numbered: The names of those that got a number.
     """
 
     collection: str
     open: dict[str, str]
     ready: int = 0
     failures: list[str] = field(default_factory=list)
+    numbered: list[str] = field(default_factory=list)
     count: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +63,11 @@ class Added:
 
 
 def note(
-    kind: str, collection: str, jobs: Iterable[tuple[str, str]], refused: Sequence[str] = ()
+    kind: str,
+    collection: str,
+    jobs: Iterable[tuple[str, str]],
+    refused: Sequence[str] = (),
+    numbered: Sequence[str] = (),
 ) -> None:
     """Keep what was added until the next time.
 
@@ -70,8 +76,10 @@ def note(
         collection: The collection's name.
         jobs: The id of each job with the name of its document.
         refused: Why others were not added, as Markdown.
+        numbered: The names of documents that got a number, because others have their own.
     """
-    st.session_state[f"added-{kind}"] = Added(collection, dict(jobs), failures=[*refused])
+    added = Added(collection, dict(jobs), failures=[*refused], numbered=[*numbered])
+    st.session_state[f"added-{kind}"] = added
 
 
 def show(session: Session, kind: str, collection: str) -> None:
@@ -93,6 +101,9 @@ def _show(session: Session, kind: str, added: Added) -> None:
         elif added.ready:
             values = {"count": added.count, "ready": added.ready}
             st.success(text("knowledge.uploaded_ready", **values), icon=":material/check:")
+        if added.numbered:
+            names = ", ".join(map(elements.plain, added.numbered))
+            st.info(text("knowledge.numbered", names=names), icon=":material/content_copy:")
         for each in added.failures:
             st.error(each, icon=":material/error:")
         if added.count:

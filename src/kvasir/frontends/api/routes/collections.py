@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from kvasir.core.errors import CollectionNotFoundError, ForbiddenError, NameTakenError
+from kvasir.collection_deletion import delete_collection
+from kvasir.core.errors import ForbiddenError, NameTakenError
 from kvasir.core.ledger import CollectionRecord
 from kvasir.core.services.accounts import CollectionAccess, Visibility
-from kvasir.core.services.jobs import JobState
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.caching import cached
 from kvasir.frontends.api.callers import (
@@ -79,26 +79,10 @@ def delete(name: str, request: Request, kvasir: Kvasir, caller: Writer) -> Respo
     accounts = kvasir.services.accounts
     if not caller.is_admin and accounts.access(name).owner_id != caller.user_id:
         raise ForbiddenError(f"only the owner of collection '{name}' may delete it")
-    _cancel_jobs(kvasir, name)
-    try:
-        with kvasir.collection(name) as collection:
-            collection.drop()
-    except CollectionNotFoundError:
-        # It has no documents yet: only its rights exist.
-        if name not in accounts.collections_of(accounts.access(name).owner_id):
-            raise
-    accounts.forget_collection(name)
+    delete_collection(kvasir, name)
     # The uploaded bytes are deleted soon.
     request.app.state.tidy_up()
     return Response(status_code=204)
-
-
-def _cancel_jobs(kvasir: Kvasir, name: str) -> None:
-    """Cancel the jobs of a collection, which would make it again."""
-    queue, states = kvasir.services.jobs, (JobState.WAITING, JobState.RUNNING)
-    while found := queue.jobs(collection=name, states=states, limit=100):
-        for job in found:
-            queue.cancel(job.id)
 
 
 def _names(kvasir: Kvasir) -> set[str]:

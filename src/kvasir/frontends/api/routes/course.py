@@ -22,6 +22,10 @@ _STORED = {
     "en": "the question was stored; the answer will be mailed to {}",
     "es": "la consulta fue almacenada; la respuesta se enviará a {}",
 }
+_KEPT = {
+    "en": "the question was stored; GET /v1/questions/{} will have the answer",
+    "es": "la consulta fue almacenada; GET /v1/questions/{} tendrá la respuesta",
+}
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -74,10 +78,12 @@ def input_prompt(
     caller: Reader,
     key: IdempotencyKey = None,
 ) -> JSONResponse:
-    """Ask a question; the answer comes by mail."""
+    """Ask a question; the answer comes by mail, or is fetched by the question's id."""
     question = add_question(kvasir, caller, body.input, key=key)
     request.app.state.wake_workers()
-    said = _STORED.get(question.language, _STORED["en"]).format(question.email or "-")
+    is_mailed = bool(question.email and kvasir.settings.mail.host)
+    texts, where = (_STORED, question.email) if is_mailed else (_KEPT, question.id)
+    said = texts.get(question.language, texts["en"]).format(where)
     return JSONResponse({"message": said, "id": question.id}, 201)
 
 

@@ -131,6 +131,12 @@ class FailureBody(LeaseBody):
     )
 
 
+class ReleaseBody(LeaseBody):
+    """When a question that is given back may be taken again."""
+
+    retry_after: float = Field(0.0, ge=0, le=86_400, description="seconds until the next try")
+
+
 _LEASE: dict[int | str, dict[str, Any]] = {409: {"description": "the lease was lost: stop"}}
 
 
@@ -173,9 +179,9 @@ def fail(question_id: QuestionId, body: FailureBody, kvasir: Kvasir, _: Answerer
 
 
 @router.post("/{question_id}/release", status_code=204)
-def release(question_id: QuestionId, body: LeaseBody, kvasir: Kvasir, _: Answerer) -> Response:
+def release(question_id: QuestionId, body: ReleaseBody, kvasir: Kvasir, _: Answerer) -> Response:
     """Give a question back unanswered, as a service that is shut down does."""
-    kvasir.services.questions.release(question_id, body.token)
+    kvasir.services.questions.release(question_id, body.token, retry_after=body.retry_after)
     return Response(status_code=204)
 
 
