@@ -40,7 +40,6 @@ from kvasir.components.extractors.docx_tables import (
 from kvasir.components.extractors.docx_xml import W, find, is_on, value_at
 from kvasir.components.extractors.drawing_parts import add_drawing_parts
 from kvasir.components.extractors.table_layout import nested_text
-from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
 _CONTAINERS = frozenset(
@@ -76,11 +75,10 @@ class DocxExtractor:
     def _read_chunk(
         self, word: Any, builder: DocumentBuilder, source: Source, chunk: etree._Element
     ) -> Document | None:
-        try:
-            return read_chunk(chunk, word.part.rels, source, self._depth)
-        except ExtractionError as error:
-            builder.warn(f"a part that Word imports is not read: {error}")
-            return None
+        read: list[Document | None] = []
+        with builder.part("an imported part"):
+            read.append(read_chunk(chunk, word.part.rels, source, self._depth))
+        return read[0] if read else None
 
 
 class _Reader:
@@ -123,7 +121,7 @@ class _Reader:
             elif child.tag == ALT_CHUNK:
                 self._flush()
                 if (document := self._read_chunk(child)) is not None:
-                    self._builder.absorb(document)
+                    self._builder.absorb(document, document.source_uri.rpartition("#")[2])
             elif child.tag in _CONTAINERS and not is_prompt(child):
                 self.read(child)
 
