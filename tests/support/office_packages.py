@@ -33,6 +33,8 @@ class Part:
     kind: str
     xml: str
     relations: Mapping[str, str] = field(default_factory=dict)
+    suffix: str = "xml"
+    media_type: str = ""
 
 
 def word_package(
@@ -55,7 +57,8 @@ def word_package(
         'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
         f'<Override PartName="/word/document.xml" ContentType="{_WORD}.document.main+xml"/>'
         + "".join(
-            f'<Override PartName="/word/{key}.xml" ContentType="{_WORD}.{part.kind}+xml"/>'
+            f'<Override PartName="/word/{key}.{part.suffix}" '
+            f'ContentType="{part.media_type or f"{_WORD}.{part.kind}+xml"}"/>'
             for key, part in parts.items()
         )
         + "</Types>"
@@ -67,7 +70,7 @@ def word_package(
         archive.writestr("word/document.xml", document)
         archive.writestr("word/_rels/document.xml.rels", _relations(parts, links))
         for key, part in parts.items():
-            archive.writestr(f"word/{key}.xml", part.xml.replace("SPACES", SPACES))
+            archive.writestr(f"word/{key}.{part.suffix}", part.xml.replace("SPACES", SPACES))
             if part.relations:
                 archive.writestr(f"word/_rels/{key}.xml.rels", _relations({}, part.relations))
         for name, content in (files or {}).items():
@@ -78,7 +81,7 @@ def word_package(
 def _relations(parts: Mapping[str, Part], links: Mapping[str, str], folder: str = "") -> str:
     items = [
         f'<Relationship Id="{key}" Type="{_OFFICE}/{part.kind}" '
-        f'Target="{folder}{"document" if folder else key}.xml"/>'
+        f'Target="{folder}{"document" if folder else key}.{part.suffix}"/>'
         for key, part in parts.items()
     ]
     items += [

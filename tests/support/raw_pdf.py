@@ -13,12 +13,13 @@ _MAP = (
 
 @dataclass(frozen=True)
 class Page:
-    """A page: its content stream, entries of its dictionary, and annotations as dictionaries."""
+    """A page: its content stream, entries of its dictionary and of its resources, annotations."""
 
     content: str
     entries: str = ""
     annotations: Sequence[str] = ()
     box: str = "0 0 612 792"
+    resources: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class RawPdf:
             objects[number + 1] = _stream(page.content)
             objects[number + 2] = (
                 f"<< /Type /Page /Parent 2 0 R /MediaBox [{page.box}] {page.entries} "
-                f"/Resources << /Font << /F1 3 0 R /F2 4 0 R >> >> "
+                f"/Resources << /Font << /F1 3 0 R /F2 4 0 R >> {page.resources} >> "
                 f"/Contents {number + 1} 0 R /Annots [{' '.join(marks)}] >>"
             ).encode("latin-1")
             kids.append(f"{number + 2} 0 R")

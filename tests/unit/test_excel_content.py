@@ -9,6 +9,7 @@ import openpyxl
 import pytest
 from openpyxl.cell.rich_text import CellRichText, TextBlock
 from openpyxl.cell.text import InlineFont
+from openpyxl.chart import BarChart, Reference
 from openpyxl.comments import Comment
 from openpyxl.styles import Font, PatternFill
 from openpyxl.worksheet.worksheet import Worksheet
@@ -70,6 +71,11 @@ def _texts(document: Document) -> list[str]:
         (datetime(2024, 3, 15), "[$-407]d. mmmm yyyy", "2024-03-15"),
         (datetime(2024, 3, 15), "yyyy", "2024"),
         (date(2024, 3, 15), "mm-dd-yy", "2024-03-15"),
+        (datetime(2023, 3, 15), '[$-411]ggge"年"m"月"d"日"', "2023-03-15"),
+        (datetime(2023, 3, 15), "[$-404]e/m/d", "2023-03-15"),
+        (datetime(2023, 3, 15), "[$-D07041E]d/m/bbbb", "2023-03-15"),
+        (datetime(2023, 3, 15), 'ge"年"m"月"', "2023年3月"),
+        (45000, '[$-411]ggge"年"', "2023年"),
         (time(8, 30), "hh:mm", "08:30"),
         (time(15, 30), "h:mm AM/PM", "3:30 PM"),
         (timedelta(hours=26, minutes=30), "[h]:mm", "26:30"),
@@ -168,6 +174,42 @@ def test_raised_text_in_a_cell_keeps_its_meaning() -> None:
     assert "10⁶ cells" in _read(book).text
 
 
+def test_struck_text_and_signs_of_fonts_are_told_from_other_text() -> None:
+    book, sheet = _sheet([["Lamp", 20], ["Chair", 45]])
+    gone, sign = InlineFont(strike=True), InlineFont(rFont="Symbol")
+    sheet["B1"].font = Font(strike=True)
+    sheet["A3"] = CellRichText("Fee ", TextBlock(gone, "20"), " 25 ", TextBlock(sign, "m"), "g")
+    sheet["B3"], sheet["B3"].font = "m", Font(name="Symbol")
+    assert _texts(_read(book))[1].splitlines() == [
+        "| Lamp | ~~20~~ |",
+        "| - | - |",
+        "| Chair | 45 |",
+        "| Fee ~~20~~ 25 μg | μ |",
+    ]
+
+
+def test_values_of_a_chart_have_the_formats_of_their_cells() -> None:
+    book, sheet = _sheet([["Day", "Share"], [datetime(2024, 3, 15), 0.195]])
+    sheet["A2"].number_format, sheet["B2"].number_format = "d/m/yyyy", "0%"
+    chart = BarChart()
+    chart.title = "Shares"
+    chart.add_data(Reference(sheet, min_col=2, min_row=1, max_row=2), titles_from_data=True)
+    chart.set_categories(Reference(sheet, min_col=1, min_row=2, max_row=2))
+    sheet.add_chart(chart, "D2")
+
+    def cache(name: str, part: bytes) -> bytes:
+        for formula, value in ((b"'Data'!$A$2", b"45366"), (b"'Data'!$B$2", b"0.195")):
+            points = b'<numCache><pt idx="0"><v>' + value + b"</v></pt></numCache>"
+            old = b"<f>" + formula + b"</f>"
+            part = part.replace(old, old + points)
+        return part
+
+    document = XlsxExtractor().extract(_SOURCE, _changed(_bytes(book), cache))
+    caption, table = _texts(document)[2:]
+    assert caption == "Shares\nBar chart"
+    assert "| 2024-03-15 | 19.5% |" in table
+
+
 def test_titles_and_header_rows_are_told_from_the_body() -> None:
     book, sheet = _sheet([["Mills by year"], ["Mill", 2022, None, 2023], ["Mill", "Flour", "Bran"]])
     sheet["D3"], sheet["E3"] = "Flour", "Bran"
@@ -212,3 +254,60 @@ def test_headers_and_footers_stand_once_without_page_numbers() -> None:
         each.oddFooter.center.text = "Page &P of &N"
         each.oddFooter.right.text = "&F Norwind"
     assert _texts(_read(book))[-2:] == ["Header: QM-2231", "Footer: Norwind"]
+
+
+def test_escaped_characters_are_written_as_what_they_stand_for() -> None:
+    book, sheet = _sheet([["one_x000D_\ntwo_x0009_tab"], ["_x005F_x000D_"], ["_xD83D__xDE00_"]])
+    sheet["A1"].comment = Comment("Only_x000D_\nfrom May.", "Ana")
+    sheet.oddHeader.left.text = "QM_x0009_2231"
+    book.properties.title = "Plan_x000D_ B"
+    document = _read(book)
+    assert document.title == "Plan B"
+    table, comment, header = _texts(document)[1:]
+    assert [line.strip("| ") for line in table.splitlines()] == [
+        "one two tab", "-", "_x000D_", "😀"
+    ]  # fmt: skip
+    assert comment == "Comment (Ana) at A1: Only from May."
+    assert header == "Header: QM 2231"
+
+
+@pytest.mark.parametrize("run", ["<t>{}</t>", "<r><rPr><vertAlign/></rPr><t>{}</t></r>"])
+def test_an_escape_that_is_text_itself_is_kept_in_shared_strings(run: str) -> None:
+    book, _ = _sheet([[0, "b"]])
+    shared = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/sharedStrings"
+    text = run.format("_x005F_x000D_ is_x0009_text")
+    strings = f'<sst xmlns="{shared}"><si>{text}</si></sst>'
+
+    def share(name: str, part: bytes) -> bytes:
+        if name == "[Content_Types].xml":
+            return part.replace(
+                b"</Types>",
+                b'<Override PartName="/xl/sharedStrings.xml" ContentType="application/vnd.'
+                b'openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"/></Types>',
+            )
+        if name == "xl/_rels/workbook.xml.rels":
+            relation = f'<Relationship Id="s" Type="{kind}" Target="sharedStrings.xml"/>'
+            return part.replace(b"</Relationships>", f"{relation}</Relationships>".encode())
+        return part.replace(b'r="A1" t="n"', b'r="A1" t="s"') if "sheet1" in name else part
+
+    buffer = io.BytesIO(_changed(_bytes(book), share))
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("xl/sharedStrings.xml", strings)
+    document = XlsxExtractor().extract(_SOURCE, buffer.getvalue())
+    assert "| _x000D_ is text | b |" in document.text
+
+
+def test_a_merged_cell_is_read_as_long_as_a_part_of_it_is_visible() -> None:
+    book, sheet = _sheet([["Team", "Year 2024", None, None], ["Team", "Q1", "Q2", "Q3"]])
+    for row in (["Sales", 0, 2, 5], [None, 1, 3, 6], [None, 4, 7, 8], ["Old", 1, 1, 1]):
+        sheet.append(row)
+    for area in ("B1:D1", "A3:A5", "A6:A7"):
+        sheet.merge_cells(area)
+    for row in (3, 6, 7):
+        sheet.row_dimensions[row].hidden = True
+    sheet.column_dimensions["B"].hidden = True
+    assert _texts(_read(book))[1:] == [
+        "| Team | Year 2024 / Q2 | Year 2024 / Q3 |\n| - | - | - |\n"
+        "| Sales | 3 | 6 |\n| Sales | 7 | 8 |"
+    ]

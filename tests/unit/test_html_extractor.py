@@ -31,6 +31,15 @@ def _kept(page: str, uri: str = "/folder/page.html") -> str:
         ("Ducks swim.<sup id=r><a href='#c'>[4]</a></sup>", "Ducks swim.[^4]"),
         ("The 2<sup>nd</sup><sup>[citation needed]</sup>", "The 2nd[citation needed]"),
         ("It costs <del>20</del> 15 euros.", "It costs ~~20~~ 15 euros."),
+        (
+            "It costs <span style='text-decoration: line-through'>20</span> 15.",
+            "It costs ~~20~~ 15.",
+        ),
+        (
+            "<p style='color:red;text-decoration-line:line-through'>Rule <b>5</b>.</p>",
+            "~~Rule 5.~~",
+        ),
+        ("<div style='text-decoration:line-through'><p>One.<p>Two.</div>", "~~One.~~\n\n~~Two.~~"),
         ("He said <q>no</q>.", "He said “no”."),
         ("soft&shy;hyphen and zero&#8203;width", "softhyphen and zerowidth"),
         ("<math><msup><mn>10</mn><mn>6</mn></msup><mo>=</mo><mi>n</mi></math>", "10⁶ = n"),

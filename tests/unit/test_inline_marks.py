@@ -3,6 +3,7 @@ import pytest
 from kvasir.components.extractors.inline_marks import Position, Run, join_runs, link_suffix
 
 BASE, UP, DOWN = Position.BASELINE, Position.RAISED, Position.LOWERED
+GONE = Position.STRUCK
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,9 @@ BASE, UP, DOWN = Position.BASELINE, Position.RAISED, Position.LOWERED
          "Words a whole phrase that is raised"),
         ([("m", BASE), ("2 ", UP), ("of floor", BASE)], "m² of floor"),
         ([("", UP), ("plain", BASE)], "plain"),
+        ([("Fee ", BASE), ("20 ", GONE), ("25", BASE)], "Fee ~~20~~ 25"),
+        ([("10", GONE), ("6", UP.struck()), ("7", BASE)], "~~10⁶~~7"),
+        ([("in 1987", BASE), ("3", UP.struck()), (" ", GONE)], "in 1987~~[^3]~~ "),
     ],
 )  # fmt: skip
 def test_raised_and_lowered_text_cannot_be_taken_for_other_numbers(

@@ -165,7 +165,10 @@ def test_form_fields_pictures_and_charts_are_read() -> None:
     values = _sheet(_row("", "Ducks"), _row("2024", "7"))
     inner = (
         f"<office:document-content {ODF_SPACES}><office:body><office:chart><chart:chart>"
-        f"<chart:title>{_p('Birds')}</chart:title>{values}</chart:chart></office:chart>"
+        f"<chart:title>{_p('Birds')}</chart:title><chart:plot-area>"
+        f"<chart:axis chart:dimension='x'><chart:title>{_p('Year')}</chart:title></chart:axis>"
+        f"<chart:axis chart:dimension='y'><chart:title>{_p('Thousands')}</chart:title></chart:axis>"
+        f"</chart:plot-area>{values}</chart:chart></office:chart>"
         "</office:body></office:document-content>"
     )
     body = forms + _p(f"Ship: {controls}") + _p(picture) + _p(chart)
@@ -173,7 +176,7 @@ def test_form_fields_pictures_and_charts_are_read() -> None:
     assert _texts(document) == [
         "Ship: [x] Power Morning Star",
         "Picture: A red lever.",
-        "Birds",
+        "Birds\nLabels: Year\nValues: Thousands",
         "|  | Ducks |\n| - | - |\n| 2024 | 7 |",
     ]
 
@@ -232,6 +235,55 @@ def test_hidden_sheets_rows_and_columns_are_left_out() -> None:
         "Data",
         "| Product | Price |\n| - | - |\n| Lamp | 30 |\n| Desk | 140 |",
     ]
+
+
+def test_a_cell_over_several_is_read_as_long_as_a_part_of_it_is_visible() -> None:
+    columns = '<table:table-column/><table:table-column table:visibility="collapse"/>'
+    covered, gone = "<table:covered-table-cell/>", 'table:visibility="collapse"'
+    three = 'table:number-rows-spanned="3"'
+    wide = _cell("2024", 'table:number-columns-spanned="3"')
+    rows = [_row("Team", wide, covered, covered), _row("Name", "Q1", "Q2", "Q3")]
+    rows += [_row(_cell("Sales", three), "0", "1", "2", attributes=gone)]
+    rows += [_row(covered, "3", "4", "5"), _row(covered, "6", "7", "8")]
+    rows += [
+        _row(_cell("Law", three), "1", "2", "3"),
+        _row(covered, "0", "0", "0", attributes=gone),
+    ]
+    rows += [_row(covered, "4", "5", "6"), _row("Shop", "7", "8", "9")]
+    document = _read("spreadsheet", _sheet(*rows, columns=columns + "<table:table-column/>" * 2))
+    assert _texts(document)[1].splitlines() == [
+        "| Team | 2024 | 2024 |",
+        "| - | - | - |",
+        "| Name | Q2 | Q3 |",
+        "| Sales | 4 | 5 |",
+        "| Sales | 7 | 8 |",
+        "| Law | 2 | 3 |",
+        "| Law | 5 | 6 |",
+        "| Shop | 8 | 9 |",
+    ]
+
+
+def test_struck_text_and_signs_of_fonts_are_told_from_other_text() -> None:
+    faces = '<style:font-face style:name="F1" svg:font-family="Symbol"/>'
+    shared = f"<office:font-face-decls>{faces}</office:font-face-decls>"
+    line = 'style:text-line-through-style="{}"'
+    properties = {"Struck": line.format("solid"), "Kept": line.format("none")}
+    properties |= {"Sign": 'style:font-name="F1"', "Box": "fo:font-family=\"'Wingdings 2'\""}
+    styles = "".join(
+        f'<style:style style:name="{name}" style:family="{family}"><style:text-properties {each}/>'
+        "</style:style>"
+        for name, each in properties.items()
+        for family in ("text", "paragraph", "table-cell")
+    )
+    shared += f"<office:styles>{styles}</office:styles>"
+    body = _p(f"Fee {_span('Struck', '20')} 25 {_span('Sign', 'm')}g, {_span('Box', 'R')} Yes")
+    body += f'<text:p text:style-name="Struck">Old {_span("Kept", "rule")}</text:p>'
+    assert _texts(_read("text", body, shared=shared)) == [
+        "Fee ~~20~~ 25 μg, [x] Yes",
+        "~~Old~~ rule",
+    ]
+    sheet = _sheet(_row("Lamp", _cell("20", 'table:style-name="Struck"')))
+    assert "| Lamp | ~~20~~ |" in _read("spreadsheet", sheet, shared=shared).text
 
 
 def test_titles_blank_rows_and_comments_of_a_sheet() -> None:

@@ -88,6 +88,44 @@ def test_text_that_has_a_ground_to_be_seen_on_is_read(shown: str) -> None:
     assert _read(RawPdf([Page(shown)])).text == "words"
 
 
+_LAYER = "<< /Type /OCG /Name (Prices) >>"
+_FORM = _line(60, 660, "Second.")
+
+
+@pytest.mark.parametrize(
+    ("content", "resources"),
+    [
+        ("/OC /L1 BDC\n" + _FORM + "EMC\n", "/Properties << /L1 900 0 R >>"),
+        ("/F9 Do\n", "/XObject << /F9 901 0 R >>"),
+        ("/OC /L1 BDC\n/F9 Do\nEMC\n", "/Properties << /L1 900 0 R >> /XObject << /F9 902 0 R >>"),
+    ],
+    ids=["marks", "form that is a layer", "form in a layer"],
+)
+@pytest.mark.parametrize("state", ["OFF", "ON"])
+def test_text_in_a_layer_is_read_if_the_layer_is_on(
+    content: str, resources: str, state: str
+) -> None:
+    form = "<< /Type /XObject /Subtype /Form /BBox [0 0 612 792] {} /Resources << /Font "
+    form += f"<< /F1 3 0 R >> >> /Length {len(_FORM)} >>\nstream\n{_FORM}\nendstream"
+    objects = {900: _LAYER, 901: form.format("/OC 900 0 R"), 902: form.format("")}
+    catalog = f"/OCProperties << /OCGs [900 0 R] /D << /{state} [900 0 R] >> >>"
+    page = Page(_line(60, 700, "First.") + content, resources=resources)
+    texts = ["First.", "Second."] if state == "ON" else ["First."]
+    assert _texts(_read(RawPdf([page], catalog=catalog, objects=objects))) == texts
+
+
+def test_a_recognised_scan_in_a_layer_is_read() -> None:
+    words = "/OC /L1 BDC\n" + _line(60, 680, "words", state="3 Tr") + "EMC\n"
+    page = Page(_PICTURE + words, resources="/Properties << /L1 900 0 R >>")
+    assert _read(RawPdf([page], objects={900: _LAYER})).text == "words"
+
+
+@pytest.mark.parametrize("matrix", ["0.7 0.7 -0.7 0.7 120 200", "0 1 -1 0 40 200"])
+def test_narrow_letters_of_a_line_that_is_not_level_are_no_raised_signs(matrix: str) -> None:
+    mark = f"BT /F1 40 Tf {matrix} Tm (CONFIDENTIAL) Tj ET\n"
+    assert "CONFIDENTIAL" in _read(RawPdf([Page("\n".join([mark, *_body()]))])).text
+
+
 _TURNS = {
     "upright": ("1 0 0 1 60 700", "1 0 0 1 60 686"),
     "upwards": ("0 1 -1 0 300 100", "0 1 -1 0 314 100"),

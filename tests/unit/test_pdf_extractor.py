@@ -45,6 +45,33 @@ def test_wrapped_lines_become_paragraphs_and_hyphens_go() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "text"),
+    [
+        ("it was inspected by the inter-", "national office", "the international office"),
+        ("it was built by Ann Smith-", "Jones of Acme", "Ann Smith-Jones of Acme"),
+        ("the oldest is the model A-", "1 of the maker", "the model A-1 of the maker"),
+        ("it was in use from 1998-", "2004 by the town", "from 1998-2004 by the town"),
+        ("it has rooms of pre-", "and postwar times", "rooms of pre- and postwar times"),
+        ("it is read by the INTER-", "NATIONAL OFFICE", "the INTERNATIONAL OFFICE"),
+    ],
+)
+def test_a_hyphen_that_belongs_to_a_word_stays(first: str, second: str, text: str) -> None:
+    data = make_pdf([[(72, 700, 12, first), (72, 686, 12, second)]])
+    assert text in PdfExtractor().extract(Source("f.pdf", ""), data).text
+
+
+def test_a_word_cut_at_the_end_of_a_page_keeps_its_hyphen_and_its_foot_apart() -> None:
+    first = [(72, 700, 12, "The pump was"), (72, 686, 12, "inspected by the inter-")]
+    pages = [[*first, (72, 40, 12, "Confidential")], [(72, 700, 12, "national office in May.")]]
+    blocks = _blocks(PdfExtractor().extract(Source("f.pdf", ""), make_pdf(pages)))
+    assert [text for _, text in blocks] == [
+        "The pump was inspected by the inter-",
+        "Confidential",
+        "national office in May.",
+    ]
+
+
 def test_headings_have_levels_by_their_size() -> None:
     page: list[Text] = [(60, 740, 22, "Great"), (60, 700, 15, "Lesser"), (60, 500, 15, "Next")]
     page += [(60, 670 - 13 * n, 11, " ".join(_WORDS)) for n in range(8)]

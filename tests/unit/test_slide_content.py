@@ -3,12 +3,15 @@
 import copy
 import io
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pptx
 import pytest
 from lxml import etree
 from office_packages import SPACES, retyped
+from pptx.chart.data import BubbleChartData, CategoryChartData
+from pptx.enum.chart import XL_CHART_TYPE
 from pptx.opc.constants import RELATIONSHIP_TYPE
 from pptx.opc.package import Part
 from pptx.opc.packuri import PackURI
@@ -18,6 +21,7 @@ from kvasir.components.extractors.box_order import Box, reading_order
 from kvasir.components.extractors.pptx import PptxExtractor
 from kvasir.core.types import Document, Source
 
+_A = "http://schemas.openxmlformats.org/drawingml/2006/main"
 _SOURCE = Source("/folder/file.pptx", "")
 
 
@@ -156,6 +160,64 @@ def test_links_raised_digits_and_descriptions_are_kept() -> None:
         "the form (https://a.example/form)",
         "the map (https://a.example/map)",
         "Picture: A map of the harbour (https://a.example/map)",
+    ]
+
+
+def test_struck_text_and_signs_of_fonts_are_told_from_other_text() -> None:
+    deck, slide = _deck()
+    box = _box(slide, "Fee ", 1, 1)
+    runs = [box.text_frame.paragraphs[0].add_run() for _ in range(5)]
+    for run, text in zip(runs, ("20", " 25, to", "\uf0ae", "m", "g_x000B_."), strict=True):
+        run.text = text
+    runs[0]._r.get_or_add_rPr().set("strike", "sngStrike")
+    etree.SubElement(runs[2]._r.get_or_add_rPr(), f"{{{_A}}}sym").set("typeface", "Symbol")
+    etree.SubElement(runs[3]._r.get_or_add_rPr(), f"{{{_A}}}latin").set("typeface", "Symbol")
+    assert _texts(_read(deck)) == ["Fee ~~20~~ 25, to→μg ."]
+
+
+def test_all_equations_of_a_paragraph_are_read() -> None:
+    deck, slide = _deck()
+    box = _box(slide, "So ", 1, 1)
+    space = "xmlns:m='http://schemas.openxmlformats.org/officeDocument/2006/math'"
+    each = "<m:oMath><m:r><m:t>{}</m:t></m:r></m:oMath>"
+    inner = f"<m:oMathPara {space}>{each.format('a=1')}{each.format('b=2')}</m:oMathPara>"
+    wrapper = f"<w:m xmlns:w='http://schemas.microsoft.com/office/drawing/2010/main'>{inner}</w:m>"
+    box.text_frame.paragraphs[0]._p.append(etree.fromstring(wrapper))
+    assert _texts(_read(deck)) == ["So $a=1$ $b=2$"]
+
+
+def _add_chart(slide: Any, kind: Any, data: Any) -> Any:
+    area = (Inches(1), Inches(1), Inches(4), Inches(3))
+    return slide.shapes.add_chart(kind, *area, data).chart
+
+
+def test_values_of_a_chart_have_their_units_and_all_their_digits() -> None:
+    deck, slide = _deck()
+    data = CategoryChartData(number_format="0%")
+    data.categories = [date(2024, 3, 15), date(2024, 3, 16)]
+    data.add_series("Share", (0.195, 0.21))
+    data.add_series("Costs", (1234.5, None), number_format="#,##0 \\€")
+    chart = _add_chart(slide, XL_CHART_TYPE.LINE, data)
+    chart.category_axis.axis_title.text_frame.text = "Day"
+    chart.value_axis.axis_title.text_frame.text = "Share of turnover"
+    assert _texts(_read(deck)) == [
+        "Line chart\nValues: Share of turnover",
+        "| Day | Share | Costs |\n| - | - | - |\n"
+        "| 2024-03-15 | 19.5% | 1,234.5 € |\n| 2024-03-16 | 21% |  |",
+    ]
+
+
+def test_series_with_x_values_of_their_own_are_tables_of_their_own() -> None:
+    deck, slide = _deck()
+    data = BubbleChartData()
+    for name, points in (("A", [(1, 5, 9)]), ("B", [(1, 6, 8)]), ("C", [(100, 7, 7)])):
+        series = data.add_series(name)
+        for point in points:
+            series.add_data_point(*point)
+    _add_chart(slide, XL_CHART_TYPE.BUBBLE, data)
+    assert _texts(_read(deck))[1:] == [
+        "|  | A | A (size) | B | B (size) |\n| - | - | - | - | - |\n| 1 | 5 | 9 | 6 | 8 |",
+        "|  | C | C (size) |\n| - | - | - |\n| 100 | 7 | 7 |",
     ]
 
 

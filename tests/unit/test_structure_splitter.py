@@ -195,6 +195,35 @@ def test_sentences_are_whole_unless_one_is_longer_than_the_limit():
     assert sum("so on" in chunk.text for chunk in chunks) > 5
 
 
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "🇩🇪",
+        "👩‍👩‍👧",
+        "👍🏽",
+        "क्षि",
+        "น้ำ",
+        "ไม้",
+        "ระ",
+        "e\u0301\u0323",
+        "\u1112\u1161\u11ab",
+        "कि",
+        "ສຳ",
+    ],
+    ids=ascii,
+)
+def test_a_character_or_syllable_of_several_signs_is_not_cut(unit):
+    chunks = StructureSplitter(max_tokens=32).split(plain_document("a" + unit * 600))
+    assert len(chunks) > 1
+    texts = [chunk.text.removeprefix("a") for chunk in chunks]
+    assert [text.replace(unit, "") for text in texts] == [""] * len(texts)
+
+
+def test_one_long_character_is_cut_all_the_same():
+    chunks = StructureSplitter(max_tokens=32).split(plain_document("e" + "\u0301" * 5000))
+    assert "".join(chunk.text for chunk in chunks) == "e" + "\u0301" * 5000
+
+
 def test_overlap_repeats_whole_sentences_of_the_same_section():
     numbered = " ".join(f"Sentence number {n} stands here." for n in range(80))
     document = build((HEADING, "A", 1), (PARAGRAPH, numbered, None))

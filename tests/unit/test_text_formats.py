@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from kvasir.components.extractors.mail import EmlExtractor
 from kvasir.components.splitters.structure import StructureSplitter
 from kvasir.core.types import Document, Source
 from kvasir.ingesting.extraction_child import extract
@@ -252,6 +251,64 @@ def test_attributes_and_elements_of_one_name_are_a_list(
     assert _blocks(_read("a.xml", text)) == blocks
 
 
+@pytest.mark.parametrize(
+    ("paragraph", "text"),
+    [
+        ("Intro:<list><item>Alpha</item><item>Beta</item></list>", "Intro: Alpha Beta"),
+        ("Press <key>A</key><key>B</key>.", "Press A B."),
+        ("<b>Hel</b><b>lo</b> and <hi>x</hi>y", "Hello and xy"),
+        ("one<lb/>two", "one two"),
+        ("Mix 1<frac><n>1</n><d>2</d></frac> cups", "Mix 1 1 2 cups"),
+        ("H<sub>2</sub>O, 10<superscript>6</superscript>", "H₂O, 10⁶"),
+        ("5 mg<xref rid='b1'>12</xref> of it", "5 mg[^12] of it"),
+        ("The &prod; and &own; cost <b>5</b>", "The Pump 3000 and Kvasir cost 5"),
+        ("See &file; <b>here</b>", "See &file; here"),
+        ("Caf&eacute; and &none; <b>here</b>", "Café and &none; here"),
+    ],
+)
+def test_words_of_xml_are_apart_where_their_elements_are(paragraph: str, text: str) -> None:
+    own = '<!ENTITY own "Kvasir"><!ENTITY prod "Pump 3000"><!ENTITY file SYSTEM "file:///etc/x">'
+    document = _read(
+        "a.xml", f"<!DOCTYPE a SYSTEM 'a' [{own}]><a><p>{paragraph}</p><p>A <i>b</i>.</p></a>"
+    )
+    assert document.text.split("\n\n")[0] == text
+
+
+def test_entities_that_grow_without_end_are_not_written_out() -> None:
+    rules = '<!ENTITY a0 "words words words ">'
+    rules += "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
+    assert len(_read("a.xml", f"<!DOCTYPE a [{rules}]><a><p>One &a9;</p></a>").text) < 1000
+
+
+def test_tables_of_xml_prose_are_tables() -> None:
+    page = (
+        "<article><p>Some <b>words</b>.</p><p>More <b>words</b>.</p><table-wrap>"
+        "<label>Doses</label><table><thead><tr><th>Drug</th><th colspan='2'>Dose</th></tr></thead>"
+        "<tbody><tr><td>A <b>x</b></td><td>5</td><td>6</td></tr></tbody></table></table-wrap>"
+        "<table><title>Rooms</title><tgroup><tbody><row><entry>Oak</entry><entry>12</entry></row>"
+        "<row><entry>Elm</entry><entry>40</entry></row></tbody></tgroup></table></article>"
+    )
+    assert _blocks(_read("a.xml", page))[2:] == [
+        *(
+            ("caption", "Doses"),
+            ("table", "| Drug | Dose | Dose |\n| - | - | - |\n| A x | 5 | 6 |"),
+        ),
+        *(("caption", "Rooms"), ("table", "| Oak | 12 |\n| - | - |\n| Elm | 40 |")),
+    ]
+
+
+def test_html_in_the_texts_of_a_feed_is_read_as_html() -> None:
+    feed = (
+        "<rss><channel><title>News</title><item><title>One</title><description><![CDATA[<p>Hello "
+        "<b>you</b> &amp; me<script>x()</script></p>]]></description></item><item><title>a &lt; b"
+        "</title><description>&lt;p&gt;Second&lt;/p&gt;</description></item></channel></rss>"
+    )
+    assert _blocks(_read("a.xml", feed))[-1][1].splitlines()[2:] == [
+        "| One | Hello you & me |",
+        "| a < b | Second |",
+    ]
+
+
 def test_xml_prose_is_paragraphs_under_its_titles() -> None:
     document = _read(
         "a.xml",
@@ -438,42 +495,6 @@ def test_an_unread_mail_of_a_mailbox_is_in_the_report() -> None:
     assert document.warnings[0].startswith("mail 2 of it is not read: it is an encrypted mail")
 
 
-def test_an_odd_mail_of_a_mailbox_is_left_out_and_the_others_are_read(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    read = EmlExtractor.extract
-
-    def fail(self: EmlExtractor, source: Source, data: bytes) -> Document:
-        if b"Subject: Two" in data:
-            raise OverflowError("odd")
-        return read(self, source, data)
-
-    monkeypatch.setattr(EmlExtractor, "extract", fail)
-    document = _read("a.mbox", _MBOX)
-    assert dict(document.metadata) == {"mails": 1}
-    assert document.warnings[0].startswith("mail 2 of it is not read: it is damaged (OverflowError")
-
-
-def test_a_mailbox_without_a_mail_that_can_be_read_gives_the_reason_of_the_first() -> None:
-    locked = _MBOX[_MBOX.index(b"From bob") :].replace(b"text/html", b"multipart/encrypted")
-    assert extract(Source("/a.mbox", ""), locked).reason == "encrypted"
-
-
-def test_the_warnings_of_a_mail_in_a_mailbox_come_after_its_number() -> None:
-    head = b"Content-Type: application/x-7z; name=a.7z\nContent-Transfer-Encoding: base64\n"
-    document = _read("a.mbox", _MBOX.partition(b"Content-Type")[0] + head + b"\nN3q8rycc\n")
-    assert document.warnings == (
-        "mail 2: not all of it is read: a.7z (application/x-7z-compressed)",
-    )
-
-
-def test_a_cell_of_a_notebook_that_cannot_be_read_leaves_the_others() -> None:
-    cells = [{"cell_type": "markdown", "source": "One"}, None, {"source": "Three", "outputs": 3}]
-    document = _read("a.ipynb", json.dumps({"cells": cells, "metadata": []}))
-    assert [text for _, text in _blocks(document)] == ["One", "Three"]
-    assert document.warnings[0].startswith("cell 2 is not read: it is damaged (AttributeError")
-
-
 def test_rtf_has_its_words_tables_and_link_targets() -> None:
     document = _read(
         "a.rtf",
@@ -551,6 +572,21 @@ def test_drawers_of_org_are_left_out() -> None:
     drawer = "  :PROPERTIES:\n  :CUSTOM_ID: fees\n  :END:\n"
     document = _read("a.org", f"* Fees\n{drawer}Ten euros.\n:LOGBOOK:\nnever closed\n")
     assert document.text.strip() == "* Fees\nTen euros.\n:LOGBOOK:\nnever closed"
+
+
+def test_struck_text_of_rtf_is_told_from_what_holds() -> None:
+    document = _read(
+        "a.rtf",
+        r"{\rtf1{\stylesheet{\s1\strike Old;}}Fee {\strike 20}{\b 25\strike  a \{x\} {\i c}}"
+        r"\striked1 d\plain  e \strike\strike0 f\par{\strike one\par two}\par"
+        r"\trowd\intbl\strike a\cell b\strike0\cell\row}",
+    )
+    assert [text for _, text in _blocks(document)] == [
+        "Fee ~~20~~25 ~~a {x} c~~~~d~~ e f",
+        "~~one~~",
+        "~~two~~",
+        "| ~~a~~ | ~~b~~ |\n| - | - |",
+    ]
 
 
 def test_rtf_is_decoded_by_its_code_page() -> None:

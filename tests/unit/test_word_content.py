@@ -1,6 +1,7 @@
 """What a Word file shows is read, at its place; what it hides is not."""
 
 import io
+import zipfile
 from datetime import UTC, datetime
 
 import docx
@@ -288,6 +289,34 @@ def test_form_fields_show_their_values() -> None:
 _DRAWING = "<w:r><w:drawing><wp:inline>{}</wp:inline></w:drawing></w:r>"
 
 
+def _sign(code: str, font: str = "Symbol") -> str:
+    return f"<w:r><w:sym w:font='{font}' w:char='{code}'/></w:r>"
+
+
+def test_signs_of_fonts_are_characters() -> None:
+    yes, no, blank = _sign("F052", "Wingdings 2"), _sign("F0A3", "Wingdings 2"), _sign("F0FF")
+    fonts = '<w:rFonts w:ascii="Symbol" w:hAnsi="Symbol"/>'
+    body = (
+        _paragraph("x ", _sign("F0BB"), " ", _sign("F02D"), "5", _sign("F0D6"), "2")
+        + _paragraph(yes, " Yes ", no, " No ", _sign("2612", "MS Gothic"), " ", blank)
+        + _paragraph(_run("\uf06d", fonts), "g, ", _run("m", fonts), "m")
+        + _paragraph("a ", _sign("F0E0", "Wingdings"), " b", _field(r" SYMBOL 174 \f Symbol ", ""))
+    )
+    texts = ["x ≈ −5√2", "[x] Yes [ ] No ☒ \ufffd", "μg, μm", "a → b→"]
+    assert _texts(_read(body)) == texts
+
+
+def test_struck_text_is_told_from_what_holds() -> None:
+    rule = _style("Gone", "", "<w:strike/>")
+    body = _paragraph("Fee ", _run("20", "<w:strike/>"), " 25 ", _run("x", '<w:strike w:val="0"/>'))
+    body += _paragraph(_run("Words."), properties='<w:pStyle w:val="Gone"/>')
+    body += _paragraph(_run("30", "<w:dstrike/>"), "35")
+    texts = ["Fee ~~20~~ 25 x", "~~Words.~~", "~~30~~35"]
+    assert (
+        _texts(_read(body, {"r9": Part("styles", f"<w:styles SPACES>{rule}</w:styles>")})) == texts
+    )
+
+
 def test_pictures_give_their_descriptions_unless_they_decorate() -> None:
     drawing = _DRAWING.format("<wp:docPr id='1' name='x' descr='{}'>{}</wp:docPr>")
     decorative = (
@@ -317,6 +346,110 @@ def test_a_diagram_gives_its_texts_with_their_order_and_depth() -> None:
     drawing = _DRAWING.format("<a:graphic><dgm:relIds r:dm='d1'/></a:graphic>")
     document = _read(_paragraph("Steps", drawing), {"d1": Part("diagramData", data)})
     assert _texts(document) == ["Steps", "- Buy\n    - Sign\n- Sell"]
+
+
+def test_parts_that_word_imports_are_read_at_their_place() -> None:
+    page = "<html><body><h2>Fees</h2><p>The fee is 30 euros.</p></body></html>"
+    mail = (
+        'MIME-Version: 1.0\nContent-Type: multipart/related; type="text/html"; boundary="b"\n\n'
+        '--b\nContent-Type: text/html; charset="utf-8"\n\n<p>A page of MHT.</p>\n--b--\n'
+    )
+    kind, chunk = "aFChunk", "<w:altChunk r:id='{}'/>"
+    parts = {
+        "c1": Part(kind, page, suffix="html", media_type="text/html"),
+        "c2": Part(kind, mail, suffix="mht", media_type="message/rfc822"),
+        "c3": Part(kind, "Plain text.", suffix="dat", media_type="text/plain"),
+        "c4": Part(kind, "\0\1\2", suffix="bin", media_type="application/x-unknown"),
+    }
+    body = _paragraph("Before.") + chunk.format("c1") + chunk.format("c2") + _paragraph("After.")
+    body += _table(["a", chunk.format("c3")])
+    document = _read(body + chunk.format("c4") + chunk.format("c5"), parts)
+    assert _texts(document)[:-1] == [
+        *("Before.", "Fees", "The fee is 30 euros.", "A page of MHT.", "After."),
+    ]
+    assert "Plain text." in _texts(document)[-1]
+    assert [each.partition(":")[2] for each in document.warnings] == [
+        " application/octet-stream", " it is not in the file"
+    ]  # fmt: skip
+
+
+def test_imported_word_files_are_read_to_a_depth() -> None:
+    kind, chunk = "aFChunk", "<w:altChunk r:id='c1'/>"
+    data = word_package(_paragraph("Level 5."))
+    for level in range(4, -1, -1):
+        part = Part(kind, "inner", suffix="docx", media_type="application/x-word")
+        outer = word_package(_paragraph(f"Level {level}.") + chunk, {"c1": part})
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(outer)) as old, zipfile.ZipFile(buffer, "w") as new:
+            for name in old.namelist():
+                new.writestr(name, data if name == "word/c1.docx" else old.read(name))
+        data = buffer.getvalue()
+    document = DocxExtractor().extract(_SOURCE, data)
+    assert _texts(document) == ["Level 0.", "Level 1.", "Level 2.", "Level 3."]
+
+
+_M = "xmlns:m='http://schemas.openxmlformats.org/officeDocument/2006/math'"
+
+
+def test_each_equation_stands_for_itself() -> None:
+    steps = "<m:oMath><m:r><m:t>{}</m:t>{}<m:t>{}</m:t></m:r></m:oMath>"
+    both = steps.format("a=1", "", "") + steps.format("b=2", "<w:br/>", "+c")
+    assert _texts(_read(f"<w:p {_M}><m:oMathPara>{both}</m:oMathPara></w:p>")) == [
+        "$$a=1$$\n$$b=2 \\\\ +c$$"
+    ]
+
+
+def test_tracked_changes_are_read_as_accepted() -> None:
+    gone = "<w:rPr><w:del w:id='1' w:author='A'/></w:rPr>"
+    old = "<w:del w:id='2'><m:r><m:t>OLD</m:t></m:r></w:del>"
+    new = "<w:ins w:id='3'><m:r><m:t>NEW</m:t></m:r></w:ins>"
+    fraction = (
+        "<m:f><m:fPr><m:ctrlPr><w:del w:id='4'><w:rPr/></w:del></m:ctrlPr></m:fPr>"
+        f"<m:num>{old}</m:num><m:den>{old}</m:den></m:f>"
+    )
+    deleted = "<w:tc><w:tcPr><w:cellDel w:id='5'/></w:tcPr>" + _paragraph("Gone") + "</w:tc>"
+    row = "<w:tr>{}" + _cell(_paragraph("{}")) + _cell(_paragraph("{}")) + "</w:tr>"
+    body = (
+        _paragraph("The fee ", properties=gone)
+        + _paragraph(properties=gone)
+        + "<w:bookmarkStart w:id='9' w:name='x'/>"
+        + _paragraph("is ", properties=gone + "<w:pStyle w:val='x'/>")
+        + _paragraph("30 euros.", properties="<w:jc w:val='left'/>")
+        + f"<w:p {_M}><m:oMath>{old}{new}{fraction}</m:oMath></w:p>"
+        + f"<w:tbl>{row.format(deleted, 'a', 'b')}{row.format(deleted, 'c', 'd')}</w:tbl>"
+        + _paragraph("Last.", properties=gone)
+    )
+    assert _texts(_read(body)) == [
+        *("The fee is 30 euros.", "$NEW$", "| a | b |\n| - | - |\n| c | d |", "Last."),
+    ]
+
+
+_CHARTEX = "xmlns:cx='http://schemas.microsoft.com/office/drawing/2014/chartex'"
+
+
+def test_charts_of_the_newer_kinds_are_read() -> None:
+    levels = "<cx:lvl><cx:pt idx='0'>Start</cx:pt><cx:pt idx='1'>Fuel</cx:pt></cx:lvl>"
+    numbers = (
+        "<cx:lvl formatCode='0%'><cx:pt idx='0'>1</cx:pt><cx:pt idx='1'>-0.205</cx:pt></cx:lvl>"
+    )
+    title = "<cx:title><cx:tx><cx:txData><cx:v>{}</cx:v></cx:txData></cx:tx></cx:title>"
+    rich = "<a:p><a:r><a:t>Share</a:t></a:r></a:p>"
+    rich = f"<cx:title><cx:tx><cx:rich>{rich}</cx:rich></cx:tx></cx:title>"
+    series = "<cx:series layoutId='waterfall' hidden='{}'><cx:dataId val='0'/></cx:series>"
+    chart = (
+        f"<cx:chartSpace SPACES {_CHARTEX}><cx:chartData><cx:data id='0'><cx:strDim type='cat'>"
+        f"{levels}</cx:strDim><cx:numDim type='val'>{numbers}</cx:numDim></cx:data></cx:chartData>"
+        f"<cx:chart>{title.format('Cost bridge')}<cx:plotArea><cx:plotAreaRegion>"
+        f"{series.format(0)}{series.format(1)}"
+        f"<cx:series layoutId='paretoLine' ownerIdx='0'/></cx:plotAreaRegion>"
+        f"<cx:axis><cx:catScaling/>{title.format('Item')}</cx:axis>"
+        f"<cx:axis><cx:valScaling/>{rich}</cx:axis></cx:plotArea></cx:chart></cx:chartSpace>"
+    )
+    drawing = _DRAWING.format(f"<a:graphic><cx:chart {_CHARTEX} r:id='d1'/></a:graphic>")
+    assert _texts(_read(_paragraph(drawing), {"d1": Part("chartEx", chart)})) == [
+        "Cost bridge\nWaterfall chart\nValues: Share",
+        "| Item |  |\n| - | - |\n| Start | 100% |\n| Fuel | -20.5% |",
+    ]
 
 
 def test_rows_and_columns_of_a_table_in_a_cell_can_be_told_apart() -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import docx
@@ -19,6 +20,8 @@ from lxml import etree
 from kvasir.components.extractors import ooxml
 from kvasir.components.extractors.archive import damaged, parse_xml
 from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.docx_changes import accept_changes
+from kvasir.components.extractors.docx_chunks import ALT_CHUNK, read_chunk
 from kvasir.components.extractors.docx_inline import (
     PAGE_NUMBER,
     TEXT_BOX,
@@ -48,7 +51,10 @@ _CODE_STYLES = frozenset({"html preformatted", "code", "source code", "plain tex
 
 
 class DocxExtractor:
-    """Reads DOCX and DOCM."""
+    """Reads DOCX and DOCM; ``depth`` is the number of Word files that import the file."""
+
+    def __init__(self, depth: int = 0) -> None:
+        self._depth = depth
 
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract headings, paragraphs, lists, tables, notes and comments; see ``Extractor``."""
@@ -58,13 +64,21 @@ class DocxExtractor:
         except (PackageNotFoundError, KeyError, ValueError) as error:
             raise damaged(str(error)) from error
         builder = DocumentBuilder(source)
-        reader = _Reader(word, builder)
-        ooxml.resolve_alternatives(word.element.body)
+        reader = _Reader(word, builder, partial(self._read_chunk, word, builder, source))
+        _prepare(word.element.body)
         reader.read(word.element.body)
         reader.end()
         title = ooxml.set_properties(builder, archive)
         builder.title = title or reader.title or builder.title
         return builder.build()
+
+    def _read_chunk(
+        self, word: Any, builder: DocumentBuilder, source: Source, chunk: etree._Element
+    ) -> Document | None:
+        read: list[Document | None] = []
+        with builder.part("an imported part"):
+            read.append(read_chunk(chunk, word.part.rels, source, self._depth))
+        return read[0] if read else None
 
 
 class _Reader:
@@ -74,8 +88,14 @@ class _Reader:
     belong to.
     """
 
-    def __init__(self, word: Any, builder: DocumentBuilder) -> None:
+    def __init__(
+        self,
+        word: Any,
+        builder: DocumentBuilder,
+        read_chunk: Callable[[etree._Element], Document | None],
+    ) -> None:
         self._word = word
+        self._read_chunk = read_chunk
         self._builder = builder
         self._numbering = Numbering(_related(word, RELATIONSHIP_TYPE.NUMBERING))
         self._styles = Styles(word.styles.element)
@@ -98,6 +118,10 @@ class _Reader:
                 self._paragraph(child)
             elif child.tag == f"{W}tbl":
                 self._table(child)
+            elif child.tag == ALT_CHUNK:
+                self._flush()
+                if (document := self._read_chunk(child)) is not None:
+                    self._builder.absorb(document, document.source_uri.rpartition("#")[2])
             elif child.tag in _CONTAINERS and not is_prompt(child):
                 self.read(child)
 
@@ -117,7 +141,7 @@ class _Reader:
     def _margin_text(self, part: Any) -> str:
         """Return the text of a header or footer, without page numbers."""
         root = parse_xml(part.blob)
-        ooxml.resolve_alternatives(root)
+        _prepare(root)
         inline = InlineReader(self._styles, part.rels, self._labels)
         lines: list[str] = []
         for paragraph in root.iter(f"{W}p"):
@@ -262,9 +286,18 @@ class _Reader:
                 self._pending.append(inline)
             elif child.tag == f"{W}tbl":
                 texts.append(nested_text(table_rows(child, self._cell_text)[0]))
+            elif child.tag == ALT_CHUNK:
+                document = self._read_chunk(child)
+                texts.append(document.text if document is not None else "")
             elif child.tag in _CONTAINERS and not is_prompt(child):
                 texts.append(self._cell_text(child))
         return " ".join(" ".join(texts).split())
+
+
+def _prepare(root: etree._Element) -> None:
+    """Choose among alternatives and accept tracked changes."""
+    ooxml.resolve_alternatives(root)
+    accept_changes(root)
 
 
 def _part(word: Any, kind: str) -> Any:
@@ -280,5 +313,5 @@ def _related(word: Any, kind: str) -> Iterator[etree._Element]:
     part = _part(word, kind)
     if part is not None:
         root = parse_xml(part.blob)
-        ooxml.resolve_alternatives(root)
+        _prepare(root)
         yield from root

@@ -23,8 +23,9 @@ from kvasir.components.extractors.inline_marks import (
     join_runs,
     link_suffix,
 )
-from kvasir.components.extractors.omml import latex
+from kvasir.components.extractors.omml import equations
 from kvasir.components.extractors.ooxml import R
+from kvasir.components.extractors.symbol_fonts import as_unicode, sign
 
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _WP = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}"
@@ -42,24 +43,22 @@ _DRAWINGS = frozenset(f"{W}{name}" for name in ("drawing", "pict", "object"))
 _POSITIONS = {"superscript": Position.RAISED, "subscript": Position.LOWERED}
 _LINK_FIELD = re.compile(r'\s*HYPERLINK\s+(?!\\l)"?([^"\s]+)"?', re.IGNORECASE)
 _PAGE_FIELD = re.compile(r"\s*(?:PAGE|NUMPAGES|SECTIONPAGES)\b", re.IGNORECASE)
+_SYMBOL_FIELD = re.compile(r"\s*SYMBOL\s+(0x[0-9a-f]{1,4}|\d{1,5})(?!\w)", re.IGNORECASE)
+_FONT_SWITCH = re.compile(r'\\f\s+(?:"([^"]+)"|(\S+))', re.IGNORECASE)
 PAGE_NUMBER = "\ue000"
 """Stands for a page number, which differs from page to page."""
 _WHITE = "FFFFFF"
 _GROUND = "ground"
 _UNREADABLE = ("0", "1", "2")
 """Sizes in half-points that nobody can read."""
-# Wingdings' boxes, which forms use as check boxes.
-_SYMBOLS = {"F0FE": TICKED, "F0FD": TICKED, "F0A8": UNTICKED, "F06F": UNTICKED, "F071": UNTICKED}
-_SYMBOLS |= {"F0FC": "✓", "F0FB": "✗", "F0E0": "→", "F0DF": "←", "F0B7": "•", "F0A7": "▪"}
-_SYMBOL_FONT = {"F0B0": "°", "F0B1": "±", "F0B4": "×", "F0A3": "≤", "F0B3": "≥", "F0B9": "≠"}
-_SYMBOL_FONT |= {f"F0{code:02X}": sign for code, sign in zip(
-    (0x61, 0x62, 0x67, 0x64, 0x65, 0x68, 0x71, 0x6C, 0x6D, 0x70, 0x72, 0x73, 0x74, 0x66, 0x77,
-     0x44, 0x53, 0x57), "αβγδεηθλμπρστφωΔΣΩ", strict=True)}  # fmt: skip
 
 
 Look = dict[str, str]
-"""Values of the run properties that hide, raise or lower text, by name."""
-_LOOKS = frozenset({"vanish", "vertAlign", "color", "sz", "shd", "highlight", "rStyle"})
+"""Values of the run properties that hide, raise, lower or strike text, and its font, by name."""
+_LOOKS = frozenset(
+    {"vanish", "vertAlign", "color", "sz", "shd", "highlight", "rStyle", "strike", "dstrike"}
+)
+_OFF = ("0", "false", "off")
 
 
 @dataclass(slots=True)
@@ -116,6 +115,9 @@ def _look(properties: etree._Element | None) -> Look:
         for each in properties
         if (name := str(each.tag).removeprefix(W)) in _LOOKS
     }
+    fonts = properties.find(f"{W}rFonts")
+    if fonts is not None:
+        look["font"] = str(fonts.get(f"{W}ascii") or fonts.get(f"{W}hAnsi") or "")
     shading = properties.find(f"{W}shd")
     if shading is not None:
         look["shd"] = _GROUND if _is_ground(shading) else ""
@@ -236,7 +238,8 @@ class _Walk:
             elif tag == f"{W}sdt":
                 self._control(child)
             elif tag in _MATH:
-                self._add(f"{_MATH[tag]}{latex(child).strip()}{_MATH[tag]}")
+                dollar = _MATH[tag]
+                self._add("\n".join(f"{dollar}{each}{dollar}" for each in equations(child)))
             elif tag not in _SKIPPED:
                 self.read(child)
 
@@ -282,10 +285,12 @@ class _Walk:
         look = self._reader.look(run, self._style)
         is_hidden = bool(look) and self._is_hidden(look)
         position = _POSITIONS.get(look.get("vertAlign", ""), Position.BASELINE)
+        is_struck = any(look.get(name, "off").lower() not in _OFF for name in ("strike", "dstrike"))
+        position = position.struck(is_struck)
         for child in run:
             tag = child.tag
             if tag == _TEXT and not is_hidden:
-                self._add(child.text or "", position)
+                self._add(as_unicode(child.text or "", look.get("font", "")), position)
             elif tag == f"{W}fldChar":
                 self._field(child)
             elif tag == f"{W}instrText":
@@ -294,7 +299,7 @@ class _Walk:
             elif is_hidden:
                 continue
             elif tag in _CHARACTERS:
-                self._add(_CHARACTERS[tag])
+                self._add(_CHARACTERS[tag], position)
             else:
                 self._special(child, position)
 
@@ -309,9 +314,8 @@ class _Walk:
         elif name == "commentReference":
             self._inline.comments.append(str(child.get(f"{W}id")))
         elif name == "sym":
-            code = str(child.get(f"{W}char") or "").upper()
-            is_symbol = str(child.get(f"{W}font")).lower() == "symbol"
-            self._add((_SYMBOL_FONT if is_symbol else _SYMBOLS).get(code, ""), position)
+            font = str(child.get(f"{W}font") or "")
+            self._add(sign(str(child.get(f"{W}char") or ""), font), position)
         elif name == "ruby":
             self.read(child)
             reading = "".join(each.text or "" for each in child.iterfind(f"{W}rt//{W}t"))
@@ -330,12 +334,21 @@ class _Walk:
             self._fields[-1].start = len(self._runs)
         elif kind == "end" and self._fields:
             ended = self._fields.pop()
+            if ended.start is None or ended.start == len(self._runs):
+                self._symbol_field(ended.instruction)
             if ended.start is None:
                 return
             if _PAGE_FIELD.match(ended.instruction):
                 self._runs[ended.start :] = [(PAGE_NUMBER, Position.BASELINE)]
             elif link := _LINK_FIELD.match(ended.instruction):
                 self._end_link(ended.start, link[1])
+
+    def _symbol_field(self, instruction: str) -> None:
+        if found := _SYMBOL_FIELD.match(instruction):
+            font = _FONT_SWITCH.search(instruction)
+            code = found[1].lower()
+            number = code if code.startswith("0x") else f"{int(code):x}"
+            self._add(sign(number, (font[1] or font[2]) if font else "Symbol"))
 
     def _form_field(self, mark: etree._Element) -> None:
         """Add the state of an old form field that is a check box or a list."""
@@ -364,7 +377,7 @@ class _Walk:
                 self._add(str(watermark.get("string") or ""))
 
     def _is_hidden(self, look: Look) -> bool:
-        if look.get("vanish", "off").lower() not in ("0", "false", "off"):
+        if look.get("vanish", "off").lower() not in _OFF:
             return True
         if look.get("sz", "") in _UNREADABLE:
             return True

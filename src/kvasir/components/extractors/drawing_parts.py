@@ -6,7 +6,7 @@ Source: ECMA-376 part 1, chapters 21.2 and 21.4.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lxml import etree
@@ -14,6 +14,8 @@ from lxml import etree
 from kvasir.components.extractors.archive import parse_xml
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.drawing_chart import add_chart
+from kvasir.components.extractors.drawing_chartex import CX, add_chartex
+from kvasir.components.extractors.drawing_text import paragraph_text
 from kvasir.components.extractors.ooxml import R
 
 _C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
@@ -26,11 +28,18 @@ def add_drawing_parts(
     relations: Mapping[str, Any],
     builder: DocumentBuilder,
     page: int | None = None,
+    format_of: Callable[[str], str] = lambda _: "General",
 ) -> None:
-    """Append the charts and diagrams that a drawing refers to by relationships of its part."""
+    """Append the charts and diagrams that a drawing refers to by relationships of its part.
+
+    ``format_of`` returns the number format of the cells that a chart's formula refers to.
+    """
     for reference in drawing.iter(f"{_C}chart"):
         if (root := _root(relations, reference.get(f"{R}id"))) is not None:
-            add_chart(root, builder, page)
+            add_chart(root, builder, page, format_of)
+    for reference in drawing.iter(f"{CX}chart"):
+        if (root := _root(relations, reference.get(f"{R}id"))) is not None:
+            add_chartex(root, builder, page)
     for reference in drawing.iter(f"{_DGM}relIds"):
         if (root := _root(relations, reference.get(f"{R}dm"))) is not None:
             add_diagram(root, builder, page)
@@ -68,10 +77,7 @@ def _nodes(root: etree._Element) -> Iterator[tuple[int, str]]:
         if key in seen or key not in points:
             continue
         seen.add(key)
-        text = " ".join(
-            "".join(run.text or "" for run in paragraph.iter(f"{_A}t"))
-            for paragraph in points[key].iter(f"{_A}p")
-        )
+        text = " ".join(paragraph_text(paragraph, {}) for paragraph in points[key].iter(f"{_A}p"))
         if text.strip():
             yield depth, text
         inner = depth + bool(text.strip())

@@ -11,11 +11,11 @@ from typing import Any
 from lxml import etree
 
 from kvasir.components.extractors.inline_marks import Position, Run, join_runs, link_suffix
-from kvasir.components.extractors.omml import latex
-from kvasir.components.extractors.ooxml import R
+from kvasir.components.extractors.omml import equations
+from kvasir.components.extractors.ooxml import R, unescaped
+from kvasir.components.extractors.symbol_fonts import as_unicode
 
 A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
-_M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _DECORATIVE = "{http://schemas.microsoft.com/office/drawing/2017/decorative}decorative"
 _PER_SLIDE = frozenset({"slidenum"})
 _UNREADABLE = 100
@@ -32,8 +32,8 @@ def paragraph_text(
             runs += _run(child, relations)
         elif child.tag == f"{A}br":
             runs.append((" ", Position.BASELINE))
-        elif (equation := next(child.iter(f"{_M}oMath"), None)) is not None:
-            runs.append((f"${latex(equation).strip()}$", Position.BASELINE))
+        elif found := equations(child):
+            runs.append((" ".join(f"${each}$" for each in found), Position.BASELINE))
     return " ".join(join_runs(runs).split())
 
 
@@ -42,22 +42,31 @@ def _is_kept(field: etree._Element, with_fields: bool) -> bool:
 
 
 def _run(run: etree._Element, relations: Mapping[str, Any]) -> list[Run]:
-    text = run.findtext(f"{A}t") or ""
+    text = unescaped(run.findtext(f"{A}t") or "")
     properties = run.find(f"{A}rPr")
     if properties is None:
         return [(text, Position.BASELINE)]
     size = str(properties.get("sz") or "")
     if size.isdigit() and int(size) <= _UNREADABLE:
         return []
-    raised = str(properties.get("baseline") or "0")
-    position = Position.BASELINE
-    if raised.strip("%-").strip("0"):
-        position = Position.LOWERED if raised.startswith("-") else Position.RAISED
+    position = _position(properties)
+    for name, only_private in (("sym", True), ("latin", False)):
+        font = properties.find(f"{A}{name}")
+        if font is not None:
+            text = as_unicode(text, str(font.get("typeface")), only_private=only_private)
     suffix = link_suffix(text, link_target(properties, relations))
     if not suffix or not text.strip():
         return [(text, position)]
     words = text.rstrip()
     return [(words, position), (suffix + text[len(words) :], Position.BASELINE)]
+
+
+def _position(properties: etree._Element) -> Position:
+    raised = str(properties.get("baseline") or "0")
+    position = Position.BASELINE
+    if raised.strip("%-").strip("0"):
+        position = Position.LOWERED if raised.startswith("-") else Position.RAISED
+    return position.struck(properties.get("strike", "noStrike") != "noStrike")
 
 
 def link_target(element: etree._Element, relations: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from kvasir.components.extractors.html_blocks import BlockWriter
 from kvasir.components.extractors.html_furniture import Furniture, find_furniture
 from kvasir.components.extractors.html_hidden import remove_hidden
 from kvasir.components.extractors.html_inline import InlineText
+from kvasir.components.extractors.html_struck import mark_struck
 from kvasir.components.extractors.text import is_blank
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Document, MetadataValue, Source
@@ -140,6 +141,7 @@ def add_page(data: bytes, builder: DocumentBuilder, charset: str | None = None) 
 def _shown_body(root: etree._Element) -> etree._Element:
     """Remove what is not shown; return the body."""
     remove_hidden(root)
+    mark_struck(root)
     body = root.find("body") if root.tag == "html" else root
     return body if body is not None else root
 

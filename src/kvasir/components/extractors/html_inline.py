@@ -22,6 +22,7 @@ from kvasir.components.extractors.inline_marks import (
     link_suffix,
     lowered,
     raised,
+    struck,
 )
 from kvasir.core.text import has_cjk
 
@@ -79,9 +80,9 @@ class InlineText:
             "sup": _superscript,
             "sub": lambda inner, *_: lowered(inner),
             "q": lambda inner, *_: f"“{inner.strip()}”",
-            "del": lambda inner, *_: _struck(inner),
-            "s": lambda inner, *_: _struck(inner),
-            "strike": lambda inner, *_: _struck(inner),
+            "del": lambda inner, *_: struck(inner),
+            "s": lambda inner, *_: struck(inner),
+            "strike": lambda inner, *_: struck(inner),
             "abbr": self._explain,
             "acronym": self._explain,
             "dfn": self._explain,
@@ -247,10 +248,6 @@ def _superscript(inner: str, before: str, element: etree._Element) -> str:
     to_note = any((link.get("href") or "").startswith("#") for link in element.iter("a"))
     is_mark = is_bracketed or (to_note and len(label) <= _LONGEST_NOTE_MARK)
     return footnote_mark(label.strip("[]")) if is_mark else raised(inner, before)
-
-
-def _struck(text: str) -> str:
-    return f"~~{text.strip()}~~"
 
 
 def _site(address: str | None) -> str | None:

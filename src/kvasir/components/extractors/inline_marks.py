@@ -34,12 +34,31 @@ _CONTROL = re.compile(r"[<>\x00-\x1f\x7f]")
 
 
 class Position(Enum):
-    """The vertical position of a run of text."""
+    """The vertical position of a run of text, and whether it is struck through."""
 
     BASELINE = "baseline"
     RAISED = "raised"
     LOWERED = "lowered"
+    STRUCK = "struck"
+    STRUCK_RAISED = "struck and raised"
+    STRUCK_LOWERED = "struck and lowered"
 
+    @property
+    def is_struck(self) -> bool:
+        """True for text that is struck through."""
+        return self in _UNSTRUCK
+
+    def struck(self, is_struck: bool = True) -> Position:
+        """Return the same position, struck through if ``is_struck``."""
+        return _STRUCK.get(self, self) if is_struck else self
+
+
+_STRUCK = {
+    Position.BASELINE: Position.STRUCK,
+    Position.RAISED: Position.STRUCK_RAISED,
+    Position.LOWERED: Position.STRUCK_LOWERED,
+}
+_UNSTRUCK = {struck: position for position, struck in _STRUCK.items()}
 
 Run = tuple[str, Position]
 """A piece of text and its position."""
@@ -51,14 +70,32 @@ def join_runs(runs: Iterable[Run]) -> str:
     if all(position is Position.BASELINE for _, position in runs):
         return "".join(part for part, _ in runs)
     text = ""
+    for is_struck, group in groupby(runs, key=lambda run: run[1].is_struck):
+        if is_struck:
+            plain = [(part, _UNSTRUCK[position]) for part, position in group]
+            text += struck(_positioned(plain, text))
+        else:
+            text += _positioned(group, text)
+    return text
+
+
+def _positioned(runs: Iterable[Run], before: str) -> str:
+    """Return runs that are not struck as one text; ``before`` is the text in front of them."""
+    text = ""
     for position, group in groupby(runs, key=lambda run: run[1]):
         piece = "".join(part for part, _ in group)
         if position is Position.RAISED:
-            piece = raised(piece, text)
+            piece = raised(piece, before + text)
         elif position is Position.LOWERED:
             piece = lowered(piece)
         text += piece
     return text
+
+
+def struck(text: str) -> str:
+    """Return text that is struck through: ``~~20~~``."""
+    inner = text.strip()
+    return text.replace(inner, f"~~{inner}~~") if inner else text
 
 
 def raised(text: str, before: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import zipfile
+from collections.abc import Iterator
 
 from lxml import etree
 
@@ -224,12 +225,21 @@ class _Reader:
         root = parse_xml(read_member(self._archive, name))
         chart = next(root.iter(f"{CHART}chart"), None)
         if chart is not None:
-            title = chart.find(f"{CHART}title")
-            self._add(BlockKind.CAPTION, self._inline.text(title) if title is not None else "")
+            self._add(BlockKind.CAPTION, "\n".join(filter(None, self._chart_titles(chart))))
             for table in chart.iter(f"{TABLE}table"):
                 self._table(table)
         for formula in root.iter("{*}annotation"):
             self._add(BlockKind.PARAGRAPH, formula.text or "")
+
+    def _chart_titles(self, chart: etree._Element) -> Iterator[str]:
+        """Yield the title of a chart and those of its axes."""
+        for title in chart.iterfind(f"{CHART}title"):
+            yield self._inline.text(title)
+        for axis in chart.iterfind(f"{CHART}plot-area/{CHART}axis"):
+            is_value = axis.get(f"{CHART}dimension") == "y"
+            for title in axis.iterfind(f"{CHART}title"):
+                text = self._inline.text(title)
+                yield f"{'Values' if is_value else 'Labels'}: {text}" if text else ""
 
     def _slide(self, page: etree._Element) -> None:
         self._page = (self._page or 0) + 1

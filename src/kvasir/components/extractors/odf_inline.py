@@ -17,6 +17,7 @@ from kvasir.components.extractors.inline_marks import (
     link_suffix,
 )
 from kvasir.components.extractors.odf_xml import DC, DRAW, FORM, HREF, OFFICE, TEXT, Styles
+from kvasir.components.extractors.symbol_fonts import as_unicode
 
 _SKIPPED = frozenset(
     {f"{TEXT}{name}" for name in ("note-citation", "tracked-changes", "placeholder", "ruby-text")}
@@ -73,7 +74,8 @@ class _Walk:
         self._fields = fields
         # Off the page, in cells and boxes, white letters may have a dark ground.
         self._has_ground = not on_page
-        self._is_white = False
+        self._is_white = self._is_struck = False
+        self._font = ""
         self.runs: list[Run] = []
         self.inline = Inline()
         self.is_hidden = False
@@ -84,12 +86,15 @@ class _Walk:
         """Read an element that has a style, unless its text is hidden."""
         if self._styles.is_hidden(family, name):
             return
-        outside = self._is_white, self._has_ground
+        outside = self._is_white, self._has_ground, self._is_struck, self._font
         if color := self._styles.color(family, name):
             self._is_white = color == "#ffffff"
         self._has_ground = self._has_ground or self._styles.has_ground(family, name)
+        is_struck = self._styles.is_struck(family, name)
+        self._is_struck = self._is_struck if is_struck is None else is_struck
+        self._font = self._styles.font(family, name) or self._font
         self.read(element, position)
-        self._is_white, self._has_ground = outside
+        self._is_white, self._has_ground, self._is_struck, self._font = outside
 
     def read(self, element: etree._Element, position: Position) -> None:
         self._text(element.text, position)
@@ -101,7 +106,8 @@ class _Walk:
     def _text(self, text: str | None, position: Position = Position.BASELINE) -> None:
         """Add a text that can be seen."""
         if self._has_ground or not self._is_white:
-            self.runs.append((text or "", position))
+            shown = as_unicode(text or "", self._font)
+            self.runs.append((shown, position.struck(self._is_struck)))
 
     def _child(self, child: etree._Element, position: Position) -> None:
         tag = child.tag

@@ -13,6 +13,7 @@ from itertools import product
 from lxml import etree
 
 from kvasir.components.extractors.document_builder import Grid
+from kvasir.components.extractors.inline_marks import struck
 from kvasir.components.extractors.odf_inline import InlineReader, comment
 from kvasir.components.extractors.odf_xml import FO, OFFICE, TABLE, Styles, count
 from kvasir.components.extractors.sheet_islands import Place, SheetFacts
@@ -75,6 +76,7 @@ class _TableReader:
         self._text_of = text_of
         self._found = OdfTable()
         self._hidden = _hidden_columns(table)
+        self._hidden_lines = _hidden_lines(table)
         self._line = 0
         self._room = _MAX_CELLS
 
@@ -84,6 +86,7 @@ class _TableReader:
             repeats = count(row, "number-rows-repeated", _MAX_REPEATED)
             self._line += 1
             if str(row.get(f"{TABLE}visibility")) in _HIDDEN:
+                self._row(row, y, is_hidden=True)
                 self._line += repeats - 1
                 continue
             width = self._row(row, y)
@@ -103,8 +106,11 @@ class _TableReader:
                 if (y, x) in self._found.numbers:
                     self._found.numbers.add((other, x))
 
-    def _row(self, row: etree._Element, y: int) -> int:
-        """Read a row's cells and return its number of columns."""
+    def _row(self, row: etree._Element, y: int, *, is_hidden: bool = False) -> int:
+        """Read a row's cells and return its number of columns.
+
+        Of a hidden row, and of a hidden column, those cells are read that span visible ones.
+        """
         x = column = 0
         for cell in row:
             if cell.tag not in _CELLS:
@@ -113,15 +119,21 @@ class _TableReader:
             visible = [
                 number for number in range(column, column + repeated) if number not in self._hidden
             ]
-            if visible:
-                self._cell(cell, y, x, len(visible), column)
+            spans = count(cell, "number-columns-spanned", _MAX_REPEATED) > 1
+            if visible or spans:
+                self._cell(cell, y, x, max(len(visible), 1), column, is_hidden=is_hidden)
             x += len(visible)
             column += repeated
         return x
 
-    def _cell(self, cell: etree._Element, y: int, x: int, repeated: int, column: int) -> None:
+    def _cell(
+        self, cell: etree._Element, y: int, x: int, repeated: int, column: int, *, is_hidden: bool
+    ) -> None:
         found = self._found
-        for annotation in cell.iterfind(f"{OFFICE}annotation"):
+        height, width = self._visible_span(cell, column)
+        if not height or not width:
+            return
+        for annotation in () if is_hidden else cell.iterfind(f"{OFFICE}annotation"):
             place = f" at {_letters(column)}{self._line}"
             found.comments[y, x] = comment(annotation, self._inline.text(annotation), place)
         text = self._text_of(cell) or _value(cell)
@@ -131,21 +143,27 @@ class _TableReader:
         style = cell.get(f"{TABLE}style-name")
         if not text or self._styles.is_white("table-cell", style):
             return
-        height = count(cell, "number-rows-spanned", _MAX_REPEATED)
-        width = count(cell, "number-columns-spanned", _MAX_REPEATED)
-        width -= sum(number in self._hidden for number in range(column, column + width))
         if height * repeated * width > self._room:
             height = repeated = width = 1
         self._room -= height * repeated * width
+        text = struck(text) if self._styles.is_struck("table-cell", style) else text
         is_number = cell.get(f"{OFFICE}value-type") in _NUMBERS
         is_bold = self._styles.value("table-cell", style, f"{FO}font-weight") == "bold"
-        for dy, extra, dx in product(range(height), range(repeated), range(max(width, 1))):
+        for dy, extra, dx in product(range(height), range(repeated), range(width)):
             place_ = y + dy, x + extra + dx
             found.grid.setdefault(place_, text)
             if is_number:
                 found.numbers.add(place_)
             if is_bold:
                 found.bold.add(place_)
+
+    def _visible_span(self, cell: etree._Element, column: int) -> tuple[int, int]:
+        """Return how many visible rows and columns a cell covers."""
+        height = count(cell, "number-rows-spanned", _MAX_REPEATED)
+        height -= sum(line in self._hidden_lines for line in range(self._line, self._line + height))
+        width = count(cell, "number-columns-spanned", _MAX_REPEATED)
+        width -= sum(number in self._hidden for number in range(column, column + width))
+        return height, width
 
 
 def rows(parent: etree._Element, is_header: bool = False) -> Iterator[tuple[etree._Element, bool]]:
@@ -155,6 +173,18 @@ def rows(parent: etree._Element, is_header: bool = False) -> Iterator[tuple[etre
             yield child, is_header
         elif child.tag in _ROW_GROUPS and child.get(f"{TABLE}display") != "false":
             yield from rows(child, is_header or child.tag == f"{TABLE}table-header-rows")
+
+
+def _hidden_lines(table: etree._Element) -> frozenset[int]:
+    """Return the numbers of the hidden rows, from 1."""
+    hidden: set[int] = set()
+    line = 1
+    for row, _ in rows(table):
+        repeats = count(row, "number-rows-repeated", _MAX_REPEATED)
+        if str(row.get(f"{TABLE}visibility")) in _HIDDEN:
+            hidden.update(range(line, line + repeats))
+        line += repeats
+    return frozenset(hidden)
 
 
 def _hidden_columns(table: etree._Element) -> frozenset[int]:

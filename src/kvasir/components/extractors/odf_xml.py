@@ -35,6 +35,11 @@ class Styles:
                 self._styles.setdefault(key, style)
         self._positions: dict[tuple[str, str], Position | None] = {}
         self._hidden: dict[tuple[str, str], bool] = {}
+        self._fonts = {
+            str(face.get(f"{STYLE}name")): str(face.get(f"{SVG}font-family") or "").strip("'")
+            for root in roots
+            for face in root.iter(f"{STYLE}font-face")
+        }
 
     def value(self, family: str, name: object, attribute: str) -> str:
         """Return an attribute of a style's properties, empty if no style of the chain has it."""
@@ -68,6 +73,18 @@ class Styles:
             is_tiny = size.endswith("pt") and _number(size.removesuffix("pt")) <= _SMALLEST
             self._hidden[key] = is_tiny or self.value(*key, f"{TEXT}display") == "none"
         return self._hidden[key]
+
+    def is_struck(self, family: str, name: object) -> bool | None:
+        """Return whether a style strikes text through, None if it says nothing."""
+        style = self.value(family, name, f"{STYLE}text-line-through-style")
+        style = style or self.value(family, name, f"{STYLE}text-line-through-type")
+        return style != "none" if style else None
+
+    def font(self, family: str, name: object) -> str:
+        """Return the font's family that a style gives, empty if it says nothing."""
+        face = self.value(family, name, f"{STYLE}font-name")
+        family_ = self.value(family, name, f"{FO}font-family").strip("'")
+        return self._fonts.get(face) or face or family_
 
     def is_white(self, family: str, name: object) -> bool:
         """Return True for white letters without a ground of their own."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from lxml import etree
 
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
+_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _SYMBOLS = str.maketrans({
     "π": r" \pi ", "∞": r" \infty ", "×": r" \times ", "⋅": r" \cdot ", "·": r" \cdot ",
     "±": r" \pm ", "≤": r" \leq ", "≥": r" \geq ", "≠": r" \neq ", "≈": r" \approx ",
@@ -33,18 +34,31 @@ _BRACES = {"⏟": r"\underbrace", "⏞": r"\overbrace"}
 _ROW_END = r" \\ "
 
 
+def equations(element: etree._Element) -> list[str]:
+    """Return the LaTeX of each equation of an ``oMath`` or ``oMathPara`` element, or around one."""
+    found = (latex(each).strip() for each in element.iter(f"{_M}oMath"))
+    return list(filter(None, found))
+
+
 def latex(element: etree._Element) -> str:
-    """Return the LaTeX of an ``oMath`` or ``oMathPara`` element, without dollar signs."""
+    """Return the LaTeX of an ``oMath`` element, without dollar signs."""
     return "".join(_node(child) for child in element)
 
 
 def _node(element: etree._Element) -> str:
     tag = str(element.tag).removeprefix(_M)
     if tag == "r":
-        return "".join(text.text or "" for text in element.iterfind(f"{_M}t")).translate(_SYMBOLS)
+        return "".join(map(_piece, element)).translate(_SYMBOLS)
     if tag.endswith("Pr"):
         return ""
     return _RULES.get(tag, latex)(element)
+
+
+def _piece(child: etree._Element) -> str:
+    """Return the text of a part of a run; a line break separates steps of an equation."""
+    if child.tag == f"{_M}t":
+        return child.text or ""
+    return _ROW_END if child.tag == f"{_W}br" else ""
 
 
 def _part(element: etree._Element, name: str) -> str:

@@ -41,8 +41,23 @@ _CORE_PROPERTIES = ("docProps/core.xml", ".psmdcp")
 _CUSTOM_PROPERTIES = "docProps/custom.xml"
 _INTEGERS = frozenset({"i1", "i2", "i4", "i8", "int", "ui1", "ui2", "ui4", "ui8", "uint"})
 _FRACTIONS = frozenset({"r4", "r8", "decimal"})
+_ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _SENSITIVITY = "msip_label_"
 """Beginning of the properties that a labelling service writes for itself."""
+
+
+def unescaped(text: str) -> str:
+    """Return a text with the characters that its escapes such as ``_x0009_`` stand for.
+
+    Line ends become line feeds; ``_x005F_`` is an underscore.
+    Source: ECMA-376 part 1, 22.9.2.19 (ST_Xstring).
+    """
+    if "_x" not in text:
+        return text
+    written = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+    # Characters beyond 16 bits are written as surrogate pairs.
+    written = written.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return written.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def open_package(data: bytes) -> zipfile.ZipFile:
@@ -88,10 +103,15 @@ def plain_package(data: bytes, archive: zipfile.ZipFile) -> bytes:
     plain = _WORD_VARIANT.sub(_WORD, _SLIDES_VARIANT.sub(_SLIDES, types))
     if plain == types:
         return data
+    return with_part(archive, _TYPES, plain)
+
+
+def with_part(archive: zipfile.ZipFile, part: str, content: bytes) -> bytes:
+    """Return a copy of a package in which a part has another content."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as copy:
         for name in archive.namelist():
-            copy.writestr(name, plain if name == _TYPES else read_member(archive, name))
+            copy.writestr(name, content if name == part else read_member(archive, name))
     return buffer.getvalue()
 
 
@@ -111,7 +131,7 @@ def set_properties(builder: DocumentBuilder, archive: zipfile.ZipFile) -> str:
 
 def _set_core(builder: DocumentBuilder, root: etree._Element) -> str:
     def text(name: str) -> str:
-        return (root.findtext(f"{{*}}{name}") or "").strip()
+        return unescaped(root.findtext(f"{{*}}{name}") or "").strip()
 
     description = text("description")
     builder.set_metadata(
@@ -124,7 +144,7 @@ def _set_core(builder: DocumentBuilder, root: etree._Element) -> str:
         created=date_text(text("created")),
         modified=date_text(text("modified")),
     )
-    return text("title")
+    return " ".join(text("title").split())
 
 
 def _custom(root: etree._Element) -> Iterator[tuple[str, MetadataValue]]:
@@ -133,7 +153,7 @@ def _custom(root: etree._Element) -> Iterator[tuple[str, MetadataValue]]:
         if not key or key.startswith(_SENSITIVITY):
             continue
         for value in item:
-            yield key, _typed(str(value.tag).removeprefix(_VT), (value.text or "").strip())
+            yield key, _typed(str(value.tag).removeprefix(_VT), unescaped(value.text or "").strip())
 
 
 def _typed(kind: str, text: str) -> MetadataValue:

@@ -44,12 +44,17 @@ _LONGEST_HEADING = 200
 _WIDEST_STEP = 1.9
 """Widest step from line to line inside a paragraph, in font sizes."""
 _ENDS = tuple(".,:;!?)]%")
+_IN_WORD = re.compile(r"\w-$")
+_CONJUNCTIONS = frozenset({"and", "or", "und", "oder", "bzw", "sowie", "et", "ou"})
+"""Words behind a hyphen that stands for a part left out: ``pre- and postwar``."""
 _INDENT = 0.5
 """Smallest indent of an inner list, in font sizes."""
 _NO_GAP = 0.1
 """Distance of two letters of one word, in font sizes."""
 _LOOSE = 1.25
 """A step this many times as wide as usual begins a new paragraph."""
+_LAYERED_FORM = re.compile(rb"/OC\s+\d+\s+\d+\s+R\b")
+"""An entry of a form's dictionary, which is never compressed."""
 _SECTION = re.compile(r"(?:\d{1,2}(?:\.\d{1,2})+\.?|\d{1,2})\s+[^\W\d_]")
 
 
@@ -63,10 +68,10 @@ class PdfExtractor:
         except pdfium.PdfiumError as error:
             raise _opening_error(error) from error
         with pdf:
-            return _read(source, pdf)
+            return _read(source, pdf, _LAYERED_FORM.search(data) is not None)
 
 
-def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
+def _read(source: Source, pdf: pdfium.PdfDocument, has_layered_forms: bool) -> Document:
     pages: list[list[Line]] = []
     comments: list[list[str]] = []
     is_tagged = bool(raw.FPDFCatalog_IsTagged(pdf.raw))
@@ -79,7 +84,8 @@ def _read(source: Source, pdf: pdfium.PdfDocument) -> Document:
     for number, page in enumerate(pdf, 1):
         with closing(page), closing(page.get_textpage()) as text_page:
             marks = page_marks(page)
-            lines = page_lines(page, text_page, marks, hidden_objects(page))
+            hidden = hidden_objects(page, has_layered_forms=has_layered_forms)
+            lines = page_lines(page, text_page, marks, hidden)
             height = page_height(page, text_page)
             pictures = picture_descriptions(page) if is_tagged else []
             comments.append([*(f"Picture: {text}" for text in pictures), *marks.comments])
@@ -244,16 +250,17 @@ def _begins_paragraph(group: Sequence[Line], line: Line, right: float, usual_ste
     ``right`` is the right edge of the region, in points; ``usual_step`` is in font sizes.
     """
     last = group[-1]
-    if last.text.endswith(SOFT_HYPHEN):
-        return False
     step = last.y0 - line.y0
     if abs(step) < 0.5 * last.size:
         # Parts of one printed line: a number and its heading, or text in another direction.
         return False
-    if step < 0 or step > _WIDEST_STEP * max(last.size, line.size):
+    is_cut = last.text.endswith(SOFT_HYPHEN)
+    if (step < 0 and not is_cut) or step > _WIDEST_STEP * max(last.size, line.size):
         return True
     if abs(line.size - last.size) > 0.12 * max(line.size, last.size):
         return True
+    if is_cut:
+        return False
     is_end, is_lower = last.text.endswith(_SENTENCE_END), line.text[:1].islower()
     if line.fixed != last.fixed or (line.bold != last.bold and (is_end or not is_lower)):
         return True
@@ -313,16 +320,33 @@ def _join(lines: Sequence[Line]) -> str:
     text = lines[0].text
     for before, line in pairwise(lines):
         after = line.text
-        hyphenated = text.endswith("-") and text[-2:-1].islower() and after[:1].islower()
-        if hyphenated or text.endswith(SOFT_HYPHEN):
-            text = text[:-1] + after
+        if text.endswith(SOFT_HYPHEN) or _IN_WORD.search(text):
+            text = _join_word(text, after)
         elif _touches(before, line) or (
             _HAN_OR_KANA.match(text[-1:]) and _HAN_OR_KANA.match(after)
         ):
             text += after
         else:
             text = f"{text} {after}"
-    return " ".join(text.removesuffix(SOFT_HYPHEN).split())
+    if text.endswith(SOFT_HYPHEN):
+        text = f"{text[:-1]}-"
+    return " ".join(text.split())
+
+
+def _join_word(text: str, after: str) -> str:
+    """Join a text that ends in a hyphen to the next line; the hyphen goes if it only cut a word."""
+    start, end = text[:-1], text.split()[-1][:-1]
+    following = re.split(r"[^\w]", after, maxsplit=1)[0]
+    if following in _CONJUNCTIONS:
+        return f"{start}- {after}"
+    is_capital = after[:1].isupper() and not (
+        len(end) > 1 and end.isupper() and after[:2].isupper()
+    )
+    if is_capital or not after[:1].isalpha():
+        return f"{start}-{after}" if after[:1].isalnum() else f"{start}- {after}"
+    is_marked = text.endswith(SOFT_HYPHEN)
+    is_cut = is_marked or (end[-1:].islower() and after[:1].islower())
+    return start + after if is_cut else f"{start}- {after}"
 
 
 def _touches(line: Line, after: Line) -> bool:

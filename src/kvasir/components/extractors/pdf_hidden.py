@@ -1,4 +1,4 @@
-"""Text of a PDF page that nobody can see: drawn invisibly, or white on the white page.
+"""Text of a PDF page that nobody can see: invisible, white on white, or in a layer that is off.
 
 Recognised scans keep their text: there it is invisible over the picture that shows the words.
 """
@@ -12,6 +12,8 @@ from typing import Any
 
 import pypdfium2 as pdfium
 from pypdfium2 import raw
+
+from kvasir.components.extractors.pdf_layers import texts_in_hidden_layers
 
 _INVISIBLE = raw.FPDF_TEXTRENDERMODE_INVISIBLE
 _DEEPEST = 5
@@ -34,8 +36,11 @@ class _Drawn:
     grounds: list[Area] = field(default_factory=list)
 
 
-def hidden_objects(page: pdfium.PdfPage) -> frozenset[int]:
-    """Return the addresses of the text objects that cannot be seen."""
+def hidden_objects(page: pdfium.PdfPage, *, has_layered_forms: bool = False) -> frozenset[int]:
+    """Return the addresses of the text objects that cannot be seen.
+
+    ``has_layered_forms`` is True if a form in the file is in a layer.
+    """
     count = raw.FPDFPage_CountObjects(page.raw)
     objects = (raw.FPDFPage_GetObject(page.raw, index) for index in range(count))
     drawn = _Drawn()
@@ -44,6 +49,11 @@ def hidden_objects(page: pdfium.PdfPage) -> frozenset[int]:
         address
         for address, area in drawn.invisible
         if not any(_covers(picture, area) for picture in drawn.pictures)
+    }
+    hidden |= {
+        _address(text)
+        for text in texts_in_hidden_layers(page, with_forms=has_layered_forms)
+        if not any(_covers(picture, _area(text)) for picture in drawn.pictures)
     }
     if len(drawn.white) * len(drawn.grounds) > _MOST_COMPARISONS:
         # Such a page is a drawing rather than a text that hides something.

@@ -45,6 +45,8 @@ _FORCE_BOLD = 1 << 18
 _FIXED_PITCH = 1
 _SMALLEST = 1.0
 """Points; smaller characters cannot be read."""
+_LEVEL = 0.05
+"""Largest sine of the angle of a level line."""
 _ANGLE_SAMPLE = 200
 """Number of characters whose direction is looked at."""
 
@@ -123,6 +125,8 @@ class _LineReader:
         self._glyphs: list[Glyph] = []
         self._line: Line | None = None
         self._lowest = self._highest = self._widest_gap = 0.0
+        self._is_level = True
+        """True if the line's letters stand upright, so that their boxes are as high as they are."""
         self._open_link: Link | None = None
         self._link_words = ""
 
@@ -169,6 +173,8 @@ class _LineReader:
         if line is None:
             line = self._line = self._new_line(index, x0, y0, x1, y1)
             self._lowest = self._highest = height
+            angle = pdfium.FPDFText_GetCharAngle(self._text, index) + self._turns * math.pi / 2
+            self._is_level = abs(math.sin(angle)) < _LEVEL
             self._widest_gap = _GAP * max(line.size, 4.0)
             self._near = [link for link in self._links if self._is_near(link)]
         if x0 < line.x0:
@@ -240,7 +246,7 @@ class _LineReader:
         if line is None or not glyphs:
             return
         texts = [glyph.character for glyph in glyphs]
-        if is_small(self._lowest, self._highest):
+        if self._is_level and is_small(self._lowest, self._highest):
             write_positions(glyphs, texts)
         if self._links:
             self._write_links(glyphs, texts)

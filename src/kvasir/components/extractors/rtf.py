@@ -9,6 +9,7 @@ from striprtf.striprtf import rtf_to_text
 
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.inline_marks import footnote_mark
+from kvasir.components.extractors.rtf_struck import with_struck_marks, write_struck
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
@@ -32,10 +33,12 @@ class RtfExtractor:
         """Extract the paragraphs; see ``Extractor``."""
         builder = DocumentBuilder(source)
         written = _with_marks(_with_footnotes(_with_targets(data.decode("latin-1"))))
+        written = with_struck_marks(written)
         page = _CODE_PAGE.search(data)
         encoding = f"cp{page[1].decode()}" if page else "cp1252"
         try:
             text = str(rtf_to_text(written, encoding, "replace"))  # type: ignore[no-untyped-call]
+            text = write_struck(text)
         except (ValueError, LookupError, IndexError) as error:
             raise ExtractionError(
                 "malformed", f"it is broken RTF ({error}); open it and save it again"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 from functools import cached_property
@@ -17,8 +18,10 @@ from openpyxl.worksheet.formula import ArrayFormula
 from kvasir.components.extractors.archive import read_member
 from kvasir.components.extractors.cell_formats import shown
 from kvasir.components.extractors.document_builder import Grid
-from kvasir.components.extractors.inline_marks import Position, join_runs, link_suffix
+from kvasir.components.extractors.inline_marks import Position, Run, join_runs, link_suffix, struck
+from kvasir.components.extractors.ooxml import unescaped, with_part
 from kvasir.components.extractors.sheet_islands import Place, SheetFacts
+from kvasir.components.extractors.symbol_fonts import as_unicode
 
 _MAX_CELLS = 5_000_000
 _FORMULA_CELL = re.compile(
@@ -29,6 +32,9 @@ _CALCULATED_ON_LOAD = re.compile(rb"<(?:\w+:)?calcPr[^>]*\bfullCalcOnLoad=\"(?:1
 _LINK_FORMULA = re.compile(r'=\s*(?:_xlfn\.)?HYPERLINK\(\s*"([^"]+)"', re.IGNORECASE)
 _THREAD = re.compile(r"\A\[[^\]]+\]\s*\n[^\n]+\n\s*\n[^\n:]+:\s*")
 _STRINGS = "xl/sharedStrings.xml"
+_MARKED_TEXT = re.compile(
+    rb"<(?:\w+:)?(?:vertAlign|strike)\b|<(?:\w+:)?rFont val=\"(?:Symbol|(?:Wing|Web)dings)"
+)
 _WHITE = "FFFFFFFF"
 _POSITIONS = {"superscript": Position.RAISED, "subscript": Position.LOWERED}
 
@@ -43,13 +49,21 @@ class BookFacts:
     """True if 0 stands for a value that is not computed yet."""
     with_links: bool = False
     """True if formulas link to addresses."""
-    with_raised_text: bool = False
-    """True if a part of a cell's text is raised or lowered."""
+    with_marked_text: bool = False
+    """True if a part of a cell's text is raised, lowered, struck or set in a font of signs."""
 
     @property
     def needs_formulas(self) -> bool:
         """True if the formulas must be read beside the values."""
         return self.without_values or self.only_zero or self.with_links
+
+
+def with_escapes(data: bytes, archive: zipfile.ZipFile) -> bytes:
+    """Return a workbook whose escaped underscores outlive openpyxl, which removes ``x005F_``."""
+    strings = read_member(archive, _STRINGS) if _STRINGS in archive.namelist() else b""
+    if b"_x005F_" not in strings:
+        return data
+    return with_part(archive, _STRINGS, strings.replace(b"_x005F_", b"_x00x005F_5F_"))
 
 
 def book_facts(archive: zipfile.ZipFile, workbook: str, sheets: list[str]) -> BookFacts:
@@ -58,12 +72,12 @@ def book_facts(archive: zipfile.ZipFile, workbook: str, sheets: list[str]) -> Bo
     A program that cannot compute leaves a formula's value out, or writes 0 everywhere and has the
     workbook computed when it is opened.
     """
-    missing = links = raised = False
+    missing = links = marked = False
     values: set[bytes] = set()
     names = set(archive.namelist())
     for part in (*sheets, *names & {_STRINGS}):
         xml = read_member(archive, part)
-        raised = raised or b"vertAlign" in xml
+        marked = marked or _MARKED_TEXT.search(xml) is not None
         if b"<f" not in xml and b":f" not in xml:
             continue
         links = links or b"HYPERLINK(" in xml.upper()
@@ -72,7 +86,7 @@ def book_facts(archive: zipfile.ZipFile, workbook: str, sheets: list[str]) -> Bo
             values.add(value)
             missing = missing or (not value and b't="str"' not in match[1])
     only_zero = values == {b"0"} and _CALCULATED_ON_LOAD.search(read_member(archive, workbook))
-    return BookFacts(missing, bool(only_zero), links, raised)
+    return BookFacts(missing, bool(only_zero), links, marked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +97,8 @@ class _Look:
     is_bold: bool = False
     is_white: bool = False
     """White letters on no ground."""
+    is_struck: bool = False
+    font: str = ""
 
 
 @dataclass
@@ -111,11 +127,19 @@ class SheetReader:
         }
         room = _MAX_CELLS
         for area in self.sheet.merged_cells.ranges:
-            value = cells.get((area.min_row, area.min_col))
             room -= area.size["rows"] * area.size["columns"]
-            if value is not None and room >= 0:
-                cells.update({place: value for place in area.cells if self._is_visible(place)})
+            if room >= 0:
+                places = [place for place in area.cells if self._is_visible(place)]
+                value = self._merged((area.min_row, area.min_col), places, cells)
+                cells.update(dict.fromkeys(places, value) if value else {})
         return {self.place(position): text for position, text in cells.items()}
+
+    def _merged(self, first: Place, places: list[Place], cells: Mapping[Place, str]) -> str:
+        """Return the text of a merged area, which its first cell holds, also if that is hidden."""
+        if first in cells or self._is_visible(first) or not places:
+            return cells.get(first, "")
+        cell = self.sheet._cells.get(first)
+        return self._text(first, cell) if cell is not None else ""
 
     def facts(self) -> SheetFacts:
         """Return which of the cells hold numbers and which are bold."""
@@ -172,7 +196,7 @@ class SheetReader:
         return [range_boundaries(table.ref) for table in self.sheet.tables.values()]
 
     def _text(self, position: Place, cell: Any) -> str:
-        value = cell.value
+        value = unescaped(cell.value) if isinstance(cell.value, str) else cell.value
         formula = self._formula(position)
         if formula and (value is None or (self.only_zero and value == 0)):
             self.unknown += 1
@@ -181,9 +205,11 @@ class SheetReader:
             return ""
         look = self._look(cell)
         if isinstance(value, CellRichText):
-            text = join_runs(_run(piece) for piece in value)
+            text = join_runs(_run(piece, look) for piece in value)
         else:
             text = shown(value, look.number_format)
+            text = as_unicode(text, look.font) if isinstance(value, str) else text
+            text = struck(text) if look.is_struck else text
         if not text.strip() or (look.is_white and not self._is_in_table(position)):
             return ""
         if isinstance(value, (int, float, date, time, timedelta)):
@@ -197,7 +223,14 @@ class SheetReader:
             return _Look()
         key = bytes(cell._style)
         if key not in self._looks:
-            self._looks[key] = _Look(cell.number_format, bool(cell.font.b), _is_white(cell))
+            font = cell.font
+            self._looks[key] = _Look(
+                cell.number_format,
+                bool(font.b),
+                _is_white(cell),
+                bool(font.strike),
+                font.name or "",
+            )
         return self._looks[key]
 
     def _is_in_table(self, position: Place) -> bool:
@@ -233,14 +266,19 @@ def _is_white(cell: Any) -> bool:
     return bool(color.type == "rgb" and color.rgb == _WHITE)
 
 
-def _run(piece: Any) -> tuple[str, Position]:
+def _run(piece: Any, look: _Look) -> Run:
+    """Return a piece of a cell's text; one without a font of its own has that of the cell."""
     if isinstance(piece, TextBlock):
-        return piece.text, _POSITIONS.get(piece.font.vertAlign, Position.BASELINE)
-    return str(piece), Position.BASELINE
+        text = as_unicode(unescaped(piece.text), piece.font.rFont or "")
+        position = _POSITIONS.get(piece.font.vertAlign, Position.BASELINE)
+        return text, position.struck(bool(piece.font.strike))
+    text = as_unicode(unescaped(str(piece)), look.font)
+    return text, Position.BASELINE.struck(look.is_struck)
 
 
 def _comment(cell: Any) -> str:
-    author, text = cell.comment.author or "", cell.comment.text or ""
+    author = unescaped(cell.comment.author or "")
+    text = unescaped(cell.comment.text or "")
     if author.startswith("tc="):
         # The copy of a threaded comment for old programs: its text begins with advice.
         author, text = "", _THREAD.sub("", text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -17,6 +17,7 @@ from lxml import etree
 from kvasir.components.extractors.archive import parse_xml, read_member
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.drawing_parts import add_drawing_parts
+from kvasir.components.extractors.drawing_text import paragraph_text
 from kvasir.components.extractors.ooxml import R, resolve_alternatives
 from kvasir.core.types import BlockKind
 
@@ -34,15 +35,15 @@ class Drawing:
     element: etree._Element
     relations: dict[str, SimpleNamespace]
 
-    def add(self, builder: DocumentBuilder, page: int) -> None:
+    def add(self, builder: DocumentBuilder, page: int, format_of: Callable[[str], str]) -> None:
         """Append its charts, diagrams, texts and the description of a picture."""
-        add_drawing_parts(self.element, self.relations, builder, page)
+        add_drawing_parts(self.element, self.relations, builder, page, format_of)
         for shape in self.element.iter(f"{_XDR}sp", f"{_XDR}pic"):
             about = shape.find(f"*/{_XDR}cNvPr")
             if about is not None and about.get("hidden") in ("1", "true"):
                 continue
             for paragraph in shape.iterfind(f"{_XDR}txBody/{_A}p"):
-                text = "".join(run.text or "" for run in paragraph.iter(f"{_A}t"))
+                text = paragraph_text(paragraph, self.relations)
                 builder.add(BlockKind.PARAGRAPH, text, page=page)
             described = about.get("descr") if about is not None else ""
             if described and described.strip():
@@ -99,6 +100,7 @@ class Package:
                 kind=str(item.get("Type")).rpartition("/")[2],
                 name=target,
                 is_external=is_missing,
+                target_ref=str(item.get("Target")),
                 target_part=None if is_missing else _Part(self._archive, target),
             )
         return found

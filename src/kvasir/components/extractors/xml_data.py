@@ -7,18 +7,30 @@ one after the other or under a title, they are paragraphs, and what is around th
 
 from __future__ import annotations
 
+import html
 import re
 from collections import Counter
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from lxml import etree
 
 from kvasir.components.extractors.document_builder import DocumentBuilder
+from kvasir.components.extractors.html import add_html, parse_html
 from kvasir.components.extractors.json_data import add_value, add_values
 from kvasir.components.extractors.text import PlainTextExtractor, without_data_uris
+from kvasir.components.extractors.xml_inline import element_text
+from kvasir.components.extractors.xml_tables import holds_table, is_table, read_table, titles
+from kvasir.core.errors import ExtractionError
 from kvasir.core.types import BlockKind, Document, Source
 
 _HEADINGS = frozenset({"title", "head", "heading"})
+_CAPTIONS = frozenset({"label", "caption"})
+"""Elements beside a table that name it."""
+_FEEDS = frozenset({"rss", "feed", "RDF"})
+"""Roots of RSS and Atom, whose texts may be HTML."""
+_MARKUP = re.compile(r"<(?:/[a-z]\w*|br|p|img)\b[^<>]*>", re.IGNORECASE)
 _MAX_DEPTH = 200
 _SHORT_FIELD = 200
 """Characters; a longer text is a paragraph."""
@@ -34,14 +46,11 @@ class XmlExtractor:
 
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract the text with the names of its elements; see ``Extractor``."""
-        parser = etree.XMLParser(
-            resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True,
-            remove_pis=True,
-        )  # fmt: skip
-        try:
-            root = etree.fromstring(data, parser)
-        except (etree.XMLSyntaxError, ValueError):
+        root = _parsed(data)
+        if root is None:
             return PlainTextExtractor().extract(source, data)
+        if _tag(root) in _FEEDS:
+            _read_markup(root, source)
         builder = DocumentBuilder(source)
         prose = _prose_names(root)
         if _tag(root) in prose:
@@ -49,6 +58,43 @@ class XmlExtractor:
         else:
             add_values(builder, {_tag(root): _values(root)})
         return builder.build()
+
+
+def _parsed(data: bytes) -> etree._Element | None:
+    """Return the root with the file's own entities, or without any if it names other files."""
+    for entities in ("internal", False):
+        parser = etree.XMLParser(
+            resolve_entities=entities, no_network=True, load_dtd=False, remove_comments=True,
+            remove_pis=True,
+        )  # fmt: skip
+        with suppress(etree.XMLSyntaxError, ValueError):
+            root = etree.fromstring(data, parser)
+            _write_references(root)
+            return root
+    return None
+
+
+def _read_markup(root: etree._Element, source: Source) -> None:
+    """Write the HTML that elements of a feed hold as text, in the words that it shows."""
+    for element in root.iter("*"):
+        if not len(element) and _MARKUP.search(element.text or ""):
+            builder = DocumentBuilder(source)
+            with suppress(ExtractionError):
+                add_html(parse_html(str(element.text).encode(), "utf-8"), builder)
+                element.text = builder.build().text
+
+
+def _write_references(root: etree._Element) -> None:
+    """Write references to entities that the file does not define, as HTML's if it has them."""
+    for reference in list(root.iter(etree.Entity)):
+        text = html.unescape(str(reference.text)) + (reference.tail or "")
+        parent, before = reference.getparent(), reference.getprevious()
+        if before is not None:
+            before.tail = (before.tail or "") + text
+        else:
+            parent.text = (parent.text or "") + text
+        reference.tail = None
+        parent.remove(reference)
 
 
 def _tag(element: etree._Element) -> str:
@@ -103,14 +149,20 @@ def _add_prose(
     builder: DocumentBuilder, element: etree._Element, prose: set[str], level: int
 ) -> None:
     """Append an element of prose; fields and records among the paragraphs keep their names."""
+    if is_table(element):
+        _add_table(builder, element)
+        return
     if _is_text(element) or level > _MAX_DEPTH:
         _add_text(builder, element, level)
         return
     builder.add_item(_given(element, in_prose=True))
     counts = Counter(map(_tag, _elements(element)))
+    is_wrap = any(map(is_table, _elements(element)))
     for child in _elements(element):
         name = _tag(child)
-        if name in prose or name in _HEADINGS:
+        if is_wrap and name in _CAPTIONS:
+            builder.add(BlockKind.CAPTION, _text(child))
+        elif name in prose or name in _HEADINGS or holds_table(child):
             _add_prose(builder, child, prose, level + 1)
         elif not _is_text(child):
             add_value(builder, name, _values(child), level + 1)
@@ -121,6 +173,13 @@ def _add_prose(
     builder.end_block()
 
 
+def _add_table(builder: DocumentBuilder, table: etree._Element) -> None:
+    for title in titles(table):
+        builder.add(BlockKind.CAPTION, _text(title))
+    grid, header_rows = read_table(table, _inside)
+    builder.add_grid(grid, header_rows=header_rows)
+
+
 def _add_text(builder: DocumentBuilder, element: etree._Element, level: int) -> None:
     is_heading = _tag(element) in _HEADINGS
     kind = BlockKind.HEADING if is_heading else BlockKind.PARAGRAPH
@@ -129,20 +188,13 @@ def _add_text(builder: DocumentBuilder, element: etree._Element, level: int) -> 
 
 def _text(element: etree._Element, *, in_prose: bool = True) -> str:
     """Return the words of an element, and its attributes after them."""
-    text, given = _words("".join(_pieces(element))), _given(element, in_prose=in_prose)
+    text, given = _inside(element), _given(element, in_prose=in_prose)
     return f"{text} ({given})" if text and given else text or given
 
 
-def _pieces(element: etree._Element) -> list[str]:
-    """Return the text inside an element, with the attributes of the elements in it."""
-    pieces = [element.text or ""]
-    for child in element:
-        if isinstance(child.tag, str):
-            pieces += _pieces(child)
-            if given := _given(child, in_prose=True):
-                pieces.append(f" ({given})")
-        pieces.append(child.tail or "")
-    return pieces
+def _inside(element: etree._Element) -> str:
+    """Return the words of an element, with the attributes of the elements in it."""
+    return _words(element_text(element, partial(_given, in_prose=True)))
 
 
 def _given(element: etree._Element, *, in_prose: bool) -> str:

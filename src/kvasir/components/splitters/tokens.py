@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 
 from kvasir.core.deadline import check
 from kvasir.core.protocols import TokenCounter
+from kvasir.language.graphemes import is_between_characters
 
 ASSUMED_LIMIT = 256
 """Tokens that an embedder is assumed to read."""
@@ -19,7 +19,6 @@ _REACH = 300
 """Characters from the middle of a text in which a good place to cut it is searched."""
 
 _PIECES = re.compile(r"[A-Za-z]+|\d|[^\W\d]|[^\w\s]")
-_JOINERS = ("\u200d", "\ufe0f")
 
 
 class EstimatedTokens:
@@ -84,11 +83,13 @@ def _middle(text: str, start: int, end: int) -> int:
     centre = (start + end) // 2
     reach = min(_REACH, max(1, (end - start) // 4))
     first, last = max(start + 1, centre - reach), min(end - 1, centre + reach)
-    for good in (_after_clause, _after_space, _between_characters):
+    for good in (_after_clause, _after_space, is_between_characters):
         for position in _outwards(centre, first, last):
             if good(text, position):
                 return position
-    return centre
+    # One long character, or several; if it is one, it is cut.
+    places = _outwards(centre, start + 1, end - 1)
+    return next((each for each in places if is_between_characters(text, each)), centre)
 
 
 def _outwards(centre: int, first: int, last: int) -> Iterator[int]:
@@ -109,11 +110,3 @@ def _after_clause(text: str, position: int) -> bool:
 
 def _after_space(text: str, position: int) -> bool:
     return text[position - 1].isspace() and not text[position].isspace()
-
-
-def _between_characters(text: str, position: int) -> bool:
-    return not (
-        unicodedata.combining(text[position])
-        or text[position] in _JOINERS
-        or text[position - 1] in _JOINERS
-    )
