@@ -181,6 +181,19 @@ def test_what_a_page_shows_is_read(shown: str) -> None:
     assert "words" in _read(shown).text
 
 
+@pytest.mark.parametrize(
+    "void", ["<embed src=a.pdf>", "<source srcset=a.webp>", "<track src=a.vtt>", "a<wbr>b"]
+)
+def test_content_after_a_void_element_is_content_of_the_page(void: str) -> None:
+    page = f"<p>Before</p><div>{void * 40}<a href='https://x.org/'>link</a></div><h2>After</h2>end"
+    assert _read(page).text.endswith("link (https://x.org/)\n\nAfter\n\nend")
+
+
+def test_the_picture_of_several_sources_has_its_alternative_text() -> None:
+    page = "<p>A</p><picture><source srcset=a><source srcset=b><img alt='The plan'></picture>"
+    assert _read(page).text == "A\n\nPicture: The plan"
+
+
 def test_words_stay_apart_where_what_is_between_them_is_hidden() -> None:
     shown = "style='font-size:14px'"
     page = f"<p style='font-size:0'><b {shown}>One</b> unseen <b {shown}>two</b></p>"

@@ -25,6 +25,8 @@ from kvasir.core.types import Document, MetadataValue, Source
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"\A\s*<\?xml[^>]*encoding\s*=\s*[\"']([\w-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
+_VOID = ("embed", "source", "track", "wbr", "bgsound", "keygen", "command")
+"""Elements without content, and no words of their own, which libxml2 takes for open ones."""
 _META: Mapping[str, tuple[str, Callable[[str], MetadataValue]]] = {
     "author": ("author", str),
     "description": ("description", str),
@@ -100,6 +102,7 @@ def parse_html(data: bytes, charset: str | None = None, warn: Warn | None = None
     for element in root.iter(etree.Element):
         if ":" in (tag := element.tag) and (name := tag.rpartition(":")[2]).isalnum():
             element.tag = name  # Without the prefix, as in "xhtml:p".
+    etree.strip_tags(root, *_VOID)  # What libxml2 took for their content is content of the page.
     return root
 
 
