@@ -69,6 +69,22 @@ def test_missing_values_in_the_first_row_do_not_make_it_a_header() -> None:
     assert table == _table("a | b | c", "x | n/a | -", "y | 1 | 2", "z | 3 | 4")
 
 
+@pytest.mark.parametrize(
+    ("header", "first", "other"),
+    [
+        ("item,price", "Lamp,on request", "Desk,45"),
+        ("item,price,stock", "Lamp,on request,unknown", "Desk,45,3"),
+        ("item,,price", "Lamp,big,on request", "Desk,small,45"),
+    ],
+)
+def test_words_in_columns_of_numbers_do_not_make_the_first_row_a_header(
+    header: str, first: str, other: str
+) -> None:
+    rows = [first, other, other]
+    (table,) = _blocks("\n".join([header, *rows, ""]))
+    assert table[1].splitlines()[2:] == [f"| {row.replace(',', ' | ')} |" for row in rows]
+
+
 def test_a_table_goes_on_below_a_blank_row() -> None:
     whole = _table("a | b", "1 | 2", "3 | 4", "5 | 6")
     assert _blocks(f"a,b\n1,2\n\n{_ROWS[4:]}") == [whole]

@@ -151,15 +151,21 @@ def _is_header(row: Row, numbers: set[int]) -> bool:
 def _header_rows(rows: Sequence[Row]) -> int:
     """Return the number of header rows, by the numbers below them.
 
-    A further row names parts of the names above it, or has the units of two columns at least.
+    A further row names parts of the names above it, or has units, and nothing in columns of words.
     """
     for count in range(min(_MOST_HEADER_ROWS, len(rows) - 1), 1, -1):
         numbers = _number_columns(rows[count:])
-        has_parts = any(_gaps(row, rows[count - 1]) for row in rows[: count - 1])
-        named = sum(1 for column in numbers if column < len(rows[1]) and rows[1][column])
-        if (has_parts or named > 1) and all(_is_header(row, numbers) for row in rows[1:count]):
+        if all(_goes_on(above, row, numbers) for above, row in pairwise(rows[:count])):
             return count
     return 1
+
+
+def _goes_on(above: Row, row: Row, numbers: set[int]) -> bool:
+    """Return True if a row belongs to the header that the row above it is of."""
+    named = {column for column, cell in enumerate(row) if cell}
+    has_parts = any(column in numbers for column in _gaps(above, row))
+    has_units = len(named) > 1 and named <= numbers
+    return (has_parts or has_units) and _is_header(row, numbers)
 
 
 def _gaps(row: Row, below: Row) -> Iterator[int]:
