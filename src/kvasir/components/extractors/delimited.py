@@ -6,24 +6,18 @@ several rows, blank rows between parts of a table or between tables, remarks bel
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import groupby, islice, pairwise
+from itertools import groupby, pairwise
 
+from kvasir.components.extractors.csv_dialect import Row, read_rows
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.encodings import decode
 from kvasir.components.extractors.table_layout import table_layout
 from kvasir.core.types import BlockKind, Document, Source
 
-Row = list[str]
-
-_DELIMITERS = ",;\t|"
 _SAMPLE_ROWS = 50
-_LARGEST_CELL = 1 << 27
-_SEPARATOR_LINE = re.compile(r'\A\s*"?sep=(.|\\t)"?[^\S\t\n]*\r?\n', re.IGNORECASE)
 _NUMBER = re.compile(r"[^\w\s]*\d[\d\s.,:/'-]*(?:%|[A-Za-z°€£¥$]{1,3})?")
 _NO_VALUE = frozenset({"-", "–", "—", "?", "n/a", "na", "nan", "null", "none", "nil"})
 _MOST_HEADER_ROWS = 3
@@ -36,32 +30,8 @@ class CsvExtractor:
         """Extract the tables, whose delimiter is found by trial; see ``Extractor``."""
         builder = DocumentBuilder(source)
         text = decode(data, source.charset, builder.warn)
-        csv.field_size_limit(_LARGEST_CELL)
-        _Reader(builder).read(_rows(text))
+        _Reader(builder).read(read_rows(text))
         return builder.build()
-
-
-def _rows(text: str) -> list[Row]:
-    named = _SEPARATOR_LINE.match(text)
-    if named:
-        text = text[named.end() :]
-    delimiter = named[1].replace("\\t", "\t") if named else _delimiter(text)
-    return [[cell.strip() for cell in row] for row in _parsed(text, delimiter)]
-
-
-def _parsed(text: str, delimiter: str, limit: int | None = None) -> list[Row]:
-    return list(islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), limit))
-
-
-def _delimiter(text: str) -> str:
-    """Return the delimiter that gives the most rows of equal width above 1, else a comma."""
-
-    def agreement(delimiter: str) -> tuple[int, int]:
-        widths = Counter(len(row) for row in _parsed(text, delimiter, _SAMPLE_ROWS))
-        wide = [(count, width) for width, count in widths.items() if width > 1]
-        return max(wide, default=(0, 0))
-
-    return max(_DELIMITERS, key=agreement)
 
 
 class _Reader:
