@@ -375,6 +375,43 @@ def test_subtitles_name_who_speaks_and_repeat_nothing() -> None:
     assert _blocks(document) == [("paragraph", "[00:00:01] Ana: Hello you.")]
 
 
+def test_captions_that_roll_up_are_read_once_from_their_first_word() -> None:
+    shown = [
+        ("00:00.000 --> 00:02.000", " \nWe clean<00:01.000><c> the pump</c>"),
+        ("00:02.000 --> 00:02.010", "We clean the pump\n "),
+        ("00:02.010 --> 00:04.000", "We clean the pump\n<c>once a day.</c>"),
+        ("00:04.010 --> 00:06.000", "once a day.\nThen we oil it."),
+    ]
+    cues = "\n\n".join(f"{time} align:start\n{lines}" for time, lines in shown)
+    expected = [
+        ("paragraph", "[00:00:00] We clean the pump once a day."),
+        ("paragraph", "[00:00:04] Then we oil it."),
+    ]
+    assert _blocks(_read("a.vtt", f"WEBVTT\nKind: captions\n\n{cues}\n")) == expected
+    assert _blocks(_read("a.srt", f"{cues}\n")) == expected
+
+
+def test_words_that_are_said_twice_are_read_twice() -> None:
+    words = ["Tea", "yes", "and milk", "yes", "yes"]
+    cues = (f"00:00:0{n},200 --> 00:00:0{n + 1},000\n{word}\n" for n, word in enumerate(words))
+    document = _read("a.srt", "\n".join(cues))
+    assert document.text == "[00:00:00] Tea yes and milk yes yes"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1\n{0}\nOne.\n2\n{1}\nTwo\nand 3.\n",
+        "1\r{0}\rOne.\r\r2\r{1}\rTwo\rand 3.\r",
+        "{0}\nOne.\n\n{1}\nTwo\n\nand 3.\n",
+    ],
+)
+def test_subtitles_need_no_certain_lines_between_them(text: str) -> None:
+    times = "00:00:01,000 --> 00:00:02,000", "00:00:03,000 --> 00:00:04,000"
+    lines = "[00:00:01] One.\n\n[00:00:03] Two and 3."
+    assert _read("a.srt", text.format(*times)).text == lines
+
+
 def test_a_notebook_has_its_cells_and_no_pictures() -> None:
     outputs = [
         {"output_type": "stream", "text": ["1\n"]},

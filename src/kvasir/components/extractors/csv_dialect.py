@@ -13,6 +13,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 Row = list[str]
 
@@ -37,9 +41,7 @@ class _Dialect:
     has_escapes: bool = False
     """True if a backslash before a quote sign, not a second one, makes it a part of the cell."""
 
-    def reader(
-        self, lines: Iterator[str] | Sequence[str], *, is_strict: bool = False
-    ) -> csv.Reader:
+    def reader(self, lines: Iterator[str] | Sequence[str], *, is_strict: bool = False) -> Reader:
         return csv.reader(
             lines,
             delimiter=self.delimiter,
