@@ -436,6 +436,33 @@ def test_a_notebook_has_its_cells_and_no_pictures() -> None:
     ]
 
 
+def test_a_notebook_has_its_headings_raw_text_and_rich_outputs() -> None:
+    table = "<table><tr><th>a<th>b<tr><td>1<td>2</table><script>x()</script>"
+    outputs = [
+        {"text/html": table, "text/plain": ["<IPython.core.display.HTML object>"]},
+        {"text/html": table, "text/plain": "a b\n1 2"},
+        {"text/markdown": "**bold**"},
+        {"text/latex": "$x^2$"},
+        {"text/html": "<script>x()</script>"},
+    ]
+    cells = [
+        {"cell_type": "heading", "level": 2, "source": ["Results"]},
+        {"cell_type": "raw", "source": "# raw\n\ntext"},
+        {"cell_type": "code", "source": "x", "outputs": [{"data": one} for one in outputs]},
+    ]
+    document = _read("a.ipynb", json.dumps({"nbformat": 3, "worksheets": [{"cells": cells}]}))
+    assert _shape(document)[0] == ("heading", 2, "Results")
+    assert _blocks(document)[1:] == [
+        ("paragraph", "# raw"),
+        ("paragraph", "text"),
+        ("code", "x"),
+        ("code", "Output:\n| a | b |\n| - | - |\n| 1 | 2 |"),
+        ("code", "Output:\na b\n1 2"),
+        ("code", "Output:\n**bold**"),
+        ("code", "Output:\n$x^2$"),
+    ]
+
+
 @pytest.mark.parametrize("text", ["{bad", "[]", '{"cells": 1}'])
 def test_a_broken_notebook_is_reported_in_one_sentence(text: str) -> None:
     reply = extract(Source("/a.ipynb", ""), text.encode())
@@ -600,6 +627,12 @@ def test_rtf_is_decoded_by_its_code_page() -> None:
 )
 def test_text_that_begins_like_another_format_is_text(text: str) -> None:
     assert _read("a.txt", text).text == text
+
+
+@pytest.mark.parametrize("name", ["a.log", "a.md", "a.rst", "a.csv", "a.py", "a.vtt"])
+def test_colours_of_a_terminal_are_no_text(name: str) -> None:
+    head = "WEBVTT\n\n00:01.000 --> 00:02.000\n" if name == "a.vtt" else ""
+    assert "a red word" in _read(name, f"{head}a \x1b[1;31mred\x1b[0m word\n").text
 
 
 def test_a_log_has_a_sentence_for_each_line() -> None:

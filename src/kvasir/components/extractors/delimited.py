@@ -15,6 +15,7 @@ from kvasir.components.extractors.csv_dialect import Row, read_rows
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.encodings import decode
 from kvasir.components.extractors.table_layout import table_layout
+from kvasir.core.text import clean_text
 from kvasir.core.types import BlockKind, Document, Source
 
 _SAMPLE_ROWS = 50
@@ -29,7 +30,7 @@ class CsvExtractor:
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract the tables, whose delimiter is found by trial; see ``Extractor``."""
         builder = DocumentBuilder(source)
-        text = decode(data, source.charset, builder.warn)
+        text = clean_text(decode(data, source.charset, builder.warn))
         _Reader(builder).read(read_rows(text))
         return builder.build()
 
