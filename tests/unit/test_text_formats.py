@@ -574,6 +574,41 @@ def test_rtf_keeps_headings_footnotes_and_line_breaks() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (r"Fee {\deleted 20}25 {\v hidden \'e9\u8364? \emdash}euros", "Fee 25 euros"),
+        (r"Fee \deleted 20\deleted0 25 \v {\b hidden}\v0 euros", "Fee 25 euros"),
+        (r"Fee 25 \v hidden\plain euros\vertalt", "Fee 25 euros"),
+        (r"\uc0 A\line B \u-10179\u-8704 C", "A\nB 😀C"),
+        (r"\u-10179?\u-8704? \u-10179? \\cell", "😀 \ufffd \\cell"),
+        (r"{\pntext\f0 1.\tab}First\par{\listtext 2.\tab}Second", "1.\tFirst\n\n2.\tSecond"),
+        (r"A {\shp{\*\shpinst{\shptxt box\par}}{\shprslt{\*\do{\dptxbxtext box\par}}}}B\par C",
+         "A B\n\nbox\n\nC"),
+        (r"{\*\do{\dptxbxtext one\par}}{\shpgrp{\*\shpinst{\shp{\shptxt two}}}}A",
+         "one\n\ntwo\n\nA"),
+    ],
+)  # fmt: skip
+def test_rtf_has_what_is_shown(written: str, text: str) -> None:
+    assert _read("a.rtf", rf"{{\rtf1\ansi {written}}}").text == text
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        r"\trowd\cellx1\cellx2\pard\intbl{a\par b}\cell 1|2\cell\row\trowd\cellx1 c\line d"
+        r"\cell e\cell{\trowd\row}",
+        r"{\trowd\intbl a\par b\cell 1|2\cell\row}\intbl c\par d\cell e\cell",
+    ],
+)
+def test_cells_of_rtf_may_have_paragraphs_and_bars(rows: str) -> None:
+    document = _read("a.rtf", rf"{{\rtf1 Before|\par {rows}\pard\par After\par}}")
+    assert _blocks(document)[-2:] == [
+        ("table", "| a b | 1\\|2 |\n| - | - |\n| c d | e |"),
+        ("paragraph", "After"),
+    ]
+
+
+@pytest.mark.parametrize(
     "directive", ["py:function:: f(x)", "c:member:: int a", "rst:directive:option:: b", "a.b ::"]
 )
 def test_directives_with_a_domain_are_no_comments(directive: str) -> None:

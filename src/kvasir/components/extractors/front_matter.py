@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -24,6 +24,7 @@ _FRONT_MATTER = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _YAML_TAG = "tag:yaml.org,2002:"
+_KEPT = ("null", "timestamp", "merge")
 _SCALARS = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F]+)", "-+0123456789"),
@@ -67,14 +68,11 @@ def front_matter(text: str, warn: Warn | None = None) -> tuple[dict[str, Metadat
 class _Loader(yaml.SafeLoader):
     """Reads YAML with the plain values of ``_SCALARS``, dates and nulls."""
 
-    yaml_implicit_resolvers: ClassVar = {
-        first: [
-            one for one in known if one[0].removeprefix(_YAML_TAG) in ("null", "timestamp", "merge")
-        ]
-        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
 
-
+_Loader.yaml_implicit_resolvers = {
+    first: [one for one in known if one[0].removeprefix(_YAML_TAG) in _KEPT]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 for _name, _form, _first in _SCALARS:
     _Loader.add_implicit_resolver(
         f"{_YAML_TAG}{_name}", re.compile(rf"(?:{_form})\Z"), list(_first)
