@@ -495,6 +495,33 @@ def test_a_mailbox_has_a_section_for_each_mail(name: str) -> None:
     assert "\nFrom here on." in document.text
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "From May 2024 the fee is 30 euros.",
+        "From May 2024 the\nfee: 30 euros.",
+        "From Mon 3 June at 10:00 in 2024",
+    ],
+)
+def test_a_sentence_that_begins_with_from_is_text_of_its_mail(line: str) -> None:
+    document = _read("a.mbox", _MBOX.replace(b"Body one.", line.encode()))
+    assert dict(document.metadata) == {"mails": 2}
+    assert line in document.text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- Tue Jan 02 10:00:00 2024",
+        "179@xxx Tue Jan 02 10:00:00 +0000 2024",
+        "b@x.org Tue, 2 Jan 2024 10:00:00 +0100",
+    ],
+)
+def test_a_mail_of_a_mailbox_begins_with_a_time_of_any_program(line: str) -> None:
+    box = _MBOX.replace(b"bob@x.org Tue Jan  2 10:00:00 2024", line.encode())
+    assert dict(_read("a.mbox", box).metadata) == {"mails": 2}
+
+
 def test_an_unread_mail_of_a_mailbox_is_in_the_report() -> None:
     broken = _MBOX.replace(b"text/html", b"multipart/encrypted")
     document = _read("a.mbox", broken)
