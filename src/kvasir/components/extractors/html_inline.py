@@ -39,13 +39,15 @@ _WITHOUT_VALUE = frozenset({
     "hidden", "submit", "button", "reset", "image", "password", "file", "search", "color", "range",
 })  # fmt: skip
 _FILE_NAME = re.compile(r"[\w%.-]*\.(?:png|jpe?g|gif|svg|webp|bmp|ico|avif)", re.IGNORECASE)
-_PERMALINK = re.compile(r"[\s¶§#🔗⚓\ufe0e\ufe0f]*")
+_PERMALINK = re.compile(r"[\s¶§#🔗⚓↩\ufe0e\ufe0f]*")
 _WITHOUT_WIDTH = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
 _WHITE = re.compile(r"\s+")
 _MARKED_DEPTH = 32
 """Marks inside marks to this depth are written; a page may nest thousands."""
 _BEFORE = 12
 _LONGEST_NOTE_MARK = 6
+_NOTE_MARKS = frozenset({"doc-noteref", "noteref", "footnote-ref", "footnote-reference"})
+"""Roles, EPUB types, and classes of pandoc and docutils."""
 _SITE = re.compile(r"^www\.", re.IGNORECASE)
 
 
@@ -135,6 +137,9 @@ class InlineText:
     def _close(self, closed: _Open, pieces: list[str], depth: int) -> None:
         """Apply the mark of an element to the pieces inside it."""
         tag, start = closed.element.tag, closed.start
+        if tag == "a" and (mark := _note_mark(closed.element)):
+            pieces[start:] = [mark]
+            return
         if tag == "a" and depth <= _MARKED_DEPTH:
             inside = pieces[start:]
             suffix = self.suffix(closed.element, inside)
@@ -244,9 +249,27 @@ def _superscript(inner: str, before: str, element: etree._Element) -> str:
     is_bracketed = label.startswith("[") and label.endswith("]")
     if is_bracketed and len(label) > _LONGEST_NOTE_MARK:
         return inner
-    to_note = any((link.get("href") or "").startswith("#") for link in element.iter("a"))
+    links = (*element.iter("a"), *element.iterancestors("a"))
+    to_note = any((link.get("href") or "").startswith("#") for link in links)
     is_mark = is_bracketed or (to_note and len(label) <= _LONGEST_NOTE_MARK)
     return footnote_mark(label.strip("[]")) if is_mark else raised(inner, before)
+
+
+def _note_mark(link: etree._Element) -> str:
+    """Return the mark of a footnote, if a link says that it is one."""
+    if next(link.iterancestors("sup"), None) is not None:
+        return ""
+    if not is_of_kind(link, _NOTE_MARKS, ("role", "epub:type", "class")):
+        return ""
+    label = "".join("".join(link.itertext()).split()).strip("[]()")
+    return footnote_mark(label) if 0 < len(label) <= _LONGEST_NOTE_MARK else ""
+
+
+def is_of_kind(
+    element: etree._Element, kinds: frozenset[str], names: Sequence[str] = ("role", "epub:type")
+) -> bool:
+    """Return True if an attribute of an element names one of some kinds."""
+    return any(not kinds.isdisjoint((element.get(name) or "").lower().split()) for name in names)
 
 
 def _struck(text: str) -> str:
