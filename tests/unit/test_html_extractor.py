@@ -45,6 +45,22 @@ def _kept(page: str, uri: str = "/folder/page.html") -> str:
             "</annotation></semantics></math>",
             "x_1",
         ),
+        ("<math><mroot><mi>y</mi><mn>3</mn></mroot></math>", "root(3, y)"),
+        ("<math><munderover><mo>∑</mo><mn>1</mn><mi>n</mi></munderover><mi>k</mi></math>", "∑₁ⁿk"),
+        (
+            "<math><munder><mi>lim</mi><mi>x</mi></munder><mover><mi>y</mi><mo>¯</mo></mover></math>",
+            "lim_(x)y¯",
+        ),
+        (
+            "<math><mtable><mtr><mtd><mn>1</mn></mtd><mtd><mn>2</mn></mtd></mtr><mtr><mtd><mn>3</mn>"
+            "</mtd><mtd><mn>4</mn></mtd></mtr></mtable></math>",
+            "[1 2; 3 4]",
+        ),
+        (
+            "so <span class=MathJax_Preview>x</span> <i class=MathJax><math><mi>x</mi></math></i>"
+            "<script type='math/tex; mode=display'>x^2</script> is",
+            "so x^2 is",
+        ),
         ("<ol start=3><li>c<li>d<li value=9>i</ol>", "3. c\n4. d\n9. i"),
         ("<ol reversed><li>b<li>a</ol>", "2. b\n1. a"),
     ],

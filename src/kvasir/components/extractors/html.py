@@ -27,6 +27,7 @@ _XML_ENCODING = re.compile(rb"\A\s*<\?xml[^>]*encoding\s*=\s*[\"']([\w-]+)", re.
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _VOID = ("embed", "source", "track", "wbr", "bgsound", "keygen", "command")
 """Elements without content, and no words of their own, which libxml2 takes for open ones."""
+_RENDERED = ("MathJax", "mjx", "MJX")
 _META: Mapping[str, tuple[str, Callable[[str], MetadataValue]]] = {
     "author": ("author", str),
     "description": ("description", str),
@@ -103,7 +104,24 @@ def parse_html(data: bytes, charset: str | None = None, warn: Warn | None = None
         if ":" in (tag := element.tag) and (name := tag.rpartition(":")[2]).isalnum():
             element.tag = name  # Without the prefix, as in "xhtml:p".
     etree.strip_tags(root, *_VOID)  # What libxml2 took for their content is content of the page.
+    _write_out_formulas(root)
     return root
+
+
+def _write_out_formulas(root: etree._Element) -> None:
+    """Make a formula of each script with the LaTeX of one, instead of what MathJax 2 shows."""
+    for script in list(root.iter("script")):
+        if not (script.get("type") or "").lower().startswith("math/tex"):
+            continue
+        while (shown := script.getprevious()) is not None and not (shown.tail or "").strip():
+            if not (shown.get("class") or "").startswith(_RENDERED):
+                break
+            shown.getparent().remove(shown)
+        text = " ".join((script.text or "").split())
+        tail = script.tail
+        script.clear()
+        script.tag, script.tail = "math", tail
+        script.set("alttext", text)
 
 
 def _own_charset(head: bytes) -> str | None:

@@ -214,12 +214,31 @@ def _formula(element: etree._Element, depth: int) -> str:
         base, *scripts = parts
         low = lowered(scripts[0]) if element.tag != "msup" else ""
         return base + low + (raised(scripts[-1], "") if element.tag != "msub" else "")
-    if element.tag == "mfrac" and len(parts) == 2:
-        return f"({parts[0]})/({parts[1]})"
+    if element.tag == "munderover" and len(parts) == 3:
+        return parts[0] + lowered(parts[1].strip()) + raised(parts[2].strip(), "")
+    if element.tag in ("munder", "mover") and len(parts) == 2:
+        return parts[0] + _limit(parts[1].strip(), element.tag)
+    if element.tag in ("mfrac", "mroot") and len(parts) == 2:
+        return f"({parts[0]})/({parts[1]})" if element.tag == "mfrac" else _root(*parts)
+    if element.tag in ("mtr", "mlabeledtr"):
+        return " ".join(part.strip() for part in parts)
+    if element.tag == "mtable":
+        return f"[{'; '.join(parts)}]"
     if element.tag == "msqrt":
         return f"√({''.join(parts)})"
     text = flat(element.text).strip()
     return f" {text} " if element.tag == "mo" and text in "=<>≤≥≠≈→" else text + "".join(parts)
+
+
+def _limit(text: str, tag: str) -> str:
+    """Return what is under or over a sign; a bar or an arrow is no limit."""
+    if not any(map(str.isalnum, text)):
+        return text
+    return lowered(text) if tag == "munder" else raised(text, "")
+
+
+def _root(base: str, index: str) -> str:
+    return f"root({index}, {base})"
 
 
 def flat(text: str | None) -> str:
