@@ -204,6 +204,29 @@ def test_what_a_page_shows_is_read(shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<iframe srcdoc='&lt;p&gt;Framed&lt;/p&gt;&lt;p&gt;twice'></iframe>", "Framed\n\ntwice"),
+        ("<iframe srcdoc=' '>x</iframe><iframe srcdoc='&lt;script&gt;x'></iframe>Page", "Page"),
+        ("<template shadowrootmode=open><p>Shadow</template>", "Shadow"),
+        ("Size: <select><option>S<option>M</select>", "Size: S"),
+        ("Sizes: <select multiple><option>S<option>M</select>", "Sizes:"),
+        ("<table><thead><tr><th>a<th>b</thead><tfoot><tr><td>Sum<td>3</tfoot><tr><td>1<td>2</table>",
+         "| a | b |\n| - | - |\n| 1 | 2 |\n| Sum | 3 |"),
+        ("<table><tr><th>a<th>b<tbody><tr><td rowspan=0>x<td>1<tr><td>2<tbody><tr><td>y<td>3</table>",
+         "| a | b |\n| - | - |\n| x | 1 |\n| x | 2 |\n| y | 3 |"),
+        ("<div role=table><div role=rowgroup><div role=row><span role=columnheader>a</span>"
+         "<span role=columnheader>b</span></div></div><div role=row><span role=cell>1</span>"
+         "<span role=cell>2</span></div></div>", "| a | b |\n| - | - |\n| 1 | 2 |"),
+        ("A<div popover>closed</div>", "A"),
+        ("<div role=grid><div role=row><p>Words</div></div>", "Words"),
+    ],
+)  # fmt: skip
+def test_a_page_is_read_as_browsers_show_it(page: str, text: str) -> None:
+    assert _read(page).text == text
+
+
+@pytest.mark.parametrize(
     "void", ["<embed src=a.pdf>", "<source srcset=a.webp>", "<track src=a.vtt>", "a<wbr>b"]
 )
 def test_content_after_a_void_element_is_content_of_the_page(void: str) -> None:

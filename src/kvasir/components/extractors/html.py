@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from lxml import etree
 
@@ -18,6 +19,7 @@ from kvasir.components.extractors.html_blocks import BlockWriter
 from kvasir.components.extractors.html_furniture import Furniture, find_furniture
 from kvasir.components.extractors.html_hidden import remove_hidden
 from kvasir.components.extractors.html_inline import InlineText
+from kvasir.components.extractors.html_tables import name_by_roles
 from kvasir.components.extractors.text import is_blank
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Document, MetadataValue, Source
@@ -160,9 +162,24 @@ def add_page(data: bytes, builder: DocumentBuilder, charset: str | None = None) 
 
 def _shown_body(root: etree._Element) -> etree._Element:
     """Remove what is not shown; return the body."""
+    _open_frames(root)
     remove_hidden(root)
+    name_by_roles(root)
     body = root.find("body") if root.tag == "html" else root
     return body if body is not None else root
+
+
+def _open_frames(root: etree._Element) -> None:
+    """Write the pages that frames hold as a value in their place."""
+    for frame in list(root.iter("iframe")):
+        written = (frame.get("srcdoc") or "").encode("utf-8", "replace")
+        with suppress(ExtractionError):
+            body = parse_html(written, "utf-8").find("body")
+            if body is not None:
+                tail = frame.tail
+                frame.clear()
+                frame.tag, frame.text, frame.tail = "div", body.text, tail
+                frame.extend(list(body))
 
 
 def _write(

@@ -86,13 +86,17 @@ def remove_hidden(root: etree._Element) -> None:
 
 def _is_hidden(element: etree._Element) -> bool:
     tag = element.tag
+    if tag == "template" and element.get("shadowrootmode") is not None:
+        return False
     if tag in _NEVER_SHOWN or (tag == "dialog" and element.get("open") is None):
         return not _is_formula(element)
     if not element.keys():
         return False
     hidden = element.get("hidden")
-    is_hidden = (hidden is not None and hidden.lower() != "until-found") or (
-        (element.get("aria-hidden") or "").lower() == "true"
+    is_hidden = (
+        (hidden is not None and hidden.lower() != "until-found")
+        or (element.get("aria-hidden") or "").lower() == "true"
+        or element.get("popover") is not None
     )
     return is_hidden and not _is_formula(element)
 

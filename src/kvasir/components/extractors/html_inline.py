@@ -339,7 +339,9 @@ def _value(element: etree._Element) -> str:
 
 
 def _chosen(element: etree._Element) -> str:
-    options = (item for item in element.iter("option") if item.get("selected") is not None)
+    options = [item for item in element.iter("option") if item.get("selected") is not None]
+    if not options and element.get("multiple") is None and (element.get("size") or "1") == "1":
+        options = [*element.iter("option")][:1]  # The one that is shown.
     return " " + ", ".join(flat("".join(option.itertext())).strip() for option in options)
 
 
