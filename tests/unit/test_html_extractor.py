@@ -213,7 +213,7 @@ def test_what_a_page_shows_is_read(shown: str) -> None:
         ("Sizes: <select multiple><option>S<option>M</select>", "Sizes:"),
         ("<table><thead><tr><th>a<th>b</thead><tfoot><tr><td>Sum<td>3</tfoot><tr><td>1<td>2</table>",
          "| a | b |\n| - | - |\n| 1 | 2 |\n| Sum | 3 |"),
-        ("<table><tr><th>a<th>b<tbody><tr><td rowspan=0>x<td>1<tr><td>2<tbody><tr><td>y<td>3</table>",
+        ("<table><tr><th>a<th>b<tbody><tr><td rowspan=0>x<td>1<tr><td>2<tbody><tr><td>y<td>3",
          "| a | b |\n| - | - |\n| x | 1 |\n| x | 2 |\n| y | 3 |"),
         ("<div role=table><div role=rowgroup><div role=row><span role=columnheader>a</span>"
          "<span role=columnheader>b</span></div></div><div role=row><span role=cell>1</span>"

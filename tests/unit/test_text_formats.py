@@ -653,6 +653,7 @@ def test_directives_with_a_domain_are_no_comments(directive: str) -> None:
         (r"\begin{document}\maketitle First words.", "First words."),
         (r"\maketitle First words. % hidden", "First words."),
         ("\\documentclass[\n  a4paper,\n]{article} First words.", "First words."),
+        (r"10\,\% of it \\% hidden", r"10\,\% of it \\"),
         (r"\usepackage{a}\usepackage[b]{c} First words.", "First words."),
         (r"Last words.\end{document}", r"Last words.\end{document}"),
         (r"\url{https://x.org/a%20b} shows \verb|50% off|, and % hidden",

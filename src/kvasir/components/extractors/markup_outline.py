@@ -225,9 +225,9 @@ class _Org:
 class _Tex:
     comment = re.compile(
         # The sign of a comment is none in code and addresses.
-        r"(?P<kept>\\verb\*?(?P<sign>[^\w\s*])[^\n]*?(?P=sign)|"
+        r"(?P<kept>\\[\\%]|\\verb\*?(?P<sign>[^\w\s*])[^\n]*?(?P=sign)|"
         r"\\(?:url|href|nolinkurl|path)\{[^{}\n]*\})|"
-        r"^[ \t]*%[^\n]*\n|(?<!\\)%[^\n]*|^\\begin\{comment\}(?s:.*?)^\\end\{comment\}[^\n]*\n|"
+        r"^[ \t]*%[^\n]*\n|%[^\n]*|^\\begin\{comment\}(?s:.*?)^\\end\{comment\}[^\n]*\n|"
         # Settings, without the text after them on their line.
         r"^(?:\\(?:(?:documentclass|usepackage)\b[ \t]*(?:\[[^\]]{0,1000}\]|\{[^{}]{0,1000}\})*"
         r"|(?:maketitle|tableofcontents)\b|(?:begin|end)\{document\})[ \t]*)+\n?",
