@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from kvasir.components.extractors.delimited import CsvExtractor
@@ -69,6 +71,22 @@ def test_missing_values_in_the_first_row_do_not_make_it_a_header() -> None:
     assert table == _table("a | b | c", "x | n/a | -", "y | 1 | 2", "z | 3 | 4")
 
 
+@pytest.mark.parametrize(
+    ("header", "first", "other"),
+    [
+        ("item,price", "Lamp,on request", "Desk,45"),
+        ("item,price,stock", "Lamp,on request,unknown", "Desk,45,3"),
+        ("item,,price", "Lamp,big,on request", "Desk,small,45"),
+    ],
+)
+def test_words_in_columns_of_numbers_do_not_make_the_first_row_a_header(
+    header: str, first: str, other: str
+) -> None:
+    rows = [first, other, other]
+    (table,) = _blocks("\n".join([header, *rows, ""]))
+    assert table[1].splitlines()[2:] == [f"| {row.replace(',', ' | ')} |" for row in rows]
+
+
 def test_a_table_goes_on_below_a_blank_row() -> None:
     whole = _table("a | b", "1 | 2", "3 | 4", "5 | 6")
     assert _blocks(f"a,b\n1,2\n\n{_ROWS[4:]}") == [whole]
@@ -85,3 +103,42 @@ def test_a_new_header_or_title_below_a_blank_row_begins_a_new_table() -> None:
 
 def test_a_file_of_one_column_keeps_every_row() -> None:
     assert _blocks("name\nAnn\nBob\n") == [_table("name", "Ann", "Bob")]
+
+
+@pytest.mark.parametrize(
+    "row", ['1\t"Hello he said\t5', '1\t20" tube\t5', '1\t"a\t5\n2\tb" c\t6\n3\t"d\t7']
+)
+def test_a_quote_sign_that_nothing_closes_is_a_part_of_its_cell(row: str) -> None:
+    (table,) = _blocks(f"id\ttext\tn\n{row}\n8\tplain\t9\n10\tmore\t11\n")
+    rows = [*row.split("\n"), "8\tplain\t9", "10\tmore\t11"]
+    assert table[1].splitlines()[2:] == [f"| {row.replace(chr(9), ' | ')} |" for row in rows]
+
+
+def test_quote_signs_without_end_are_read_in_proportion_to_the_file() -> None:
+    begun = time.monotonic()
+    _blocks('a,b\n"x\n' + 'x","y\n' * 20_000)
+    assert time.monotonic() - begun < 10
+
+
+def test_a_quoted_cell_may_have_lines_with_delimiters() -> None:
+    (table,) = _blocks('a,b\n1,"x, y\nz, w"\n2,"u\nv, w"\n')
+    assert table == _table("a | b", "1 | x, y z, w", "2 | u v, w")
+
+
+@pytest.mark.parametrize(
+    ("rows", "cells"),
+    [
+        ('1,"Say \\"hi, you\\"",5\n2,plain,6', ['Say "hi, you"', "plain"]),
+        ('1,"Say \\"hi\\"",5\n2,plain,6', ['Say "hi"', "plain"]),
+        ('1,"C:\\new\\",5\n2,"a ""b""",6', ["C:\\new\\", 'a "b"']),
+        ('1, "Smith, John", 5\n2, "Doe, Jane", 6', ["Smith, John", "Doe, Jane"]),
+        ("1,'Smith, John',5\n2,'Doe, Jane',6", ["Smith, John", "Doe, Jane"]),
+        ("1,'s Hertogenbosch,5\n2,'t Zand,6", ["'s Hertogenbosch", "'t Zand"]),
+        ('1,="01067",5\n2,="00501",6', ["01067", "00501"]),
+    ],
+)
+def test_each_way_of_quoting_is_read(rows: str, cells: list[str]) -> None:
+    first, second = cells
+    assert _blocks(f"id,text,n\n{rows}\n") == [
+        _table("id | text | n", f"1 | {first} | 5", f"2 | {second} | 6")
+    ]

@@ -29,6 +29,12 @@ def _kept(page: str, uri: str = "/folder/page.html") -> str:
         ),
         ("Founded in 1987<sup><a href='#n3'>3</a></sup>.", "Founded in 1987[^3]."),
         ("Ducks swim.<sup id=r><a href='#c'>[4]</a></sup>", "Ducks swim.[^4]"),
+        ("in 2024<a role=doc-noteref href='#n'>2</a>.", "in 2024[^2]."),
+        ("in 2024<a epub:type='x noteref' href='n.html#n'><sup>2</sup></a>.", "in 2024[^2]."),
+        ("in 2024<sup><a class=footnote-ref href='#n'>2</a></sup>.", "in 2024[^2]."),
+        ("in 2024<a href='#n'><sup>2</sup></a>.", "in 2024[^2]."),
+        ("A note.<a role=doc-backlink href='#r'>↩</a>", "A note."),
+        ("A<aside epub:type=footnote hidden><p>A note.</aside>", "A\n\nA note."),
         ("The 2<sup>nd</sup><sup>[citation needed]</sup>", "The 2nd[citation needed]"),
         ("It costs <del>20</del> 15 euros.", "It costs ~~20~~ 15 euros."),
         (
@@ -47,6 +53,22 @@ def _kept(page: str, uri: str = "/folder/page.html") -> str:
             "<math><semantics><mi>x</mi><annotation encoding='application/x-tex'>x_1"
             "</annotation></semantics></math>",
             "x_1",
+        ),
+        ("<math><mroot><mi>y</mi><mn>3</mn></mroot></math>", "root(3, y)"),
+        ("<math><munderover><mo>∑</mo><mn>1</mn><mi>n</mi></munderover><mi>k</mi></math>", "∑₁ⁿk"),
+        (
+            "<math><munder><mi>lim</mi><mi>x</mi></munder><mover><mi>y</mi><mo>¯</mo></mover></math>",
+            "lim_(x)y¯",
+        ),
+        (
+            "<math><mtable><mtr><mtd><mn>1</mn></mtd><mtd><mn>2</mn></mtd></mtr><mtr><mtd><mn>3</mn>"
+            "</mtd><mtd><mn>4</mn></mtd></mtr></mtable></math>",
+            "[1 2; 3 4]",
+        ),
+        (
+            "so <span class=MathJax_Preview>x</span> <i class=MathJax><math><mi>x</mi></math></i>"
+            "<script type='math/tex; mode=display'>x^2</script> is",
+            "so x^2 is",
         ),
         ("<ol start=3><li>c<li>d<li value=9>i</ol>", "3. c\n4. d\n9. i"),
         ("<ol reversed><li>b<li>a</ol>", "2. b\n1. a"),
@@ -192,6 +214,42 @@ def test_what_a_page_does_not_show_is_not_read(hidden: str) -> None:
 )
 def test_what_a_page_shows_is_read(shown: str) -> None:
     assert "words" in _read(shown).text
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<iframe srcdoc='&lt;p&gt;Framed&lt;/p&gt;&lt;p&gt;twice'></iframe>", "Framed\n\ntwice"),
+        ("<iframe srcdoc=' '>x</iframe><iframe srcdoc='&lt;script&gt;x'></iframe>Page", "Page"),
+        ("<template shadowrootmode=open><p>Shadow</template>", "Shadow"),
+        ("Size: <select><option>S<option>M</select>", "Size: S"),
+        ("Sizes: <select multiple><option>S<option>M</select>", "Sizes:"),
+        ("<table><thead><tr><th>a<th>b</thead><tfoot><tr><td>Sum<td>3</tfoot><tr><td>1<td>2</table>",
+         "| a | b |\n| - | - |\n| 1 | 2 |\n| Sum | 3 |"),
+        ("<table><tr><th>a<th>b<tbody><tr><td rowspan=0>x<td>1<tr><td>2<tbody><tr><td>y<td>3",
+         "| a | b |\n| - | - |\n| x | 1 |\n| x | 2 |\n| y | 3 |"),
+        ("<div role=table><div role=rowgroup><div role=row><span role=columnheader>a</span>"
+         "<span role=columnheader>b</span></div></div><div role=row><span role=cell>1</span>"
+         "<span role=cell>2</span></div></div>", "| a | b |\n| - | - |\n| 1 | 2 |"),
+        ("A<div popover>closed</div>", "A"),
+        ("<div role=grid><div role=row><p>Words</div></div>", "Words"),
+    ],
+)  # fmt: skip
+def test_a_page_is_read_as_browsers_show_it(page: str, text: str) -> None:
+    assert _read(page).text == text
+
+
+@pytest.mark.parametrize(
+    "void", ["<embed src=a.pdf>", "<source srcset=a.webp>", "<track src=a.vtt>", "a<wbr>b"]
+)
+def test_content_after_a_void_element_is_content_of_the_page(void: str) -> None:
+    page = f"<p>Before</p><div>{void * 40}<a href='https://x.org/'>link</a></div><h2>After</h2>end"
+    assert _read(page).text.endswith("link (https://x.org/)\n\nAfter\n\nend")
+
+
+def test_the_picture_of_several_sources_has_its_alternative_text() -> None:
+    page = "<p>A</p><picture><source srcset=a><source srcset=b><img alt='The plan'></picture>"
+    assert _read(page).text == "A\n\nPicture: The plan"
 
 
 def test_words_stay_apart_where_what_is_between_them_is_hidden() -> None:

@@ -137,6 +137,24 @@ def test_a_part_that_names_no_boundary_is_text() -> None:
     assert "Letter" in _read(b"Subject: x\nContent-Type: multipart/mixed\n\nLetter\n").text
 
 
+def test_a_page_that_is_saved_as_a_mail_is_read_without_its_styles_and_pictures() -> None:
+    parts = [
+        ("text/html", "quoted-printable", "<p>The fee is 3=\n0 euros.</p>"),
+        ("text/css", "quoted-printable", "p {color: red}"),
+        ("image/png", "base64", "iVBORw0KGgo="),
+        ("text/html", "8bit", "<p>A frame</p>"),
+    ]
+    written = "".join(
+        f"--b\nContent-Type: {kind}\nContent-Transfer-Encoding: {encoding}\n"
+        f"Content-Location: https://x.org/{number}\n\n{text}\n"
+        for number, (kind, encoding, text) in enumerate(parts)
+    )
+    head = "Subject: Page\nMIME-Version: 1.0\nContent-Type: multipart/related; boundary=b\n\n"
+    document = _read(f"{head}{written}--b--\n".encode())
+    assert document.text == "Page\n\nThe fee is 30 euros.\n\nA frame"
+    assert "unread_attachments" not in document.metadata
+
+
 def test_the_report_on_a_delivery_is_read() -> None:
     report = (
         b"Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: text/plain\n\nFailed.\n"

@@ -28,6 +28,14 @@ def _zip(**members: str) -> bytes:
         ("a.md", b"# Title", "text/markdown"),
         ("https://example.org/x/page.md?raw=1", b"# Title", "text/markdown"),
         ("noname", b"<!DOCTYPE html><html></html>", "text/html"),
+        (
+            "p.doc",
+            b"MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=b\r\n\r\n--b\r\n"
+            b"Content-Type: text/html\r\n\r\n<html>x</html>\r\n--b--",
+            "message/rfc822",
+        ),
+        ("page.mht", b"anything", "message/rfc822"),
+        ("page", b"<p>Content-Type: multipart/related</p><html>", "text/html"),
         ("noname", b"From: a@b\nTo: c@d\nSubject: e\n\nwords", "message/rfc822"),
         ("noname", b"Note: from here on\nnothing", "text/plain"),
         ("noname", b'{"schema_name": "DoclingDocument"}', "application/json"),

@@ -168,6 +168,42 @@ def test_an_epub_is_read_in_the_order_of_its_spine() -> None:
     assert _blocks(document) == [("heading", "First"), ("paragraph", "Second")]
 
 
+def test_every_page_of_an_epub_is_read_or_reported() -> None:
+    pages = [
+        ("Text/A.xhtml", "text/a.xhtml", "application/xhtml+xml", "<html><body>One</body></html>"),
+        ("b.xml", "b.xml", "text/xml", "<html><body>Two</body></html>"),
+        ("c.svg", "c.svg", "image/svg+xml", "<svg><title>Map</title><text>The quay</text></svg>"),
+        ("d.pdf", "d.pdf", "application/pdf", "%PDF-"),
+        ("e.png", "e.png", "image/png", "PNG"),
+        ("f.html", "f.html", "text/html", "<html><body>Five</body></html>"),
+    ]
+    items = "".join(
+        f'<item id="{path[0]}" href="{href}" media-type="{kind}"'
+        f"{' fallback=' + repr('f') if path == 'e.png' else ''}/>"
+        for path, href, kind, _ in pages
+    )
+    spine = "".join(f'<itemref idref="{one}"/>' for one in "Tbcde")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(
+            "META-INF/container.xml", '<c><rootfiles><rootfile full-path="p.opf"/></rootfiles></c>'
+        )
+        archive.writestr(
+            "p.opf",
+            '<package xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:creator>Ann</dc:creator>'
+            f"<dc:creator>Bob</dc:creator><manifest>{items}</manifest><spine>{spine}</spine>"
+            "</package>",
+        )
+        for path, _, _, content in pages:
+            archive.writestr(path, content)
+    document = EpubExtractor().extract(_SOURCE, buffer.getvalue())
+    assert document.text == "One\n\nTwo\n\nMap\n\nThe quay\n\nFive"
+    assert document.metadata["author"] == "Ann, Bob"
+    assert document.warnings == (
+        "chapter d.pdf is not read: it is application/pdf, which is not read in a book",
+    )
+
+
 @pytest.mark.parametrize("chapter", ["", None, "<ul>" * 3000])
 def test_a_chapter_that_cannot_be_read_leaves_the_others(chapter: str | None) -> None:
     buffer = io.BytesIO()

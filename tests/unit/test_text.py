@@ -1,6 +1,7 @@
 import pytest
 
 from kvasir.core.text import (
+    clean_text,
     count_words,
     has_surrogates,
     hide_passwords,
@@ -20,6 +21,12 @@ def test_replacing_keeps_every_offset():
     assert replace_control_characters(broken) == "a\ufffd b\ufffdc\ufffd"
     assert has_surrogates(broken)
     assert not has_surrogates(replace_surrogates(broken))
+
+
+def test_a_clean_text_has_no_escape_sequences_of_terminals():
+    coloured = "\x1b[1;31mred\x1b[0m \x1b]8;;https://x.org\x07link\x1b]8;;\x1b\\ \x1b(Bplain\x1b[K"
+    assert clean_text(coloured) == "red link plain"
+    assert clean_text("\x1bHello [31m \x00") == "\ufffdHello [31m \ufffd"
 
 
 @pytest.mark.parametrize("replace", [replace_surrogates, replace_control_characters, printable])

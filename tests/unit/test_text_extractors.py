@@ -161,6 +161,28 @@ def test_front_matter_becomes_title_and_metadata() -> None:
     assert _blocks(document) == [("paragraph", "Body")]
 
 
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("12:30", "12:30"),
+        ("1:02:03.5", "1:02:03.5"),
+        ("no", "no"),
+        ("007", "007"),
+        ("false", False),
+        ("-1_000", -1000),
+        ("1.50", 1.5),
+        ("=", "="),
+    ],
+)
+def test_plain_values_of_front_matter_are_what_they_say(
+    written: str, value: str | float | bool
+) -> None:
+    text = f"---\n{written}: x\nvalue: {written}\n...\nBody\n"
+    document = MarkdownExtractor().extract(_SOURCE, text.encode())
+    assert dict(document.metadata) == {str(value): "x", "value": value}
+    assert _blocks(document) == [("paragraph", "Body")]
+
+
 def test_front_matter_may_be_toml_and_keeps_its_types() -> None:
     text = (
         '+++\ntitle = "Known"\ndate = 2024-03-01\nat = 2024-03-01T10:00:00Z\n'

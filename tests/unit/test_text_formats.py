@@ -432,6 +432,43 @@ def test_subtitles_name_who_speaks_and_repeat_nothing() -> None:
     assert _blocks(document) == [("paragraph", "[00:00:01] Ana: Hello you.")]
 
 
+def test_captions_that_roll_up_are_read_once_from_their_first_word() -> None:
+    shown = [
+        ("00:00.000 --> 00:02.000", " \nWe clean<00:01.000><c> the pump</c>"),
+        ("00:02.000 --> 00:02.010", "We clean the pump\n "),
+        ("00:02.010 --> 00:04.000", "We clean the pump\n<c>once a day.</c>"),
+        ("00:04.010 --> 00:06.000", "once a day.\nThen we oil it."),
+    ]
+    cues = "\n\n".join(f"{time} align:start\n{lines}" for time, lines in shown)
+    expected = [
+        ("paragraph", "[00:00:00] We clean the pump once a day."),
+        ("paragraph", "[00:00:04] Then we oil it."),
+    ]
+    assert _blocks(_read("a.vtt", f"WEBVTT\nKind: captions\n\n{cues}\n")) == expected
+    assert _blocks(_read("a.srt", f"{cues}\n")) == expected
+
+
+def test_words_that_are_said_twice_are_read_twice() -> None:
+    words = ["Tea", "yes", "and milk", "yes", "yes"]
+    cues = (f"00:00:0{n},200 --> 00:00:0{n + 1},000\n{word}\n" for n, word in enumerate(words))
+    document = _read("a.srt", "\n".join(cues))
+    assert document.text == "[00:00:00] Tea yes and milk yes yes"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1\n{0}\nOne.\n2\n{1}\nTwo\nand 3.\n",
+        "1\r{0}\rOne.\r\r2\r{1}\rTwo\rand 3.\r",
+        "{0}\nOne.\n\n{1}\nTwo\n\nand 3.\n",
+    ],
+)
+def test_subtitles_need_no_certain_lines_between_them(text: str) -> None:
+    times = "00:00:01,000 --> 00:00:02,000", "00:00:03,000 --> 00:00:04,000"
+    lines = "[00:00:01] One.\n\n[00:00:03] Two and 3."
+    assert _read("a.srt", text.format(*times)).text == lines
+
+
 def test_a_notebook_has_its_cells_and_no_pictures() -> None:
     outputs = [
         {"output_type": "stream", "text": ["1\n"]},
@@ -453,6 +490,33 @@ def test_a_notebook_has_its_cells_and_no_pictures() -> None:
         ("code", "Output:\n1"),
         ("code", f"Output:\n{'x' * 2000} …"),
         ("code", "Output:\nValueError: no"),
+    ]
+
+
+def test_a_notebook_has_its_headings_raw_text_and_rich_outputs() -> None:
+    table = "<table><tr><th>a<th>b<tr><td>1<td>2</table><script>x()</script>"
+    outputs = [
+        {"text/html": table, "text/plain": ["<IPython.core.display.HTML object>"]},
+        {"text/html": table, "text/plain": "a b\n1 2"},
+        {"text/markdown": "**bold**"},
+        {"text/latex": "$x^2$"},
+        {"text/html": "<script>x()</script>"},
+    ]
+    cells = [
+        {"cell_type": "heading", "level": 2, "source": ["Results"]},
+        {"cell_type": "raw", "source": "# raw\n\ntext"},
+        {"cell_type": "code", "source": "x", "outputs": [{"data": one} for one in outputs]},
+    ]
+    document = _read("a.ipynb", json.dumps({"nbformat": 3, "worksheets": [{"cells": cells}]}))
+    assert _shape(document)[0] == ("heading", 2, "Results")
+    assert _blocks(document)[1:] == [
+        ("paragraph", "# raw"),
+        ("paragraph", "text"),
+        ("code", "x"),
+        ("code", "Output:\n| a | b |\n| - | - |\n| 1 | 2 |"),
+        ("code", "Output:\na b\n1 2"),
+        ("code", "Output:\n**bold**"),
+        ("code", "Output:\n$x^2$"),
     ]
 
 
@@ -486,6 +550,33 @@ def test_a_mailbox_has_a_section_for_each_mail(name: str) -> None:
         ("paragraph", None, "Тело"),
     ]
     assert "\nFrom here on." in document.text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "From May 2024 the fee is 30 euros.",
+        "From May 2024 the\nfee: 30 euros.",
+        "From Mon 3 June at 10:00 in 2024",
+    ],
+)
+def test_a_sentence_that_begins_with_from_is_text_of_its_mail(line: str) -> None:
+    document = _read("a.mbox", _MBOX.replace(b"Body one.", line.encode()))
+    assert dict(document.metadata) == {"mails": 2}
+    assert line in document.text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- Tue Jan 02 10:00:00 2024",
+        "179@xxx Tue Jan 02 10:00:00 +0000 2024",
+        "b@x.org Tue, 2 Jan 2024 10:00:00 +0100",
+    ],
+)
+def test_a_mail_of_a_mailbox_begins_with_a_time_of_any_program(line: str) -> None:
+    box = _MBOX.replace(b"bob@x.org Tue Jan  2 10:00:00 2024", line.encode())
+    assert dict(_read("a.mbox", box).metadata) == {"mails": 2}
 
 
 def test_an_unread_mail_of_a_mailbox_is_in_the_report() -> None:
@@ -531,6 +622,41 @@ def test_rtf_keeps_headings_footnotes_and_line_breaks() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (r"Fee {\deleted 20}25 {\v hidden \'e9\u8364? \emdash}euros", "Fee 25 euros"),
+        (r"Fee \deleted 20\deleted0 25 \v {\b hidden}\v0 euros", "Fee 25 euros"),
+        (r"Fee 25 \v hidden\plain euros\vertalt", "Fee 25 euros"),
+        (r"\uc0 A\line B \u-10179\u-8704 C", "A\nB 😀C"),
+        (r"\u-10179?\u-8704? \u-10179? \\cell", "😀 \ufffd \\cell"),
+        (r"{\pntext\f0 1.\tab}First\par{\listtext 2.\tab}Second", "1.\tFirst\n\n2.\tSecond"),
+        (r"A {\shp{\*\shpinst{\shptxt box\par}}{\shprslt{\*\do{\dptxbxtext box\par}}}}B\par C",
+         "A B\n\nbox\n\nC"),
+        (r"{\*\do{\dptxbxtext one\par}}{\shpgrp{\*\shpinst{\shp{\shptxt two}}}}A",
+         "one\n\ntwo\n\nA"),
+    ],
+)  # fmt: skip
+def test_rtf_has_what_is_shown(written: str, text: str) -> None:
+    assert _read("a.rtf", rf"{{\rtf1\ansi {written}}}").text == text
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        r"\trowd\cellx1\cellx2\pard\intbl{a\par b}\cell 1|2\cell\row\trowd\cellx1 c\line d"
+        r"\cell e\cell{\trowd\row}",
+        r"{\trowd\intbl a\par b\cell 1|2\cell\row}\intbl c\par d\cell e\cell",
+    ],
+)
+def test_cells_of_rtf_may_have_paragraphs_and_bars(rows: str) -> None:
+    document = _read("a.rtf", rf"{{\rtf1 Before|\par {rows}\pard\par After\par}}")
+    assert _blocks(document)[-2:] == [
+        ("table", "| a b | 1\\|2 |\n| - | - |\n| c d | e |"),
+        ("paragraph", "After"),
+    ]
+
+
+@pytest.mark.parametrize(
     "directive", ["py:function:: f(x)", "c:member:: int a", "rst:directive:option:: b", "a.b ::"]
 )
 def test_directives_with_a_domain_are_no_comments(directive: str) -> None:
@@ -548,6 +674,7 @@ def test_directives_with_a_domain_are_no_comments(directive: str) -> None:
         (r"\begin{document}\maketitle First words.", "First words."),
         (r"\maketitle First words. % hidden", "First words."),
         ("\\documentclass[\n  a4paper,\n]{article} First words.", "First words."),
+        (r"10\,\% of it \\% hidden", r"10\,\% of it \\"),
         (r"\usepackage{a}\usepackage[b]{c} First words.", "First words."),
         (r"Last words.\end{document}", r"Last words.\end{document}"),
         (r"\url{https://x.org/a%20b} shows \verb|50% off|, and % hidden",
@@ -599,6 +726,12 @@ def test_rtf_is_decoded_by_its_code_page() -> None:
 )
 def test_text_that_begins_like_another_format_is_text(text: str) -> None:
     assert _read("a.txt", text).text == text
+
+
+@pytest.mark.parametrize("name", ["a.log", "a.md", "a.rst", "a.csv", "a.py", "a.vtt"])
+def test_colours_of_a_terminal_are_no_text(name: str) -> None:
+    head = "WEBVTT\n\n00:01.000 --> 00:02.000\n" if name == "a.vtt" else ""
+    assert "a red word" in _read(name, f"{head}a \x1b[1;31mred\x1b[0m word\n").text
 
 
 def test_a_log_has_a_sentence_for_each_line() -> None:

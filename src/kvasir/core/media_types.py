@@ -72,6 +72,8 @@ _TEXT_EXTENSIONS = dict.fromkeys(_CODE_EXTENSIONS, SOURCE_CODE) | {
     "csv": "text/csv",
     "tsv": "text/tab-separated-values",
     "eml": MAIL,
+    "mht": MAIL,
+    "mhtml": MAIL,
     "json": "application/json",
     "jsonl": "application/jsonl",
     "ndjson": "application/jsonl",
@@ -165,6 +167,8 @@ _MAIL_HEADER = re.compile(
     rb"reply-to|cc|x-[a-z-]+|dkim-signature|content-type):",
     re.IGNORECASE | re.MULTILINE,
 )
+_MIME_START = re.compile(rb"[!-9;-~]+:")
+_MULTIPART = re.compile(rb"^content-type:\s*multipart/", re.IGNORECASE | re.MULTILINE)
 _MBOX_START = re.compile(rb"From \S+[^\n]*\d{4}\r?\n[\w-]+:")
 _HTML = re.compile(rb"<(?:!doctype\s+html|html[\s>]|head[\s>]|body[\s>])", re.IGNORECASE)
 _CONTROL = bytes(set(range(32)) - {9, 10, 12, 13, 27}) + b"\x7f"
@@ -311,12 +315,15 @@ def _text_type(name: str, data: bytes) -> str:
     if named:
         return named
     head = data[:2048].removeprefix(b"\xef\xbb\xbf").lstrip()
+    headers = head.partition(b"\n\n")[0].partition(b"\r\n\r\n")[0]
+    if _MIME_START.match(head) and _MULTIPART.search(headers):
+        return MAIL  # Also a page that is saved as one file.
     if _HTML.search(head):
         return "text/html"
     if head.startswith(b"{") and (b'"DoclingDocument"' in data or b'"main-text"' in data):
         return "application/json"
     if _MBOX_START.match(data):
         return MBOX
-    if len(set(_MAIL_HEADER.findall(head.partition(b"\n\n")[0].partition(b"\r\n\r\n")[0]))) >= 3:
+    if len(set(_MAIL_HEADER.findall(headers))) >= 3:
         return MAIL
     return "text/plain"

@@ -15,6 +15,10 @@ SOUTHEAST_ASIAN = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _SURROGATES = r"\ud800-\udfff"
 _SURROGATE = re.compile(f"[{_SURROGATES}]")
 _FORBIDDEN = re.compile(rf"[\x00-\x08\x0b\x0e-\x1f{_SURROGATES}\ufffe\uffff]")
+_TERMINAL_ESCAPE = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\r\n]*(?:\x07|\x1b\\)|[()][0-9A-B]|[78=>])"
+)
+"""A control sequence, a command, or a change of signs or of mode. Source: ECMA-48, xterm."""
 _REORDERING = r"\u202a-\u202e\u2066-\u2069"
 """Embeddings, overrides and isolates of the bidirectional algorithm: they reorder other text."""
 _UNPRINTABLE = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_REORDERING}{_SURROGATES}]")
@@ -63,6 +67,13 @@ def has_surrogates(text: str) -> bool:
 def replace_control_characters(text: str) -> str:
     """Replace each character that stores reject by U+FFFD; offsets do not change."""
     return _FORBIDDEN.sub("\ufffd", text)
+
+
+def clean_text(text: str) -> str:
+    """Return a file's text without the colours of a terminal and without control characters."""
+    if "\x1b" in text:
+        text = _TERMINAL_ESCAPE.sub("", text)
+    return replace_control_characters(text)
 
 
 def printable(text: str) -> str:

@@ -6,24 +6,19 @@ several rows, blank rows between parts of a table or between tables, remarks bel
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import groupby, islice, pairwise
+from itertools import groupby, pairwise
 
+from kvasir.components.extractors.csv_dialect import Row, read_rows
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.encodings import decode
 from kvasir.components.extractors.table_layout import table_layout
+from kvasir.core.text import clean_text
 from kvasir.core.types import BlockKind, Document, Source
 
-Row = list[str]
-
-_DELIMITERS = ",;\t|"
 _SAMPLE_ROWS = 50
-_LARGEST_CELL = 1 << 27
-_SEPARATOR_LINE = re.compile(r'\A\s*"?sep=(.|\\t)"?[^\S\t\n]*\r?\n', re.IGNORECASE)
 _NUMBER = re.compile(r"[^\w\s]*\d[\d\s.,:/'-]*(?:%|[A-Za-z°€£¥$]{1,3})?")
 _NO_VALUE = frozenset({"-", "–", "—", "?", "n/a", "na", "nan", "null", "none", "nil"})
 _MOST_HEADER_ROWS = 3
@@ -35,33 +30,9 @@ class CsvExtractor:
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract the tables, whose delimiter is found by trial; see ``Extractor``."""
         builder = DocumentBuilder(source)
-        text = decode(data, source.charset, builder.warn)
-        csv.field_size_limit(_LARGEST_CELL)
-        _Reader(builder).read(_rows(text))
+        text = clean_text(decode(data, source.charset, builder.warn))
+        _Reader(builder).read(read_rows(text))
         return builder.build()
-
-
-def _rows(text: str) -> list[Row]:
-    named = _SEPARATOR_LINE.match(text)
-    if named:
-        text = text[named.end() :]
-    delimiter = named[1].replace("\\t", "\t") if named else _delimiter(text)
-    return [[cell.strip() for cell in row] for row in _parsed(text, delimiter)]
-
-
-def _parsed(text: str, delimiter: str, limit: int | None = None) -> list[Row]:
-    return list(islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), limit))
-
-
-def _delimiter(text: str) -> str:
-    """Return the delimiter that gives the most rows of equal width above 1, else a comma."""
-
-    def agreement(delimiter: str) -> tuple[int, int]:
-        widths = Counter(len(row) for row in _parsed(text, delimiter, _SAMPLE_ROWS))
-        wide = [(count, width) for width, count in widths.items() if width > 1]
-        return max(wide, default=(0, 0))
-
-    return max(_DELIMITERS, key=agreement)
 
 
 class _Reader:
@@ -151,15 +122,21 @@ def _is_header(row: Row, numbers: set[int]) -> bool:
 def _header_rows(rows: Sequence[Row]) -> int:
     """Return the number of header rows, by the numbers below them.
 
-    A further row names parts of the names above it, or has the units of two columns at least.
+    A further row names parts of the names above it, or has units, and nothing in columns of words.
     """
     for count in range(min(_MOST_HEADER_ROWS, len(rows) - 1), 1, -1):
         numbers = _number_columns(rows[count:])
-        has_parts = any(_gaps(row, rows[count - 1]) for row in rows[: count - 1])
-        named = sum(1 for column in numbers if column < len(rows[1]) and rows[1][column])
-        if (has_parts or named > 1) and all(_is_header(row, numbers) for row in rows[1:count]):
+        if all(_goes_on(above, row, numbers) for above, row in pairwise(rows[:count])):
             return count
     return 1
+
+
+def _goes_on(above: Row, row: Row, numbers: set[int]) -> bool:
+    """Return True if a row belongs to the header that the row above it is of."""
+    named = {column for column, cell in enumerate(row) if cell}
+    has_parts = any(column in numbers for column in _gaps(above, row))
+    has_units = len(named) > 1 and named <= numbers
+    return (has_parts or has_units) and _is_header(row, numbers)
 
 
 def _gaps(row: Row, below: Row) -> Iterator[int]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from kvasir.components.extractors.archive import unread
 from kvasir.components.extractors.table_layout import table_layout
 from kvasir.core.errors import ExtractionError
-from kvasir.core.text import replace_control_characters
+from kvasir.core.text import clean_text, replace_control_characters
 from kvasir.core.types import (
     Block,
     BlockKind,
@@ -123,7 +123,7 @@ class DocumentBuilder:
         An impossible page number is left out, a level is clamped to its range.
         """
         self.end_block()
-        text = replace_control_characters(text)
+        text = clean_text(text)
         indent = len(text) - len(text.lstrip(" "))
         text = text.strip("\n").rstrip() if kind is BlockKind.CODE else text.strip()
         if text:

@@ -1,4 +1,9 @@
-"""Properties at the head of a text file: YAML between ``---`` lines, TOML between ``+++`` lines."""
+"""Properties at the head of a text file: YAML between ``---`` lines, TOML between ``+++`` lines.
+
+``no``, ``12:30`` and ``007`` are text in YAML.
+
+Source: YAML 1.2.2, core schema, but with dates, and a number with a leading zero is a code.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +20,22 @@ from kvasir.components.extractors.encodings import Warn
 from kvasir.core.types import MetadataScalar, MetadataValue
 
 _FRONT_MATTER = re.compile(
-    r"\A(---|\+\+\+)[ \t]*(?:\r\n|\n|\r)(.*?)^\1[ \t]*(?=[\r\n]|\Z)", re.DOTALL | re.MULTILINE
+    r"\A(?:(---)|\+\+\+)[ \t]*(?:\r\n|\n|\r)(.*?)^(?(1)(?:---|\.\.\.)|\+\+\+)[ \t]*(?=[\r\n]|\Z)",
+    re.DOTALL | re.MULTILINE,
 )
+_YAML_TAG = "tag:yaml.org,2002:"
+_KEPT = ("null", "timestamp", "merge")
+_SCALARS = (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F]+)", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(?:(?:[1-9][0-9_]*|0)\.[0-9_]*|\.[0-9]+)(?:[eE][-+][0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
+)
+"""Type, form and first characters of the plain values that are no text."""
 
 _MOST = 1000
 """Properties and levels that are kept; aliases can make any number out of a few lines."""
@@ -34,7 +53,7 @@ def front_matter(text: str, warn: Warn | None = None) -> tuple[dict[str, Metadat
     if not match:
         return {}, 0
     try:
-        loaded = _toml(match[2]) if match[1] == "+++" else _yaml(match[2])
+        loaded = _yaml(match[2]) if match[1] else _toml(match[2])
         if not isinstance(loaded, dict):
             return {}, 0
         entries = _entries(loaded, warn)
@@ -46,13 +65,27 @@ def front_matter(text: str, warn: Warn | None = None) -> tuple[dict[str, Metadat
     return {name: value for name, value in found if value is not None}, match.end()
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads YAML with the plain values of ``_SCALARS``, dates and nulls."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [one for one in known if one[0].removeprefix(_YAML_TAG) in _KEPT]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _name, _form, _first in _SCALARS:
+    _Loader.add_implicit_resolver(
+        f"{_YAML_TAG}{_name}", re.compile(rf"(?:{_form})\Z"), list(_first)
+    )
+
+
 def _toml(text: str) -> dict[str, Any]:
     return tomllib.loads(re.sub(r"\r\n?", "\n", text))
 
 
 def _yaml(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_Loader)
     except ValueError:
         # An impossible date or number, such as 2024-02-30: all values stay text.
         return yaml.load(text, Loader=yaml.BaseLoader)

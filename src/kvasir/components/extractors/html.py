@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from lxml import etree
 
@@ -19,6 +20,7 @@ from kvasir.components.extractors.html_furniture import Furniture, find_furnitur
 from kvasir.components.extractors.html_hidden import remove_hidden
 from kvasir.components.extractors.html_inline import InlineText
 from kvasir.components.extractors.html_struck import mark_struck
+from kvasir.components.extractors.html_tables import name_by_roles
 from kvasir.components.extractors.text import is_blank
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Document, MetadataValue, Source
@@ -26,6 +28,9 @@ from kvasir.core.types import Document, MetadataValue, Source
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"\A\s*<\?xml[^>]*encoding\s*=\s*[\"']([\w-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
+_VOID = ("embed", "source", "track", "wbr", "bgsound", "keygen", "command")
+"""Elements without content, and no words of their own, which libxml2 takes for open ones."""
+_RENDERED = ("MathJax", "mjx", "MJX")
 _META: Mapping[str, tuple[str, Callable[[str], MetadataValue]]] = {
     "author": ("author", str),
     "description": ("description", str),
@@ -101,7 +106,25 @@ def parse_html(data: bytes, charset: str | None = None, warn: Warn | None = None
     for element in root.iter(etree.Element):
         if ":" in (tag := element.tag) and (name := tag.rpartition(":")[2]).isalnum():
             element.tag = name  # Without the prefix, as in "xhtml:p".
+    etree.strip_tags(root, *_VOID)  # What libxml2 took for their content is content of the page.
+    _write_out_formulas(root)
     return root
+
+
+def _write_out_formulas(root: etree._Element) -> None:
+    """Make a formula of each script with the LaTeX of one, instead of what MathJax 2 shows."""
+    for script in list(root.iter("script")):
+        if not (script.get("type") or "").lower().startswith("math/tex"):
+            continue
+        while (shown := script.getprevious()) is not None and not (shown.tail or "").strip():
+            if not (shown.get("class") or "").startswith(_RENDERED):
+                break
+            shown.getparent().remove(shown)
+        text = " ".join((script.text or "").split())
+        tail = script.tail
+        script.clear()
+        script.tag, script.tail = "math", tail
+        script.set("alttext", text)
 
 
 def _own_charset(head: bytes) -> str | None:
@@ -140,10 +163,25 @@ def add_page(data: bytes, builder: DocumentBuilder, charset: str | None = None) 
 
 def _shown_body(root: etree._Element) -> etree._Element:
     """Remove what is not shown; return the body."""
+    _open_frames(root)
     remove_hidden(root)
     mark_struck(root)
+    name_by_roles(root)
     body = root.find("body") if root.tag == "html" else root
     return body if body is not None else root
+
+
+def _open_frames(root: etree._Element) -> None:
+    """Write the pages that frames hold as a value in their place."""
+    for frame in list(root.iter("iframe")):
+        written = (frame.get("srcdoc") or "").encode("utf-8", "replace")
+        with suppress(ExtractionError):
+            body = parse_html(written, "utf-8").find("body")
+            if body is not None:
+                tail = frame.tail
+                frame.clear()
+                frame.tag, frame.text, frame.tail = "div", body.text, tail
+                frame.extend(list(body))
 
 
 def _write(

@@ -23,10 +23,13 @@ from cssselect import ExpressionError, HTMLTranslator, SelectorError
 from cssselect import parse as parse_selectors
 from lxml import etree
 
+from kvasir.components.extractors.html_inline import is_of_kind
+
 _NEVER_SHOWN = frozenset({
     "script", "style", "noscript", "template", "iframe", "object", "embed", "applet", "canvas",
     "audio", "video", "head", "link", "meta", "datalist", "param", "source", "track",
 })  # fmt: skip
+_NOTES = frozenset({"doc-footnote", "footnote", "endnote", "rearnote"})
 _REMOVED = "removed"
 _ZERO = r"0*(?:0|0\.0*|\.0+)(?:[a-z]+|%)?"
 _HIDING = {
@@ -76,20 +79,24 @@ def remove_hidden(root: etree._Element) -> None:
     for name in _INHERITED:
         hidden += _hide_own_text(root, name, values)
     for element in hidden:
-        if not _is_outermost(element) and not _is_formula(element):
+        if not _is_outermost(element) and not _is_formula(element) and not _is_note(element):
             element.tag = _REMOVED
     etree.strip_elements(root, _REMOVED, with_tail=False)
 
 
 def _is_hidden(element: etree._Element) -> bool:
     tag = element.tag
+    if tag == "template" and element.get("shadowrootmode") is not None:
+        return False
     if tag in _NEVER_SHOWN or (tag == "dialog" and element.get("open") is None):
         return not _is_formula(element)
     if not element.keys():
         return False
     hidden = element.get("hidden")
-    is_hidden = (hidden is not None and hidden.lower() != "until-found") or (
-        (element.get("aria-hidden") or "").lower() == "true"
+    is_hidden = (
+        (hidden is not None and hidden.lower() != "until-found")
+        or (element.get("aria-hidden") or "").lower() == "true"
+        or element.get("popover") is not None
     )
     return is_hidden and not _is_formula(element)
 
@@ -97,6 +104,11 @@ def _is_hidden(element: etree._Element) -> bool:
 def _is_formula(element: etree._Element) -> bool:
     """Return True for MathML, which is often hidden beside a picture of the same formula."""
     return element.tag == "math" or (len(element) == 1 and element[0].tag == "math")
+
+
+def _is_note(element: etree._Element) -> bool:
+    """Return True for a footnote, which its mark shows."""
+    return element.tag not in _NEVER_SHOWN and is_of_kind(element, _NOTES)
 
 
 def _is_outermost(element: etree._Element) -> bool:

@@ -40,13 +40,15 @@ _WITHOUT_VALUE = frozenset({
     "hidden", "submit", "button", "reset", "image", "password", "file", "search", "color", "range",
 })  # fmt: skip
 _FILE_NAME = re.compile(r"[\w%.-]*\.(?:png|jpe?g|gif|svg|webp|bmp|ico|avif)", re.IGNORECASE)
-_PERMALINK = re.compile(r"[\s¶§#🔗⚓\ufe0e\ufe0f]*")
+_PERMALINK = re.compile(r"[\s¶§#🔗⚓↩\ufe0e\ufe0f]*")
 _WITHOUT_WIDTH = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
 _WHITE = re.compile(r"\s+")
 _MARKED_DEPTH = 32
 """Marks inside marks to this depth are written; a page may nest thousands."""
 _BEFORE = 12
 _LONGEST_NOTE_MARK = 6
+_NOTE_MARKS = frozenset({"doc-noteref", "noteref", "footnote-ref", "footnote-reference"})
+"""Roles, EPUB types, and classes of pandoc and docutils."""
 _SITE = re.compile(r"^www\.", re.IGNORECASE)
 
 
@@ -136,6 +138,9 @@ class InlineText:
     def _close(self, closed: _Open, pieces: list[str], depth: int) -> None:
         """Apply the mark of an element to the pieces inside it."""
         tag, start = closed.element.tag, closed.start
+        if tag == "a" and (mark := _note_mark(closed.element)):
+            pieces[start:] = [mark]
+            return
         if tag == "a" and depth <= _MARKED_DEPTH:
             inside = pieces[start:]
             suffix = self.suffix(closed.element, inside)
@@ -210,12 +215,31 @@ def _formula(element: etree._Element, depth: int) -> str:
         base, *scripts = parts
         low = lowered(scripts[0]) if element.tag != "msup" else ""
         return base + low + (raised(scripts[-1], "") if element.tag != "msub" else "")
-    if element.tag == "mfrac" and len(parts) == 2:
-        return f"({parts[0]})/({parts[1]})"
+    if element.tag == "munderover" and len(parts) == 3:
+        return parts[0] + lowered(parts[1].strip()) + raised(parts[2].strip(), "")
+    if element.tag in ("munder", "mover") and len(parts) == 2:
+        return parts[0] + _limit(parts[1].strip(), element.tag)
+    if element.tag in ("mfrac", "mroot") and len(parts) == 2:
+        return f"({parts[0]})/({parts[1]})" if element.tag == "mfrac" else _root(*parts)
+    if element.tag in ("mtr", "mlabeledtr"):
+        return " ".join(part.strip() for part in parts)
+    if element.tag == "mtable":
+        return f"[{'; '.join(parts)}]"
     if element.tag == "msqrt":
         return f"√({''.join(parts)})"
     text = flat(element.text).strip()
     return f" {text} " if element.tag == "mo" and text in "=<>≤≥≠≈→" else text + "".join(parts)
+
+
+def _limit(text: str, tag: str) -> str:
+    """Return what is under or over a sign; a bar or an arrow is no limit."""
+    if not any(map(str.isalnum, text)):
+        return text
+    return lowered(text) if tag == "munder" else raised(text, "")
+
+
+def _root(base: str, index: str) -> str:
+    return f"root({index}, {base})"
 
 
 def flat(text: str | None) -> str:
@@ -245,9 +269,27 @@ def _superscript(inner: str, before: str, element: etree._Element) -> str:
     is_bracketed = label.startswith("[") and label.endswith("]")
     if is_bracketed and len(label) > _LONGEST_NOTE_MARK:
         return inner
-    to_note = any((link.get("href") or "").startswith("#") for link in element.iter("a"))
+    links = (*element.iter("a"), *element.iterancestors("a"))
+    to_note = any((link.get("href") or "").startswith("#") for link in links)
     is_mark = is_bracketed or (to_note and len(label) <= _LONGEST_NOTE_MARK)
     return footnote_mark(label.strip("[]")) if is_mark else raised(inner, before)
+
+
+def _note_mark(link: etree._Element) -> str:
+    """Return the mark of a footnote, if a link says that it is one."""
+    if next(link.iterancestors("sup"), None) is not None:
+        return ""
+    if not is_of_kind(link, _NOTE_MARKS, ("role", "epub:type", "class")):
+        return ""
+    label = "".join("".join(link.itertext()).split()).strip("[]()")
+    return footnote_mark(label) if 0 < len(label) <= _LONGEST_NOTE_MARK else ""
+
+
+def is_of_kind(
+    element: etree._Element, kinds: frozenset[str], names: Sequence[str] = ("role", "epub:type")
+) -> bool:
+    """Return True if an attribute of an element names one of some kinds."""
+    return any(not kinds.isdisjoint((element.get(name) or "").lower().split()) for name in names)
 
 
 def _site(address: str | None) -> str | None:
@@ -294,7 +336,9 @@ def _value(element: etree._Element) -> str:
 
 
 def _chosen(element: etree._Element) -> str:
-    options = (item for item in element.iter("option") if item.get("selected") is not None)
+    options = [item for item in element.iter("option") if item.get("selected") is not None]
+    if not options and element.get("multiple") is None and (element.get("size") or "1") == "1":
+        options = [*element.iter("option")][:1]  # The one that is shown.
     return " " + ", ".join(flat("".join(option.itertext())).strip() for option in options)
 
 

@@ -19,6 +19,13 @@ from kvasir.core.types import BlockKind
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _OF_LAYOUT = _HEADINGS | {"pre", "form"}
 _MAX_SPAN = 100
+_GROUP_ORDER = {"thead": 0, "tfoot": 2}
+"""Where the rows of a group are shown, wherever they are written."""
+_ROLES = {
+    "table": "table", "grid": "table", "treegrid": "table", "rowgroup": "tbody", "row": "tr",
+    "cell": "td", "gridcell": "td", "columnheader": "th", "rowheader": "th",
+}  # fmt: skip
+"""Elements by the role that makes another element one."""
 
 
 def outermost(element: etree._Element, tags: frozenset[str]) -> Iterator[etree._Element]:
@@ -30,6 +37,21 @@ def outermost(element: etree._Element, tags: frozenset[str]) -> Iterator[etree._
             yield child
         else:
             pending.extend(reversed(child))
+
+
+def name_by_roles(root: etree._Element) -> None:
+    """Give the parts of tables that are made of other elements the names of their roles."""
+    for table in [each for each in root.iter(etree.Element) if _role(each) == "table"]:
+        parts = [table, *(part for part in table.iterdescendants(etree.Element) if _role(part))]
+        rows = [part for part in parts if _role(part) == "tr"]
+        if rows and all(any(_role(cell) in ("td", "th") for cell in row) for row in rows):
+            for part in parts:
+                part.tag = _role(part)
+
+
+def _role(element: etree._Element) -> str:
+    is_neutral = element.tag in ("div", "span", "section", "p", "ul", "ol", "li")
+    return _ROLES.get((element.get("role") or "").lower(), "") if is_neutral else ""
 
 
 def is_data_table(table: etree._Element) -> bool:
@@ -65,8 +87,9 @@ def framed(table: etree._Element) -> list[etree._Element]:
 
 
 def own_rows(table: etree._Element) -> list[etree._Element]:
-    """Return the rows of a table, without those of tables inside it."""
-    return [row for row in outermost(table, frozenset({"table", "tr"})) if row.tag == "tr"]
+    """Return the rows of a table as they are shown, without those of tables inside it."""
+    rows = [row for row in outermost(table, frozenset({"table", "tr"})) if row.tag == "tr"]
+    return sorted(rows, key=lambda row: _GROUP_ORDER.get(row.getparent().tag, 1))
 
 
 def add_table(builder: DocumentBuilder, table: etree._Element, inline: InlineText) -> None:
@@ -143,13 +166,21 @@ def _grid(rows: list[etree._Element], inline: InlineText) -> Grid:
         for cell in _cells(row):
             while (y, x) in grid:
                 x += 1
-            bottom, right = y + _span(cell, "rowspan"), x + _span(cell, "colspan")
+            bottom, right = _bottom(rows, y, cell), x + _span(cell, "colspan")
             area = product(range(y, min(bottom, len(rows))), range(x, right))
             text = _cell_text(cell, inline)
             grid.update(dict.fromkeys(area, "" if is_title else text))
             grid[y, x] = text
             x = right
     return grid
+
+
+def _bottom(rows: list[etree._Element], y: int, cell: etree._Element) -> int:
+    """Return the row below a cell; a span of 0 reaches to the end of its group of rows."""
+    if (cell.get("rowspan") or "").strip() != "0":
+        return y + _span(cell, "rowspan")
+    group = rows[y].getparent()
+    return y + sum(1 for _ in takewhile(lambda row: row.getparent() is group, rows[y:]))
 
 
 def _span(cell: etree._Element, name: str) -> int:

@@ -200,9 +200,9 @@ class _Parts:
             elif part.is_multipart() and kind.startswith("multipart/") and not _locked(part):
                 for inner in _inner(part):
                     has_text |= self.read(inner, is_shown=is_shown)
-            elif _is_body(part, is_named=is_named):
+            elif _is_body(part, is_named=is_named) and not _is_of_page(part):
                 has_text = is_shown and _add_body(self._mail, part)
-            elif kind not in _SIGNATURES:
+            elif kind not in _SIGNATURES and not _is_of_page(part):
                 self._others.append(part)
         return has_text
 
@@ -242,6 +242,13 @@ def _is_body(part: Message, *, is_named: bool) -> bool:
     is_text = part.get_content_maintype() in ("text", "multipart") and not part.is_multipart()
     is_attached = _disposition(part) == "attachment" or (not is_named and bool(_name(part)))
     return is_text and not is_attached
+
+
+def _is_of_page(part: Message) -> bool:
+    """Return True for a style sheet, picture or font of a page that is saved as a mail (MHTML)."""
+    is_text = part.get_content_type() in ("text/html", "application/xhtml+xml", "text/plain")
+    is_file = bool(_name(part)) or _disposition(part) == "attachment"
+    return part.get("Content-Location") is not None and not is_text and not is_file
 
 
 def _disposition(part: Message) -> str:

@@ -19,7 +19,7 @@ from kvasir.components.extractors.encodings import decode
 from kvasir.components.extractors.front_matter import front_matter
 from kvasir.components.extractors.text import without_data_uris
 from kvasir.core.filters import items_of
-from kvasir.core.text import replace_control_characters
+from kvasir.core.text import clean_text
 from kvasir.core.types import Block, BlockKind, Document, Source
 
 _LINE = re.compile(r"\r\n|\n|\r")
@@ -51,7 +51,7 @@ class MarkdownExtractor:
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract blocks with the offsets of the file's text; see ``Extractor``."""
         warnings: list[str] = []
-        text = replace_control_characters(decode(data, source.charset, warnings.append))
+        text = clean_text(decode(data, source.charset, warnings.append))
         text = without_data_uris(text)
         properties, body_start = front_matter(text, warnings.append)
         body = self._without_comments(text[body_start:])

@@ -14,7 +14,7 @@ from typing import Protocol
 from kvasir.components.extractors.document_builder import make_document
 from kvasir.components.extractors.encodings import decode
 from kvasir.components.extractors.text import without_data_uris
-from kvasir.core.text import replace_control_characters
+from kvasir.core.text import clean_text
 from kvasir.core.types import Block, BlockKind, Document, Source
 
 Lines = Sequence[str]
@@ -53,7 +53,7 @@ class _MarkupExtractor:
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract headings, code and paragraphs; see ``Extractor``."""
         warnings: list[str] = []
-        text = replace_control_characters(decode(data, source.charset, warnings.append))
+        text = clean_text(decode(data, source.charset, warnings.append))
         text = without_data_uris(text.replace("\r\n", "\n").replace("\r", "\n"))
         text = _without_comments(text, self.markup())
         blocks = list(_blocks(text, self.markup()))
@@ -225,9 +225,9 @@ class _Org:
 class _Tex:
     comment = re.compile(
         # The sign of a comment is none in code and addresses.
-        r"(?P<kept>\\verb\*?(?P<sign>[^\w\s*])[^\n]*?(?P=sign)|"
+        r"(?P<kept>\\[\\%]|\\verb\*?(?P<sign>[^\w\s*])[^\n]*?(?P=sign)|"
         r"\\(?:url|href|nolinkurl|path)\{[^{}\n]*\})|"
-        r"^[ \t]*%[^\n]*\n|(?<!\\)%[^\n]*|^\\begin\{comment\}(?s:.*?)^\\end\{comment\}[^\n]*\n|"
+        r"^[ \t]*%[^\n]*\n|%[^\n]*|^\\begin\{comment\}(?s:.*?)^\\end\{comment\}[^\n]*\n|"
         # Settings, without the text after them on their line.
         r"^(?:\\(?:(?:documentclass|usepackage)\b[ \t]*(?:\[[^\]]{0,1000}\]|\{[^{}]{0,1000}\})*"
         r"|(?:maketitle|tableofcontents)\b|(?:begin|end)\{document\})[ \t]*)+\n?",

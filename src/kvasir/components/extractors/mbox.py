@@ -1,6 +1,7 @@
 """Mailboxes in the mbox format: every mail as a section of one document.
 
-Source: RFC 4155; a line of a mail that begins with "From " is written with ">" before it.
+A mail begins with a line "From ", an address and a time. Not every program writes ">" before
+another line that begins with "From ". Source: RFC 4155.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ from kvasir.components.extractors.mail import EmlExtractor
 from kvasir.core.errors import ExtractionError
 from kvasir.core.types import Document, Source
 
-_FROM = re.compile(rb"^From \S+[^\n]*\d{4}[^\n]*\r?\n", re.MULTILINE)
+_FROM = re.compile(rb"^From \S[^\n]*\n(?=[!-9;-~]+:)", re.MULTILINE)
+_TIME = re.compile(
+    rb"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b.{1,40}?\d:\d\d.{0,40}?\b\d{4}\b"
+    rb"|\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), .{1,40}?\b\d{4}\b.{1,40}?\d:\d\d"
+)
+"""A time as of ``asctime`` or as in a header."""
 _QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
 
 
@@ -26,7 +32,7 @@ class MboxExtractor:
             ExtractionError: No mail of it can be read.
         """
         builder = DocumentBuilder(source)
-        starts = list(_FROM.finditer(data))
+        starts = [line for line in _FROM.finditer(data) if _TIME.search(line[0])]
         if not starts:
             raise ExtractionError("malformed", "there is no mail in it; export the mailbox again")
         ends = [found.start() for found in starts[1:]] + [len(data)]

@@ -12,13 +12,16 @@ from typing import Any
 
 from kvasir.components.extractors.document_builder import DocumentBuilder
 from kvasir.components.extractors.encodings import decode
+from kvasir.components.extractors.html import add_page
 from kvasir.components.extractors.markdown import MarkdownExtractor
 from kvasir.core.errors import ExtractionError
+from kvasir.core.text import clean_text
 from kvasir.core.types import BlockKind, Document, Source
 
 _LONGEST_OUTPUT = 2000
 """Characters of what a cell printed; the rest is left out."""
-_ESCAPE = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
+_NAMELESS = re.compile(r"<[\w.]+ object(?: at 0x[\da-f]+)?>")
+"""What stands for an object that is shown in another form."""
 
 
 class NotebookExtractor:
@@ -52,12 +55,20 @@ def _add_cell(
     text = _joined(cell.get("source", cell.get("input", "")))
     if not text.strip():
         return
-    if cell.get("cell_type") != "code":
+    kind = cell.get("cell_type")
+    if kind == "heading":
+        level = cell.get("level")
+        words = " ".join(text.split())
+        builder.add(BlockKind.HEADING, words, level=level if isinstance(level, int) else 1)
+    elif kind == "raw":
+        for paragraph in text.split("\n\n"):
+            builder.add(BlockKind.PARAGRAPH, paragraph)
+    elif kind != "code":
         _add_markdown(builder, markdown, source, text, name)
-        return
-    builder.add(BlockKind.CODE, text)
-    for output in _outputs(cell):
-        builder.add(BlockKind.CODE, output)
+    else:
+        builder.add(BlockKind.CODE, text)
+        for output in _outputs(cell, source):
+            builder.add(BlockKind.CODE, output)
 
 
 def _add_markdown(
@@ -78,16 +89,31 @@ def _joined(text: Any) -> str:
     return "".join(map(str, text)) if isinstance(text, list) else str(text)
 
 
-def _outputs(cell: dict[str, Any]) -> Iterator[str]:
+def _outputs(cell: dict[str, Any], source: Source) -> Iterator[str]:
     """Yield what a cell printed as text, shortened."""
     for output in cell.get("outputs", []):
         if output.get("output_type") in ("error", "pyerr"):
             text = f"{output.get('ename', '')}: {output.get('evalue', '')}"
         else:
-            found = output.get("data", output)
-            text = _joined(found.get("text/plain", found.get("text", "")))
-        text = _ESCAPE.sub("", text).strip("\n")
+            text = _shown(output.get("data", output), source)
+        text = clean_text(text).strip("\n")
         if len(text) > _LONGEST_OUTPUT:
             text = text[:_LONGEST_OUTPUT] + " …"
         if text.strip():
             yield f"Output:\n{text}"
+
+
+def _shown(data: dict[str, Any], source: Source) -> str:
+    """Return the text of an output: as such, else as Markdown or of a page, else its LaTeX."""
+    forms = {kind.rpartition("/")[2]: _joined(value) for kind, value in data.items()}
+    plain = forms.get("plain", forms.get("text", ""))
+    if plain.strip() and not _NAMELESS.fullmatch(plain.strip()):
+        return plain
+    page = _page_text(forms["html"], source) if "html" in forms else ""
+    return forms.get("markdown") or page or forms.get("latex", "")
+
+
+def _page_text(page: str, source: Source) -> str:
+    builder = DocumentBuilder(source)
+    has_text = add_page(page.encode("utf-8", "replace"), builder, "utf-8")
+    return builder.build().text if has_text else ""

@@ -1,4 +1,4 @@
-"""Plain text, kept to the letter."""
+"""Plain text, kept to the letter, without what colours it in a terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from kvasir.components.extractors.document_builder import make_document
 from kvasir.components.extractors.encodings import decode
-from kvasir.core.text import replace_control_characters
+from kvasir.core.text import clean_text
 from kvasir.core.types import Block, BlockKind, Document, Source
 
 _WITHOUT_WIDTH = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
@@ -30,7 +30,7 @@ class PlainTextExtractor:
     def extract(self, source: Source, data: bytes) -> Document:
         """Extract the paragraphs between blank lines; see ``Extractor``."""
         warnings: list[str] = []
-        text = replace_control_characters(decode(data, source.charset, warnings.append))
+        text = clean_text(decode(data, source.charset, warnings.append))
         text = without_data_uris(text)
         blocks = [
             Block(BlockKind.PARAGRAPH, match.start(), match.start() + len(match[0].rstrip()))
