@@ -25,7 +25,7 @@ from kvasir.ingesting.preparing import OnConflict
 from kvasir.ingesting.publishing import Publisher
 from kvasir.ingesting.sources import Input
 
-SETTINGS_VERSION = 3
+SETTINGS_VERSION = 4
 """Increase it when extraction or splitting changes, so that all documents are split again."""
 
 
