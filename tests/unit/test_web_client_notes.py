@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kvasir.answering import asked_value
+from kvasir.answering import asked_scope, asked_value
 from kvasir.answering.answers import EMPTY, INCOMPLETE, IS_CUT, NOTHING_FOUND, Answerer
 from kvasir.frontends.ui import notes
 from kvasir.frontends.ui.texts import LANGUAGES, chosen, table
@@ -102,8 +102,9 @@ def test_a_note_that_is_not_known_is_shown_as_it_is():
 
 def doubts_of_the_answers():
     """Return each reason that the answers give, as it stands in their module."""
-    source = Path(asked_value.__file__).read_text("utf-8")
-    found = re.findall(r'"((?:what is quoted|the passages) [^"\n]+)"', source)
+    sources = [Path(each.__file__).read_text("utf-8") for each in (asked_value, asked_scope)]
+    pattern = r'"((?:what is quoted|the passages|rows are|no row) [^"\n]+)"'
+    found = re.findall(pattern, "\n".join(sources))
     return [*found, IS_CUT]
 
 

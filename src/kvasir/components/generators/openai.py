@@ -159,8 +159,8 @@ class OpenAIGenerator(ServerGenerator):
             raise self._malformed(data) from error
         if not isinstance(event, dict):
             raise self._malformed(data)
-        if error := event.get("error") or (event if is_error else None):
-            raise self._reported(error, _OPERATION)
+        if reported := event.get("error") or (event if is_error else None):
+            raise self._reported(reported, _OPERATION)
         return event
 
     def _malformed(self, data: str) -> ComponentError:

@@ -34,6 +34,11 @@ _DOUBTS = {
     re.compile(r"what is quoted has no such value"): "doubt.value",
     re.compile(r"what is quoted names nobody"): "doubt.person",
     re.compile(r"the answer is not whole"): "doubt.incomplete",
+    re.compile(r"rows are quoted, and which of them"): "doubt.rows_of_exclusion",
+    re.compile(r"rows are quoted, and their time"): "doubt.rows_of_time",
+    re.compile(r"what is quoted is of another time"): "doubt.other_time",
+    re.compile(r"no row that is quoted names"): "doubt.no_row",
+    re.compile(r"what is quoted denies what is asked"): "doubt.other_polarity",
     re.compile(r"the passages do not name '(?P<name>.*)'"): "doubt.name",
 }
 """Doubts that the API has of an answer, with the texts that say the same."""

@@ -168,8 +168,10 @@ def _pieces_of(generator: Generator, prompt: Prompt) -> Pieces[Any, None, None]:
     pieces = iter(generator.generate(prompt))
     try:
         for piece in pieces:
-            is_cut = isinstance(piece, Incomplete)
-            yield to_json(_End(piece.reason, str(piece))) if is_cut else piece
+            if isinstance(piece, Incomplete):
+                yield to_json(_End(piece.reason, str(piece)))
+            else:
+                yield piece
     finally:
         if isinstance(pieces, Pieces):
             pieces.close()

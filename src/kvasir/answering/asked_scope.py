@@ -1,0 +1,148 @@
+"""Whether a quoted answer keeps to what its question excludes, denies or limits in time.
+
+Sentences and rows are quoted for the words that they share with a question. "Except", "not" and
+"before" are no such words, so what is quoted may be the opposite of what is asked for. Words alone
+decide, so an answer is doubted, not refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from kvasir.answering.asked_time import limit_of
+from kvasir.core.protocols import TextAnalyzer
+from kvasir.core.types import Hit
+from kvasir.language.question_kinds import QuestionKind, question_kind
+
+ROWS_OF_EXCLUSION = "rows are quoted, and which of them the question excludes is not checked"
+OTHER_POLARITY = "what is quoted denies what is asked for, or the reverse"
+ROWS_OF_TIME = "rows are quoted, and their time is not checked"
+OTHER_TIME = "what is quoted is of another time"
+NO_ROW = "no row that is quoted names what is asked for"
+
+_NEGATED = re.compile(
+    r"\b(?:not|cannot|never|neither|nor|no|none|nobody|without|except|excluding|besides|"
+    r"(?:other|rather) than|apart from|aside from|forbidden|prohibited|"
+    r"nicht|nie|niemals|kein\w*|weder|ohne|außer|ausser|ausgenommen|verboten|"
+    r"ni|nunca|jamás|ning[uú]n\w*|sin|excepto|salvo|menos|prohibid\w+|"
+    r"pas|jamais|aucun\w*|sans|sauf|hormis|excepté\w*|interdit\w*|"
+    r"không|chưa|trừ|cấm)\b|n['’]t\b|n['’]est pas"
+    r"|不(?!同|仅|但|过|锈)|没|未(?!来)|除了|除外|禁止",
+    re.IGNORECASE,
+)
+"""Words that exclude or deny, in every language."""
+_EVERY = re.compile(r"\b(?:all|every\w*|any\w*)\b", re.IGNORECASE)
+_BUT = re.compile(r"(?<=\w )but\b", re.IGNORECASE)
+"""Excludes where everything is spoken of before."""
+_MODAL = re.compile(
+    r"\b(?:may|can|cannot|must|shall|should|allowed|permitted|"
+    r"darf|dürfen|kann|können|muss|müssen|soll\w*|erlaubt|gestattet|zulässig|"
+    r"puede\w*|deben?|permitid\w+|peut|peuvent|doit|doivent|permis\w*|autorisé\w*|"
+    r"phải|được phép|có thể)\b|可以|必须|应该|允许",
+    re.IGNORECASE,
+)
+_SELECTS = re.compile(
+    r"\b(?:which|what|who|whom|whose|welche\w*|was|wer|wen|wem|(?<!por )qu[eé]|qui[eé]n\w*|"
+    r"cu[aá]l\w*|quel\w*|qui|lesquel\w*|nào|gì|ai)\b|哪|什么|谁",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"(?<!\b\d[.])(?<!\b\d\d[.])(?<=[.!?])\s+|(?<=[。！？])|\n")
+_RULE = re.compile(r"\|[\s:|-]+")
+
+
+def find_disregard(
+    question: str, text: str, language: str, hits: Sequence[Hit], analyzer: TextAnalyzer
+) -> str:
+    """Return what a quoted answer disregards of its question; empty if nothing is known.
+
+    Args:
+        question: The question as it was answered.
+        text: The answer, without markers.
+        language: ISO 639-1 code of the question.
+        hits: The passages that were read for it.
+        analyzer: Compares words in all their forms.
+    """
+    header, rows = _table_of(text)
+    is_outside = limit_of(question)
+    if rows and _denies(question):
+        return ROWS_OF_EXCLUSION
+    if rows and is_outside:
+        return ROWS_OF_TIME
+    sentences = [each for each in _SENTENCE_END.split(text) if each and each.strip()]
+    if is_outside and any(
+        is_outside(sentence) and not limit_of(sentence) for sentence in sentences
+    ):
+        return OTHER_TIME
+    terms = _Terms(language, analyzer)
+    if rows and header and _names_no_row(question, header, rows, hits, terms):
+        return NO_ROW
+    if _has_other_polarity(question, sentences, terms):
+        return OTHER_POLARITY
+    return ""
+
+
+def _denies(text: str) -> bool:
+    every = _EVERY.search(text)
+    return bool(_NEGATED.search(text) or (every and _BUT.search(text, every.end())))
+
+
+class _Terms:
+    """The words of texts in one language, in all their forms."""
+
+    def __init__(self, language: str, analyzer: TextAnalyzer) -> None:
+        self._language, self._analyzer = language, analyzer
+
+    def of_question(self, question: str) -> set[int]:
+        (found,) = self._analyzer.query_terms([question], [self._language])
+        return {*found.indices.tolist()}
+
+    def of_texts(self, texts: Sequence[str]) -> list[set[int]]:
+        found = self._analyzer.document_terms(texts, [self._language] * len(texts))
+        return [{*vector.indices.tolist()} for vector in found]
+
+
+def _table_of(text: str) -> tuple[str, list[str]]:
+    """Return the header and the rows of the tables in a text."""
+    header, rows = "", list[str]()
+    for line in map(str.strip, text.split("\n")):
+        if not line.startswith("|"):
+            continue
+        if _RULE.fullmatch(line):
+            header = rows.pop() if rows else ""
+        else:
+            rows.append(line)
+    return header, rows
+
+
+def _names_no_row(
+    question: str, header: str, rows: Sequence[str], hits: Sequence[Hit], terms: _Terms
+) -> bool:
+    """Return True if a question names a thing that neither a row nor the text around it has."""
+    if question_kind(question) is QuestionKind.LIST:
+        return False
+    wanted = terms.of_question(question)
+    if not wanted or wanted & set.union(*terms.of_texts(rows)):
+        return False
+    passages = [hit.chunk.passage for hit in hits]
+    around = [passage for passage in passages if rows[0] in passage] or passages
+    return bool(wanted - set.union(*terms.of_texts([header, *around])))
+
+
+def _has_other_polarity(question: str, sentences: Sequence[str], terms: _Terms) -> bool:
+    """Return True if the sentences next to a question deny what it asks for, or the reverse.
+
+    Only of a question for the thing that may or must do something, or must not: "why" and "how" are
+    answered in either way.
+    """
+    if not sentences or not (_SELECTS.search(question) and _MODAL.search(question)):
+        return False
+    wanted = terms.of_question(question)
+    shares = [len(wanted & each) for each in terms.of_texts(sentences)]
+    nearest = [
+        sentence
+        for sentence, share in zip(sentences, shares, strict=True)
+        if share == max(shares) and share
+    ]
+    is_negated = _denies(question)
+    return bool(nearest) and all(_denies(each) != is_negated for each in nearest)
