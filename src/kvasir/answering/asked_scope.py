@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from kvasir.answering.asked_time import limit_of
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.types import Hit
+from kvasir.language.polarity import asks_what_may, denies
 from kvasir.language.question_kinds import QuestionKind, question_kind
 
 ROWS_OF_EXCLUSION = "rows are quoted, and which of them the question excludes is not checked"
@@ -21,32 +22,6 @@ ROWS_OF_TIME = "rows are quoted, and their time is not checked"
 OTHER_TIME = "what is quoted is of another time"
 NO_ROW = "no row that is quoted names what is asked for"
 
-_NEGATED = re.compile(
-    r"\b(?:not|cannot|never|neither|nor|no|none|nobody|without|except|excluding|besides|"
-    r"(?:other|rather) than|apart from|aside from|forbidden|prohibited|"
-    r"nicht|nie|niemals|kein\w*|weder|ohne|außer|ausser|ausgenommen|verboten|"
-    r"ni|nunca|jamás|ning[uú]n\w*|sin|excepto|salvo|menos|prohibid\w+|"
-    r"pas|jamais|aucun\w*|sans|sauf|hormis|excepté\w*|interdit\w*|"
-    r"không|chưa|trừ|cấm)\b|n['’]t\b|n['’]est pas"
-    r"|不(?!同|仅|但|过|锈)|没|未(?!来)|除了|除外|禁止",
-    re.IGNORECASE,
-)
-"""Words that exclude or deny, in every language."""
-_EVERY = re.compile(r"\b(?:all|every\w*|any\w*)\b", re.IGNORECASE)
-_BUT = re.compile(r"(?<=\w )but\b", re.IGNORECASE)
-"""Excludes where everything is spoken of before."""
-_MODAL = re.compile(
-    r"\b(?:may|can|cannot|must|shall|should|allowed|permitted|"
-    r"darf|dürfen|kann|können|muss|müssen|soll\w*|erlaubt|gestattet|zulässig|"
-    r"puede\w*|deben?|permitid\w+|peut|peuvent|doit|doivent|permis\w*|autorisé\w*|"
-    r"phải|được phép|có thể)\b|可以|必须|应该|允许",
-    re.IGNORECASE,
-)
-_SELECTS = re.compile(
-    r"\b(?:which|what|who|whom|whose|welche\w*|was|wer|wen|wem|(?<!por )qu[eé]|qui[eé]n\w*|"
-    r"cu[aá]l\w*|quel\w*|qui|lesquel\w*|nào|gì|ai)\b|哪|什么|谁",
-    re.IGNORECASE,
-)
 _SENTENCE_END = re.compile(r"(?<!\b\d[.])(?<!\b\d\d[.])(?<=[.!?])\s+|(?<=[。！？])|\n")
 _RULE = re.compile(r"\|[\s:|-]+")
 
@@ -65,7 +40,7 @@ def find_disregard(
     """
     header, rows = _table_of(text)
     is_outside = limit_of(question)
-    if rows and _denies(question):
+    if rows and denies(question):
         return ROWS_OF_EXCLUSION
     if rows and is_outside:
         return ROWS_OF_TIME
@@ -80,11 +55,6 @@ def find_disregard(
     if _has_other_polarity(question, sentences, terms):
         return OTHER_POLARITY
     return ""
-
-
-def _denies(text: str) -> bool:
-    every = _EVERY.search(text)
-    return bool(_NEGATED.search(text) or (every and _BUT.search(text, every.end())))
 
 
 class _Terms:
@@ -135,7 +105,7 @@ def _has_other_polarity(question: str, sentences: Sequence[str], terms: _Terms) 
     Only of a question for the thing that may or must do something, or must not: "why" and "how" are
     answered in either way.
     """
-    if not sentences or not (_SELECTS.search(question) and _MODAL.search(question)):
+    if not sentences or not asks_what_may(question):
         return False
     wanted = terms.of_question(question)
     shares = [len(wanted & each) for each in terms.of_texts(sentences)]
@@ -144,5 +114,5 @@ def _has_other_polarity(question: str, sentences: Sequence[str], terms: _Terms) 
         for sentence, share in zip(sentences, shares, strict=True)
         if share == max(shares) and share
     ]
-    is_negated = _denies(question)
-    return bool(nearest) and all(_denies(each) != is_negated for each in nearest)
+    is_negated = denies(question)
+    return bool(nearest) and all(denies(each) != is_negated for each in nearest)
