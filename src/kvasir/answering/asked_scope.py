@@ -92,11 +92,11 @@ def _names_no_row(
     if question_kind(question) is QuestionKind.LIST:
         return False
     wanted = terms.of_question(question)
-    if not wanted or wanted & set.union(*terms.of_texts(rows)):
+    if not wanted or wanted & set[int]().union(*terms.of_texts(rows)):
         return False
     passages = [hit.chunk.passage for hit in hits]
     around = [passage for passage in passages if rows[0] in passage] or passages
-    return bool(wanted - set.union(*terms.of_texts([header, *around])))
+    return bool(wanted - set[int]().union(*terms.of_texts([header, *around])))
 
 
 def _has_other_polarity(question: str, sentences: Sequence[str], terms: _Terms) -> bool:
