@@ -26,6 +26,7 @@ from kvasir.core.errors import (
     SettingsError,
     StoppedError,
 )
+from kvasir.core.pieces import CutReason
 from kvasir.core.run import Progress, Run, StopToken
 from kvasir.core.types import Message, Prompt
 from kvasir.testing.fakes import FakeEmbedder, FakeGenerator
@@ -234,6 +235,147 @@ def test_an_error_inside_the_stream_is_an_error(kind, make, script):
         answer(make())
 
 
+CUT = {"length": CutReason.LENGTH, "content_filter": CutReason.CONTENT_FILTER, "stop": None}
+
+
+@pytest.mark.parametrize("finish_reason", CUT)
+def test_a_text_that_was_cut_says_so_at_its_end(make, script, finish_reason):
+    script.finish_reason = finish_reason
+    *pieces, last = make().generate(make_prompt())
+    assert "".join([*pieces, last]) == "".join(script.pieces)
+    assert getattr(last, "reason", None) == CUT[finish_reason]
+
+
+def test_an_error_of_a_busy_server_in_the_first_event_is_tried_again(kind, make, script):
+    line = '{"error": {"message": "overloaded", "code": 502}}'
+    script.raw_lines = [line if kind == "ollama" else f"data: {line}"]
+    with pytest.raises(ComponentError, match="overloaded") as caught:
+        answer(make(retries=2))
+    assert caught.value.kind == "busy"
+    assert len(script.asked(PATHS[kind])) == 3
+
+
+def delta(content, **more):
+    return "data: " + json.dumps({"choices": [{"delta": {"content": content}}], **more})
+
+
+WHOLE = {"choices": [{"message": {"role": "assistant", "content": "It is 7."}}]}
+PARTS = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+    {"type": "text", "text": "It is 7."},
+]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [delta("It is 7.", error=None), "data: [DONE]"],
+        ["event: message", delta("It is", error=None), "id: 3", delta(" 7."), "data: [DONE]"],
+        [delta(PARTS), "data: [DONE]"],
+        ["\ufeff" + delta("It is 7."), "data: [DONE]"],
+        [json.dumps(WHOLE)],
+        json.dumps(WHOLE, indent=1).splitlines(),
+    ],
+)
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_every_valid_stream_is_read(address, script, lines, line_end):
+    script.raw_lines, script.line_end = lines, line_end
+    generator = OpenAIGenerator("small", address)
+    assert answer(generator) == "It is 7."
+    generator.close()
+
+
+def test_parts_of_a_content_are_read_at_a_hugging_face_endpoint(address, script):
+    script.raw_lines = [delta(PARTS), 'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}']
+    assert answer(HuggingFaceGenerator(base_url=address)) == "It is 7."
+
+
+def test_a_refusal_of_the_model_is_its_last_piece(address, script):
+    parts = [{"delta": {"refusal": text}} for text in ("I cannot ", "help.")]
+    lines = ["data: " + json.dumps({"choices": [part]}) for part in parts]
+    script.raw_lines = [*lines, "data: [DONE]"]
+    generator = OpenAIGenerator("small", address)
+    (piece,) = generator.generate(make_prompt())
+    assert (piece, piece.reason) == ("I cannot help.", CutReason.REFUSAL)
+    generator.close()
+
+
+@pytest.mark.parametrize(
+    ("lines", "media_type", "location", "cause"),
+    [
+        (["<html>Bad gateway</html>"], "text/html; charset=utf-8", "", "web page"),
+        ([], "text/event-stream", "/v2/chat", "redirects to /v2/chat"),
+        (["event: error", 'data: {"message": "boom"}'], "text/event-stream", "", "boom"),
+        (["no json"], "text/plain", "", "malformed"),
+        (["data: [1]"], "text/event-stream", "", "malformed"),
+        ([delta(7)], "text/event-stream", "", "malformed"),
+    ],
+)
+def test_a_reply_that_is_no_stream_is_named(address, script, lines, media_type, location, cause):
+    script.raw_lines, script.media_type, script.location = lines, media_type, location
+    generator = OpenAIGenerator("small", address)
+    with pytest.raises(ComponentError, match=cause):
+        answer(generator)
+    generator.close()
+
+
+def test_a_hugging_face_endpoint_without_a_stream_is_named(address, script):
+    script.raw_lines = [json.dumps(WHOLE)]
+    with pytest.raises(ComponentError, match=r"options\.stream"):
+        answer(HuggingFaceGenerator(base_url=address))
+
+
+OLD = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+ONE = "Unsupported value: 'temperature' does not support 0. Only the default (1) is supported."
+NEW = "'max_completion_tokens' is not supported."
+
+
+@pytest.mark.parametrize(
+    ("unsupported", "limit", "has_temperature"),
+    [
+        ({"max_tokens": OLD}, "max_completion_tokens", True),
+        ({"temperature": ONE}, "max_tokens", False),
+        ({"temperature": ONE, "max_tokens": OLD}, "max_completion_tokens", False),
+        ({"max_tokens": OLD, "temperature": OLD}, "max_completion_tokens", False),
+        ({"max_tokens": OLD, "max_completion_tokens": NEW}, "", True),
+    ],
+)
+def test_a_parameter_that_the_server_does_not_support_is_left_out(
+    address, script, unsupported, limit, has_temperature
+):
+    script.unsupported = unsupported
+    generator = OpenAIGenerator("small", address, max_tokens=9)
+    assert answer(generator) == "".join(script.pieces)
+    first = len(script.requests)
+    assert answer(generator) == "".join(script.pieces)
+    assert len(script.requests) == first + 1
+    body = script.requests[-1][1]
+    limits = {name: body[name] for name in ("max_tokens", "max_completion_tokens") if name in body}
+    assert limits == ({limit: 9} if limit else {})
+    assert ("temperature" in body) == has_temperature
+    generator.close()
+
+
+def test_an_error_about_a_parameter_s_value_is_not_hidden(address, script):
+    message = "max_tokens is too large: 9. This model supports at most 5 completion tokens."
+    script.unsupported = {"max_tokens": message}
+    generator = OpenAIGenerator("small", address, max_tokens=9)
+    with pytest.raises(ComponentError, match="too large"):
+        answer(generator)
+    assert len(script.requests) == 1
+    generator.close()
+
+
+def test_settings_leave_parameters_out(address, script):
+    options = {"temperature": None, "max_tokens_parameter": "max_completion_tokens"}
+    generator = OpenAIGenerator("small", address, **options)
+    answer(generator)
+    body = script.requests[-1][1]
+    assert "temperature" not in body and "max_tokens" not in body
+    assert body["max_completion_tokens"] == 1024
+    generator.close()
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "named"),
     [
@@ -245,6 +387,11 @@ def test_an_error_inside_the_stream_is_an_error(kind, make, script):
         ("ollama", {"model": "m", "context_window": 0}, "context_window"),
         ("ollama", {"model": "m", "max_tokens": -1}, "max_tokens"),
         ("openai", {"model": "m", "base_url": "http://localhost:1", "max_tokens": 0}, "max_tokens"),
+        (
+            "openai",
+            {"model": "m", "base_url": "http://localhost:1", "max_tokens_parameter": "most"},
+            "max_tokens_parameter",
+        ),
         ("huggingface", {}, "generator.base_url"),
         ("huggingface", {"model": "m", "task": "poetry"}, "text2text-generation"),
         ("huggingface", {"model": "m", "provider": "nobody"}, "nobody"),

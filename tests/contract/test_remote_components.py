@@ -26,6 +26,7 @@ from kvasir.core.errors import (
     SettingsError,
     WrongEmbedderError,
 )
+from kvasir.core.pieces import CutReason, Incomplete
 from kvasir.core.protocols import (
     Approximate,
     BackgroundEmbedder,
@@ -252,6 +253,16 @@ def test_a_reader_that_leaves_or_whose_time_is_over_stops_the_model(one_reach, o
     # Its only slot is free again.
     assert next(generator.generate(make_prompt("how"))) == "how 0 "
     assert model.stopped >= 2
+
+
+def test_the_reason_of_a_cut_comes_through(one_reach, opened):
+    end = Incomplete(CutReason.REFUSAL, "I cannot help.")
+    model = ModelGenerator()
+    model.generate = lambda prompt: iter(["It is", end])
+    opened.enter_context(one_reach.serve(generator_service(model, "cut")))
+    generator = remote(opened, RemoteGenerator, one_reach, "cut")
+    first, last = generator.generate(make_prompt("why"))
+    assert (first, last, last.reason) == ("It is", end, CutReason.REFUSAL)
 
 
 def test_another_embedder_under_the_same_name_is_refused(one_reach, opened):

@@ -219,7 +219,8 @@ def test_a_temporary_folder_too_deep_for_a_socket_costs_no_answer(
     deep.mkdir()
     monkeypatch.setattr(llama.tempfile, "tempdir", str(deep))
     generator = make(small_model, max_tokens=2)
-    assert "".join(generator.generate(talk("Hello!")))
+    *_, end = generator.generate(talk("Hello!"))
+    assert end.reason == "length"
     address = generator._loaded.get()._base_url
     assert httpx.get(f"{address}/models", timeout=60).status_code == 401
     generator.close()

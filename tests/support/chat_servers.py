@@ -33,6 +33,13 @@ class Script:
     end_mark: bool = True
     raw_lines: list[str] | None = None
     delay: float = 0.0
+    media_type: str = "text/event-stream"
+    line_end: str = "\n"
+    finish_reason: str = "stop"
+    location: str = ""
+    """Where a request for an answer is redirected to."""
+    unsupported: dict[str, str] = field(default_factory=dict)
+    """Messages of status 400 for requests that have a parameter."""
     missing: bool = False
     context_length: int = 4096
     pull_gate: threading.Event | None = None
@@ -59,7 +66,14 @@ class _Handler(ScriptedHandler):
             time.sleep(script.delay)
         if script.statuses and (status := script.statuses.pop(0)) != 200:
             return self.send_json(status, {"error": {"message": script.error}})
-        self._start("text/event-stream")
+        if found := next((n for n in script.unsupported if n in body), None):
+            return self.send_json(400, {"error": {"message": script.unsupported[found]}})
+        if script.location:
+            self.send_response(307)
+            self.send_header("Location", script.location)
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
+        self._start(script.media_type)
         lines = script.raw_lines if script.raw_lines is not None else self._answer(script)
         for number, line in enumerate(lines):
             if script.break_after == number:
@@ -75,13 +89,16 @@ class _Handler(ScriptedHandler):
                     {"message": {"role": "assistant", "content": piece}, "done": False}
                 )
             if script.end_mark:
-                yield json.dumps({"message": {"content": ""}, "done": True})
+                yield json.dumps(
+                    {"message": {"content": ""}, "done": True, "done_reason": script.finish_reason}
+                )
             return
         yield ": keep-alive"
         for piece in script.pieces:
             yield "data: " + json.dumps({"choices": [{"delta": {"content": piece}}]})
         if script.end_mark:
-            yield 'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}'
+            end = {"delta": {}, "finish_reason": script.finish_reason}
+            yield "data: " + json.dumps({"choices": [end]})
             yield "data: [DONE]"
 
     def _show(self, script):
@@ -107,7 +124,7 @@ class _Handler(ScriptedHandler):
         self.end_headers()
 
     def _chunk(self, line):
-        data = (line + "\n").encode()
+        data = (line + self.server.script.line_end).encode()
         # Two chunks, cut anywhere: a line need not come in one piece.
         for part in (data[: len(data) // 2], data[len(data) // 2 :]):
             self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")

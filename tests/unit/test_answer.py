@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from table_questions import found
 
-from kvasir.answering.answers import Answerer
+from kvasir.answering.answers import INCOMPLETE, IS_CUT, Answerer
 from kvasir.answering.evidence import FEATURES
 from kvasir.answering.follow_ups import NOTHING_MORE
 from kvasir.answering.prompts import estimate_tokens
@@ -15,7 +15,9 @@ from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.core.deadline import deadline
 from kvasir.core.errors import ClosedError, ComponentError, RequestError, SettingsError
+from kvasir.core.pieces import CutReason, Incomplete
 from kvasir.core.types import (
+    Certainty,
     Chunk,
     Comparison,
     Finished,
@@ -534,3 +536,53 @@ def test_an_answer_of_an_approximate_generator_says_so():
     for approximation, notes in (("", ()), ("it is approximate", ("it is approximate",))):
         generator.approximation = approximation
         assert make(generator, hit()).ask(SearchRequest("Who made Kvasir?")).notes == notes
+
+
+def streamed(*pieces, **options):
+    """Return the texts of the events, and the answer."""
+    stream = make(Says(*pieces), hit(), **options).stream(SearchRequest("Who made Kvasir?"))
+    texts = [event.text for event in stream if isinstance(event, Text)]
+    return "".join(texts), stream.answer
+
+
+MADE = "Kvasir was made by the gods [1]."
+
+
+@pytest.mark.parametrize("reason", [CutReason.LENGTH, CutReason.CONTENT_FILTER])
+def test_an_answer_that_was_cut_says_so_and_is_not_sure(reason):
+    text, answer = streamed(MADE, " Two dwarfs", Incomplete(reason))
+    assert text == answer.text
+    assert (answer.certainty, answer.doubt) == (Certainty.NOT_SURE, IS_CUT)
+    assert answer.incomplete == reason
+    assert INCOMPLETE[reason] in answer.notes
+    whole = streamed(MADE)[1]
+    assert (whole.certainty, whole.incomplete, whole.notes) == (Certainty.SURE, "", ())
+
+
+def test_a_model_that_refuses_has_not_answered():
+    text, answer = streamed(Incomplete(CutReason.REFUSAL, "I cannot help with that."))
+    assert text == answer.text == "I cannot help with that."
+    assert answer.refused
+    assert answer.notes == (INCOMPLETE[CutReason.REFUSAL],)
+
+
+def test_thoughts_are_neither_shown_nor_cited_nor_checked():
+    text, answer = streamed("<thi", "nk>The user means [1] 42.</thi", "nk>\n\n", MADE)
+    assert text == answer.text == MADE
+    assert len(answer.citations) == 1
+    assert (answer.checked_sentences, answer.unsupported_sentences) == (1, 0)
+
+
+def test_thoughts_that_the_template_opened_are_no_part_of_the_answer():
+    _, answer = streamed("The user means [1] 42. [7]", "</think>\n\n", MADE)
+    assert answer.text == MADE
+    assert len(answer.citations) == 1
+    assert answer.removed_citations == 0
+
+
+@pytest.mark.parametrize("end", [[Incomplete(CutReason.LENGTH)], []])
+def test_an_answer_that_ends_within_its_thoughts_is_none(end):
+    text, answer = streamed("<think>The gods made him. [1] ", *end)
+    assert text == answer.text == REFUSALS["en"]
+    assert not answer.citations
+    assert answer.refused or not end

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from kvasir.answering.answers import EMPTY, NOTHING_FOUND, Answerer
+from kvasir.answering.answers import EMPTY, INCOMPLETE, NOTHING_FOUND, Answerer
 from kvasir.answering.chat import Conversation
 from kvasir.answering.refining import Refiner
 from kvasir.answering.refusal import Calibration
@@ -14,8 +14,10 @@ from kvasir.components.generators.extractive import ExtractiveGenerator
 from kvasir.components.generators.openai import OpenAIGenerator
 from kvasir.core.errors import CollectionNotFoundError, ComponentError, SettingsError
 from kvasir.core.ledger import DocumentVersion
+from kvasir.core.pieces import CutReason, Incomplete
 from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.types import (
+    Certainty,
     Chunk,
     Comparison,
     Message,
@@ -336,3 +338,37 @@ def test_a_model_does_not_see_the_marks_of_its_unsupported_sentences(
     assert stream.answer.text
     said = [text for role, text in contents(server) if role != "system"]
     assert said[:2] == [history[0].content, "It was sold in Rome. The gods made it."]
+
+
+class Says:
+    def __init__(self, *pieces):
+        self.pieces = pieces
+
+    def generate(self, prompt):
+        yield from self.pieces
+
+
+@pytest.mark.parametrize("opening", ["<think>", ""])
+def test_a_reply_without_documents_has_no_thoughts(retriever, opening):
+    model = Says(f"{opening}hm", "</think>", "\n\nHello.")
+    assert make(model, retriever).stream("Hi", rag=False).answer.text == "Hello."
+
+
+def test_a_reply_that_was_cut_says_so(retriever):
+    end = Incomplete(CutReason.LENGTH)
+    answer = make(Says("Hello, I", end), retriever).stream("Hi", rag=False).answer
+    assert (answer.text, answer.certainty) == ("Hello, I", Certainty.NOT_SURE)
+    assert answer.notes == (INCOMPLETE[CutReason.LENGTH],)
+    with pytest.raises(ComponentError, match="cut"):
+        make(Says("<think>hm", end), retriever).stream("Hi", rag=False).answer  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("pieces", "refined"),
+    [
+        (["hm</think>", "\ngreen tea"], "green tea"),
+        (["<think>hm", Incomplete(CutReason.LENGTH)], "What about it?"),
+    ],
+)
+def test_a_refined_question_has_no_thoughts(pieces, refined):
+    assert Refiner(Says(*pieces)).refine("What about it?") == refined

@@ -7,6 +7,7 @@ from quoted_answers import answer, hit
 
 from kvasir.language.detect import detect
 from kvasir.language.list_questions import listed_thing
+from kvasir.language.polarity import asks_what_may
 from kvasir.language.question_kinds import (
     QuestionKind,
     asks_for_option,
@@ -571,3 +572,71 @@ def test_a_reason_is_quoted_with_what_its_paragraph_says_next():
     )
     padding = "\n\nThe tutorial has more about each of these words in its later parts." * 10
     assert "live apart" in answer("Why is writing self asked of every method?", hit(text + padding))
+
+
+@pytest.mark.parametrize(
+    ("question", "allowed", "forbidden", "language"),
+    [
+        (
+            "Which pump {} be used with petrol?",
+            (
+                "may",
+                "The pump PX-200 weighs 18 kg and costs 520 euros. It may be used with petrol.",
+            ),
+            (
+                "must not",
+                "The pump PX-100 weighs 12 kg and costs 40 euros. It must not be used with petrol.",
+            ),
+            "en",
+        ),
+        (
+            "Welche Pumpe {} mit Benzin betrieben werden?",
+            ("darf", "Die Pumpe PX-200 wiegt 18 kg. Sie darf mit Benzin betrieben werden."),
+            (
+                "darf nicht",
+                "Die Pumpe PX-100 wiegt 12 kg. Sie darf nicht mit Benzin betrieben werden.",
+            ),
+            "de",
+        ),
+        (
+            "¿Qué bomba {} usar con gasolina?",
+            ("se puede", "La bomba PX-200 pesa 18 kg. Se puede usar con gasolina."),
+            ("no se puede", "La bomba PX-100 pesa 12 kg. No se puede usar con gasolina."),
+            "es",
+        ),
+        (
+            "Quelle pompe {} être utilisée avec de l'essence ?",
+            ("peut", "La pompe PX-200 pèse 18 kg. Elle peut être utilisée avec de l'essence."),
+            (
+                "ne peut pas",
+                "La pompe PX-100 pèse 12 kg. Elle ne peut pas être utilisée avec de l'essence.",
+            ),
+            "fr",
+        ),
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_may_is_not_answered_by_what_must_not(question, allowed, forbidden, language, order):
+    texts = [text for _, text in (forbidden, allowed)][::order]
+    # Each sentence that answers says "it" of the one before, under a heading of its own.
+    sections = (f"## PX {number}\n{text}\n" for number, text in enumerate(texts))
+    passage = hit("# PX\n\n" + "\n".join(sections), language=language)
+    for modal, right in (allowed, forbidden):
+        said = answer(question.format(modal), passage)
+        assert right.split(". ")[1] in said
+
+
+@pytest.mark.parametrize(
+    ("question", "asks"),
+    [
+        ("Which pump may be used?", True),
+        ("What must not be washed?", True),
+        ("哪些可以退货？", True),
+        ("Why must it not be washed?", False),
+        ("¿Por qué no se puede lavar?", False),
+        ("May I wash it?", False),
+        ("Which pump is used?", False),
+    ],
+)
+def test_a_question_for_what_may_is_known(question, asks):
+    assert asks_what_may(question) is asks

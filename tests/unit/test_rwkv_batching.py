@@ -220,3 +220,15 @@ def test_a_long_prompt_does_not_stop_the_texts_that_are_being_written(make):
 def test_a_request_needs_tokens(make):
     with pytest.raises(ValueError, match="at least one token"):
         make().join(batching.Request([], 5))
+
+
+def test_only_a_text_that_reached_its_most_tokens_is_cut(make):
+    batch = make()
+    batch.join(request_of(1, max_tokens=60))
+    *others, last = drain(batch)
+    assert last.is_cut
+    assert not any(each.is_cut for each in others)
+    stop = "".join(each.text for each in others)[10:13]
+    batch = make()
+    batch.join(request_of(1, max_tokens=60, stops=[stop]))
+    assert not any(each.is_cut for each in drain(batch))

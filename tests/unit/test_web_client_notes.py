@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kvasir.answering import asked_value
-from kvasir.answering.answers import EMPTY, NOTHING_FOUND, Answerer
+from kvasir.answering import asked_scope, asked_value
+from kvasir.answering.answers import EMPTY, INCOMPLETE, IS_CUT, NOTHING_FOUND, Answerer
 from kvasir.frontends.ui import notes
 from kvasir.frontends.ui.texts import LANGUAGES, chosen, table
 from kvasir.testing.fakes import FakeEmbedder
@@ -59,6 +59,7 @@ def test_documents_in_several_languages_are_named():
     [
         (NOTHING_FOUND, "note.nothing_found", {}),
         (EMPTY, "note.empty", {}),
+        *((note, f"note.{reason}", {}) for reason, note in INCOMPLETE.items()),
         (
             "3 of 10 passages fit into the model's window",
             "note.passages",
@@ -101,8 +102,10 @@ def test_a_note_that_is_not_known_is_shown_as_it_is():
 
 def doubts_of_the_answers():
     """Return each reason that the answers give, as it stands in their module."""
-    source = Path(asked_value.__file__).read_text("utf-8")
-    return re.findall(r'"((?:what is quoted|the passages) [^"\n]+)"', source)
+    sources = [Path(each.__file__).read_text("utf-8") for each in (asked_value, asked_scope)]
+    pattern = r'"((?:what is quoted|the passages|rows are|no row) [^"\n]+)"'
+    found = re.findall(pattern, "\n".join(sources))
+    return [*found, IS_CUT]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

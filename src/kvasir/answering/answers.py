@@ -41,12 +41,14 @@ from kvasir.answering.retrieval import Languages, Searches
 from kvasir.answering.search_result import Rewriter, SearchResult
 from kvasir.answering.support import SupportMarker
 from kvasir.answering.table_answers import CONFIDENCE, TableAnswer, TableReader
+from kvasir.answering.thoughts import Retraction, generated
 from kvasir.answering.why import ExplainedSearches, Weighed, decided, explain_decision
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
-from kvasir.core.deadline import check, iterate_within_deadline, run_within_deadline
+from kvasir.core.deadline import check, run_within_deadline
 from kvasir.core.errors import RequestError
 from kvasir.core.explanations import AnswerExplanation, Decision, SearchExplanation
+from kvasir.core.pieces import CutReason, Incomplete
 from kvasir.core.protocols import Approximate, BoundedContext, Embedder, QuotesOnly, TextAnalyzer
 from kvasir.core.templates import DEFAULT_PROMPT
 from kvasir.core.types import (
@@ -73,10 +75,39 @@ NOTHING_FOUND = (
 
 EMPTY = "the collection has no documents: this reply has no source"
 
+INCOMPLETE = {
+    CutReason.LENGTH: (
+        "the answer was cut, because it reached the most tokens of an answer "
+        "(generator.options.max_tokens) or the model's context"
+    ),
+    CutReason.CONTENT_FILTER: "the answer was cut by the content filter of the model's server",
+    CutReason.REFUSAL: "the language model refused to answer",
+}
+"""Notes about an answer that is not whole."""
+
+IS_CUT = "the answer is not whole"
+
 _BY_CERTAINTY = (Certainty.NO, Certainty.NOT_SURE, Certainty.SURE)
 
 _DOUBTFUL = 0.5
 """Confidence below which the documents probably do not hold the answer."""
+
+
+class _Draft:
+    """The checks of a text that is being written."""
+
+    def __init__(
+        self,
+        make_checker: Callable[[], CitationChecker],
+        make_marker: Callable[[], SupportMarker | None],
+    ) -> None:
+        self._make_checker, self._make_marker = make_checker, make_marker
+        self.cut: CutReason | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Check a text from its beginning."""
+        self.checker, self.marker = self._make_checker(), self._make_marker()
 
 
 @dataclass
@@ -216,15 +247,21 @@ class Answerer:
             is_how_to = question_kind(sought) is QuestionKind.HOW_TO
             read = read_on(given, find_version, from_heading=is_how_to)
             prompt = replace(prompt, hits=tuple(read))
-        checker = CitationChecker(sought, prompt.hits, self.analyzer, find_version)
         checks = asks_model and self.check_sentences and bool(prompt.hits)
-        marker = SupportMarker(question, prompt.hits, self.analyzer) if checks else None
+        draft = _Draft(
+            lambda: CitationChecker(sought, prompt.hits, self.analyzer, find_version),
+            lambda: SupportMarker(question, prompt.hits, self.analyzer) if checks else None,
+        )
         hold = asks_model and not model_decides
-        held = yield from self._write(prompt, checker, marker, hold=hold)
+        held = yield from self._write(prompt, draft, hold=hold)
+        checker, marker, cut = draft.checker, draft.marker, draft.cut
         text = checker.text
         refused = says_it_does_not_know(text, checker.citations)
+        if cut == CutReason.REFUSAL:
+            refused = True
         if not text:
             text = rest = refusal(question, hits)
+            refused = refused or cut is not None
         elif refused and held == text:
             text = rest = translated_refusal(held, question, hits)
         elif marker:
@@ -240,12 +277,16 @@ class Answerer:
             notes += (self.generator.approximation,)
         if model_decides and not hits:
             notes += (NOTHING_FOUND if self.has_documents() else EMPTY,)
+        if cut:
+            notes += (INCOMPLETE[cut],)
         if not model_decides and (refused or confidence < _DOUBTFUL):
             notes += self._language_note(question)
         if asks_model:
             # It has read the passages, so it decides last.
-            certainty = Certainty.SURE
-            answer = decided(answer, Decision.MODEL)
+            certainty = Certainty.NOT_SURE if cut else Certainty.SURE
+            answer = replace(
+                decided(answer, Decision.MODEL), doubt=IS_CUT if cut and not refused else ""
+            )
         elif refused:
             answer = decided(answer, Decision.QUOTATION)
         elif certainty is Certainty.SURE and (
@@ -262,6 +303,7 @@ class Answerer:
                 # Markers are indices into the prompt's chunks, so these come first.
                 hits=(*given, *(hit for hit in hits if hit not in given)),
                 refused=refused,
+                incomplete=cut or "",
                 removed_citations=checker.removed,
                 checked_sentences=marker.checked if marker else 0,
                 unsupported_sentences=marker.unsupported if marker else 0,
@@ -346,29 +388,30 @@ class Answerer:
             "fitting the prompt",
         )
 
-    def _write(
-        self,
-        prompt: Prompt,
-        checker: CitationChecker,
-        marker: SupportMarker | None,
-        *,
-        hold: bool,
-    ) -> Generator[Text, None, str]:
+    def _write(self, prompt: Prompt, draft: _Draft, *, hold: bool) -> Generator[Text, None, str]:
         """Yield the checked text; return the rest of it, which was not yielded or marked.
 
         With ``hold``, a text that may be a refusal is held back until it is known not to be one.
         """
-        held = ""
+        held, may_hold = "", hold
         with closing(generated(self.generator, prompt)) as pieces:
             for piece in pieces:
                 check("answering")
-                held += checker.feed(piece)
-                hold = hold and not checker.citations and may_become_refusal(held)
+                if isinstance(piece, Retraction):
+                    draft.restart()
+                    held, hold = "", may_hold
+                    continue
+                if isinstance(piece, Incomplete):
+                    draft.cut = piece.reason
+                    held += draft.checker.feed(piece)
+                    break
+                held += draft.checker.feed(piece)
+                hold = hold and not draft.checker.citations and may_become_refusal(held)
                 if held and not hold:
-                    if settled := marker.feed(held) if marker else held:
+                    if settled := draft.marker.feed(held) if draft.marker else held:
                         yield Text(settled)
                     held = ""
-        return held + checker.finish()
+        return held + draft.checker.finish()
 
     def _language_note(self, question: str) -> tuple[str, ...]:
         """Return a note if the embedder cannot compare the question with all documents.
@@ -402,18 +445,3 @@ def check_question(question: str) -> None:
         raise RequestError("the question is empty: type one")
     if not any(map(str.isalnum, question)):
         raise RequestError("the question has no letter or digit: ask it in words")
-
-
-def generated(generator: protocols.Generator, prompt: Prompt) -> Generator[str, None, None]:
-    """Yield a generator's text within the deadline; closing this closes the generator."""
-    if not isinstance(generator, QuotesOnly):
-        yield from iterate_within_deadline(generator.generate(prompt), "generating")
-        return
-
-    def whole() -> Generator[list[str], None, None]:
-        yield list(generator.generate(prompt))
-
-    # What is quoted is known when the first piece is; each step would change the thread twice.
-    with closing(iterate_within_deadline(whole(), "generating")) as steps:
-        for pieces in steps:
-            yield from pieces

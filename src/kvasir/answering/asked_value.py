@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 
 from kvasir.answering.asked_language import asked_language
+from kvasir.answering.asked_scope import find_disregard
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.types import Hit
 from kvasir.language.question_kinds import QuestionKind, question_kind
@@ -116,6 +117,8 @@ def find_doubt(question: str, text: str, hits: Sequence[Hit], analyzer: TextAnal
     # Of the passages' languages: to choose from more may load a model.
     language = asked_language(question, hits, ())
     text = _MARKER.sub("", _NUMBERING.sub(" ", text))
+    if doubt := find_disregard(question, text, language, hits, analyzer):
+        return doubt
     kind = question_kind(question)
     if kind in _KINDS and not holds_what_is_asked(kind, text, language):
         return _LACKED_VALUES[kind]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, field, replace
 
-from kvasir.answering.answers import Answerer, check_question, generated
+from kvasir.answering.answers import INCOMPLETE, IS_CUT, Answerer, check_question
 from kvasir.answering.follow_ups import FollowUps, polite_reply
 from kvasir.answering.prompts import (
     PLAIN,
@@ -29,11 +29,21 @@ from kvasir.answering.prompts import (
 from kvasir.answering.refining import Refiner
 from kvasir.answering.search_result import Rewriter
 from kvasir.answering.support import without_marks
+from kvasir.answering.thoughts import Retraction, generated
 from kvasir.core import protocols
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.core.pieces import CutReason, Incomplete
 from kvasir.core.protocols import QuotesOnly
-from kvasir.core.types import Answer, AnswerEvent, Finished, Message, SearchRequest, Text
+from kvasir.core.types import (
+    Answer,
+    AnswerEvent,
+    Certainty,
+    Finished,
+    Message,
+    SearchRequest,
+    Text,
+)
 
 CHAT_SYSTEM_PROMPT = f"""\
 {SYSTEM_PROMPT} Earlier messages tell what a question is about; numbers in earlier answers belong \
@@ -104,16 +114,32 @@ class Conversation:
         room = prompt_room(self.generator)
         prompt = builder.build(question, (), history=history, room=room, count=count)
         texts: list[str] = []
+        cut: CutReason | None = None
         with closing(generated(self.generator, prompt)) as pieces:
             for piece in pieces:
+                if isinstance(piece, Retraction):
+                    texts.clear()
+                    continue
+                if isinstance(piece, Incomplete):
+                    cut = piece.reason
                 texts.append(piece)
-                yield Text(piece)
+                if piece:
+                    yield Text(piece)
         text = "".join(texts)
+        if cut and not text.strip():
+            cause = f"the model's reply was empty: {INCOMPLETE[cut]}"
+            raise ComponentError("generator", "replying", cause)
         if not text.strip():
             raise ComponentError(
                 "generator", "replying", "the model's reply was empty: ask again, or in other words"
             )
-        yield Finished(Answer(text, notes=left_out_notes(prompt, (), history, bool(system))))
+        notes = left_out_notes(prompt, (), history, bool(system))
+        notes += (INCOMPLETE[cut],) if cut else ()
+        certainty = Certainty.NOT_SURE if cut else Certainty.SURE
+        doubt = IS_CUT if cut else ""
+        yield Finished(
+            Answer(text, certainty=certainty, incomplete=cut or "", doubt=doubt, notes=notes)
+        )
 
     def _from_documents(
         self, question: str, history: Sequence[Message], system: str

@@ -19,8 +19,8 @@ from kvasir.answering.prompts import (
     refinement_messages,
 )
 from kvasir.answering.search_result import SearchResult
+from kvasir.answering.thoughts import whole, written
 from kvasir.core import protocols
-from kvasir.core.deadline import iterate_within_deadline
 from kvasir.core.errors import DeadlineExceededError, KvasirError, SettingsError
 from kvasir.core.protocols import QuotesOnly
 from kvasir.core.templates import DEFAULT_REFINEMENT_PROMPT
@@ -32,7 +32,6 @@ _LONGEST = 1000
 """Most characters of a refined question."""
 _TURNS = 4
 """Number of earlier messages that the model reads."""
-_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
 _LABEL = re.compile(r"^(?:refined )?query\s*:\s*", re.IGNORECASE)
 
 
@@ -99,12 +98,11 @@ class Refiner:
         count = prompt_counter(self.generator)
         builder = PromptBuilder(PLAIN, system="")
         prompt = builder.build(asked.content, (), history=recent, room=room, count=count)
-        written = iterate_within_deadline(self.generator.generate(prompt), "refining")
-        return _one_query("".join(written)) or question
+        return _one_query(whole(written(self.generator, prompt, "refining"))) or question
 
 
 def _one_query(text: str) -> str:
-    """Remove thoughts, label, quotation marks and line breaks from a model's reply."""
-    lines = [line.strip() for line in _THINKING.sub("", text).splitlines()]
+    """Remove label, quotation marks and line breaks from a model's reply."""
+    lines = [line.strip() for line in text.splitlines()]
     kept = " ".join(line for line in lines if line)
     return _LABEL.sub("", kept).strip("\"'“”` ")[:_LONGEST]

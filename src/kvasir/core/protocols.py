@@ -235,6 +235,8 @@ class Generator(Protocol):
     def generate(self, prompt: Prompt) -> Iterator[str]:
         """Yield the answer's text in pieces, with markers ``[n]`` after statements.
 
+        The last one is a ``core.pieces.Incomplete`` if the text is known not to be whole.
+
         Raises:
             ComponentError: The model cannot be reached or failed.
         """

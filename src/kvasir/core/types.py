@@ -314,6 +314,7 @@ class Answer:
     timings: Mapping[str, float] = field(default_factory=dict)
     searched: str = ""  # The search query, if it is not the question as typed.
     notes: tuple[str, ...] = ()  # Sentences for the user about how the answer was made.
+    incomplete: str = ""  # Why ``text`` is not whole, a ``CutReason``; empty if it is.
     doubt: str = ""  # Why it is not sure, where the reason is not ``confidence``.
     explanation: AnswerExplanation | None = None  # How it was made, if the request asks for it.
 

@@ -61,6 +61,8 @@ class Written:
     text: str
     tokens: int  # So far.
     is_finished: bool
+    is_cut: bool = False
+    """It was finished by ``max_tokens``."""
     score: float = 0.0
     """Mean logarithm of the probabilities of its tokens so far, without temperature."""
 
@@ -92,14 +94,16 @@ class _Row:
             self.total += _log_probability(self.logits, token)
         is_end = token == END_OF_DOCUMENT
         text = "" if is_end else self.stops.feed(self.stream.feed(token))
-        is_finished = is_end or self.stops.is_stopped
-        if not is_finished and len(self.tokens) >= self.request.max_tokens:
-            is_finished = True
+        is_whole = is_end or self.stops.is_stopped
+        is_cut = not is_whole and len(self.tokens) >= self.request.max_tokens
+        is_finished = is_whole or is_cut
         if is_finished and not self.stops.is_stopped:
             text += self.stops.feed(self.stream.finish())
             text += self.stops.finish()
         count = len(self.tokens)
-        return Written(self.number, text, count, is_finished, self.total / count)
+        # The last characters may complete a stop text.
+        is_cut = is_cut and not self.stops.is_stopped
+        return Written(self.number, text, count, is_finished, is_cut, self.total / count)
 
 
 def _log_probability(logits: Logits, token: int) -> float:

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from kvasir.core.daemon_threads import start_daemon
 from kvasir.core.deadline import current_stop
 from kvasir.core.errors import ClosedError, ComponentError, StoppedError
+from kvasir.core.pieces import CutReason, Incomplete
 from kvasir.rwkv.adapters import Adapter, applied
 from kvasir.rwkv.bases import Base
 from kvasir.rwkv.batching import ROWS, Batch, Request, Written
@@ -23,10 +24,11 @@ _Reply = Written | BaseException
 
 @dataclass(frozen=True, slots=True)
 class ScoredText:
-    """A text, and the mean logarithm of the probabilities of its tokens."""
+    """A text, the mean logarithm of its tokens' probabilities, and if ``max_tokens`` cut it."""
 
     text: str
     score: float
+    is_cut: bool = False
 
 
 def _replies(queue: SimpleQueue[_Reply]) -> Iterator[Written]:
@@ -56,6 +58,8 @@ class Engine:
     def write(self, request: Request) -> Generator[str, None, None]:
         """Yield the text of a request as it is written; closing it takes the request out.
 
+        The last piece is an ``Incomplete`` if the text reached ``max_tokens``.
+
         Raises:
             ValueError: The request has no tokens.
             ComponentError: Computing failed.
@@ -66,6 +70,8 @@ class Engine:
             for reply in _replies(replies):
                 if reply.text:
                     yield reply.text
+                if reply.is_cut:
+                    yield Incomplete(CutReason.LENGTH)
 
     def write_together(self, requests: Sequence[Request]) -> list[ScoredText]:
         """Return the texts of requests, which are written at the same time; errors as ``write``."""
@@ -73,7 +79,8 @@ class Engine:
         with self._joined(requests) as queues:
             for queue in queues:
                 pieces = list(_replies(queue))
-                found.append(ScoredText("".join(p.text for p in pieces), pieces[-1].score))
+                text, last = "".join(piece.text for piece in pieces), pieces[-1]
+                found.append(ScoredText(text, last.score, last.is_cut))
         return found
 
     @contextmanager

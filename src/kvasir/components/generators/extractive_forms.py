@@ -11,6 +11,7 @@ from kvasir.components.generators import extractive_blocks as blocks
 from kvasir.components.generators.extractive_passages import Passage, without_bullet
 from kvasir.components.generators.extractive_selection import Scores
 from kvasir.components.generators.extractive_tables import table_after
+from kvasir.language.polarity import asks_what_may, is_opposite
 from kvasir.language.question_kinds import QuestionKind, asks_for_option
 from kvasir.language.question_sides import (
     defines,
@@ -35,6 +36,8 @@ LEADS_TO_LIST = 0.3
 """Added for a sentence before a list, where the question asks for one."""
 LEADS_TO_COMMAND = 0.3
 """Added for a sentence that announces a command, where the question asks how to do something."""
+COST_OF_THE_OPPOSITE = 0.6
+"""Subtracted for "must not" where the question asks what may, and the reverse."""
 
 _NAMED = re.compile(
     r"(?<![\w-])(?:--?[A-Za-z][\w-]*|(?=\w*\d)(?=\w*[A-Z])\w{3,}|[A-Z]{2,}[A-Z\d_]+|"
@@ -52,6 +55,7 @@ _WORD = re.compile(r"[A-Za-zÀ-ỹ\d][\w-]+(?<![\u4e00-\u9fff])|-{1,2}\w+")
 def form_scores(question: str, found: Sequence[Passage], kind: QuestionKind | None) -> Scores:
     """Return what the passages' form is worth for the kind of question."""
     term, names = described_names(question, kind)
+    asks_may = asks_what_may(question)
     asks_option = asks_for_option(question)
     return np.array(
         [
@@ -61,6 +65,7 @@ def form_scores(question: str, found: Sequence[Passage], kind: QuestionKind | No
             + OPTION * (asks_option and begins_with_option(p.text))
             + DEFINED * is_definition(p.text, term, p.language)
             + NAMED * begins_with(p.text, names)
+            - COST_OF_THE_OPPOSITE * (asks_may and is_opposite(p.text, question))
             for i, p in enumerate(found)
         ]
     )

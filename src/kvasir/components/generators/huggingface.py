@@ -28,8 +28,10 @@ from kvasir.components.generators.llm_server import (
     RepeatedRequests,
     chat_messages,
 )
+from kvasir.components.generators.openai import content_text
 from kvasir.core.deadline import iterate_within_deadline, limited
 from kvasir.core.errors import SettingsError
+from kvasir.core.pieces import CutReason, Incomplete, cut_reason
 from kvasir.core.types import Message, Prompt
 
 _OPERATION = "answering"
@@ -139,7 +141,7 @@ class HuggingFaceGenerator(RepeatedRequests):
             except OverloadedError as error:
                 raise BusyError(str(error), None) from error
             except TextGenerationError as error:
-                raise self._failure(_OPERATION, str(error)) from error
+                raise self._reported(error.args[0] if error.args else "", _OPERATION) from error
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 cause = f"a reply is malformed ({error})"
                 raise self._failure(_OPERATION, cause) from error
@@ -163,14 +165,15 @@ class HuggingFaceGenerator(RepeatedRequests):
         return options
 
     def _text_stream(self, client: InferenceClient, prompt: Prompt) -> Generator[str, None, None]:
-        finished = False
+        finished, cut = None, None
         for event in client.text_generation(
             as_text(prompt.messages), stream=True, details=True, **self._text_options()
         ):
             finished = event.generated_text is not None or event.details is not None
             if not event.token.special and event.token.text:
                 yield event.token.text
-        self._check_end(finished)
+            cut = cut_reason(event.details and event.details.finish_reason)
+        yield from self._end(finished, cut)
 
     def _chat(self, client: InferenceClient, prompt: Prompt) -> Generator[str, None, None]:
         options: dict[str, Any] = {
@@ -181,19 +184,33 @@ class HuggingFaceGenerator(RepeatedRequests):
         messages: Any = chat_messages(prompt.messages)
         if not self._streams:
             whole = client.chat_completion(messages, **options)
-            yield whole.choices[0].message.content or ""
+            yield content_text(whole.choices[0].message.content)
+            yield from self._end(True, cut_reason(whole.choices[0].finish_reason))
             return
-        finished = False
+        finished, cut = None, None
         for event in client.chat_completion(messages, stream=True, **options):
             choice = event.choices[0] if event.choices else None
-            if choice is not None and choice.delta.content:
-                yield choice.delta.content
-            finished = finished or (choice is not None and bool(choice.finish_reason))
-        self._check_end(finished)
+            finished = finished or False
+            if choice is None:
+                continue
+            if text := content_text(choice.delta and choice.delta.content):
+                yield text
+            finished = finished or bool(choice.finish_reason)
+            cut = cut_reason(choice.finish_reason) or cut
+        yield from self._end(finished, cut)
 
-    def _check_end(self, finished: bool) -> None:
+    def _end(self, finished: bool | None, cut: CutReason | None) -> Generator[str, None, None]:
+        """Yield the reason of a cut; raise if a stream broke off, or had no event (None)."""
+        if finished is None:
+            cause = (
+                "no stream came back: correct generator.base_url, or set generator.options.stream "
+                "to false if the endpoint does not stream"
+            )
+            raise self._failure(_OPERATION, cause)
         if not finished:
             raise self._failure(_OPERATION, "the answer ended without its end mark")
+        if cut is not None:
+            yield Incomplete(cut)
 
 
 def as_text(messages: tuple[Message, ...]) -> str:

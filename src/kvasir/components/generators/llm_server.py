@@ -6,12 +6,14 @@ every error message.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cache
 from itertools import chain
 from ssl import SSLContext
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -26,12 +28,15 @@ from kvasir.core.errors import (
 )
 from kvasir.core.types import Message
 
+T = TypeVar("T")
+
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 30.0
 _LONGEST_CONNECT = 10.0
 _NO_TIME = 0.05
 """A transport error with less than this many seconds left is reported as the deadline's."""
 _LONGEST_MESSAGE = 300
+_LINE_END = re.compile(rb"[\r\n]")
 
 
 @cache
@@ -60,7 +65,7 @@ class RepeatedRequests:
         model: str,
         base_url: str,
         api_key: str | None,
-        temperature: float,
+        temperature: float | None,
         max_tokens: int,
         timeout: float,
         retries: int,
@@ -92,8 +97,8 @@ class RepeatedRequests:
         self._backoff = backoff
 
     def _repeated(
-        self, request: Callable[[], Generator[str, None, None]], operation: str
-    ) -> Generator[str, None, None]:
+        self, request: Callable[[], Generator[T, None, None]], operation: str
+    ) -> Generator[T, None, None]:
         """Yield what a request yields; repeat it while the server is busy and nothing has come.
 
         Raises:
@@ -142,6 +147,15 @@ class RepeatedRequests:
             return BusyError(f"status {status}: {message}", response.headers.get("retry-after"))
         return self._failure(operation, f"status {status}: {message}")
 
+    def _reported(self, error: Any, operation: str) -> Exception:
+        """Return the exception of an error that stands in the body of a good status."""
+        found = error.get("message") or json.dumps(error) if isinstance(error, dict) else error
+        code = str(error.get("code")) if isinstance(error, dict) else ""
+        message = self._clean(str(found))
+        if code.isascii() and code.isdigit() and int(code) in _RETRIED:
+            return BusyError(f"status {code}: {message}", None)
+        return self._failure(operation, message)
+
     def _unreachable(self, error: Exception, operation: str, begun: bool) -> ComponentError:
         if isinstance(error, BusyError):
             return self._failure(operation, str(error), "busy")
@@ -180,7 +194,7 @@ class ServerGenerator(RepeatedRequests):
         model: str,
         base_url: str,
         api_key: str | None,
-        temperature: float,
+        temperature: float | None,
         max_tokens: int,
         timeout: float,
         retries: int,
@@ -220,15 +234,29 @@ class ServerGenerator(RepeatedRequests):
             if response.status_code >= 400:
                 response.read()
                 raise self._refused(response, operation)
+            self._check_kind(response, operation)
             yield from _split(response.iter_bytes())
+
+    def _check_kind(self, response: httpx.Response, operation: str) -> None:
+        """Refuse what is no reply of an API: a redirection, or a page for browsers."""
+        if response.is_redirect:
+            place = response.headers.get("location", "another address")
+            cause = f"it redirects to {place}: correct generator.base_url"
+            raise self._failure(operation, cause)
+        if response.headers.get("content-type", "").lower().startswith("text/html"):
+            cause = "a web page came back instead of an answer: correct generator.base_url"
+            raise self._failure(operation, cause)
 
 
 def _split(pieces: Iterator[bytes]) -> Iterator[str]:
-    """Yield non-empty lines; only a newline ends one, because JSON may contain other breaks."""
+    """Yield non-empty lines.
+
+    CR, LF or both end one, as in server-sent events; JSON may contain other breaks.
+    """
     rest = b""
     for piece in chain(pieces, (b"\n",)):
-        *whole, rest = (rest + piece).split(b"\n")
-        decoded = (line.decode("utf-8", errors="replace").strip() for line in whole)
+        *whole, rest = _LINE_END.split(rest + piece)
+        decoded = (line.decode("utf-8", errors="replace").strip("\ufeff \t") for line in whole)
         yield from filter(None, decoded)
 
 

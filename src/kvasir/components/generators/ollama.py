@@ -14,6 +14,7 @@ from typing import Any
 from kvasir.components.generators.llm_server import ServerGenerator, chat_messages
 from kvasir.core.deadline import check
 from kvasir.core.errors import ModelNotFoundError, SettingsError
+from kvasir.core.pieces import Incomplete, cut_reason
 from kvasir.core.run import Run
 from kvasir.core.types import Prompt
 
@@ -98,6 +99,8 @@ class OllamaGenerator(ServerGenerator):
                 if text:
                     yield str(text)
                 if event.get("done"):
+                    if cut := cut_reason(event.get("done_reason")):
+                        yield Incomplete(cut)
                     return
         raise self._failure(_OPERATION, "the answer ended without its end mark")
 
@@ -175,13 +178,18 @@ class OllamaGenerator(ServerGenerator):
     def _events(
         self, path: str, body: dict[str, Any], operation: str
     ) -> Generator[dict[str, Any], None, None]:
-        with closing(self._lines(path, body, operation)) as lines:
+        return self._repeated(lambda: self._parsed(path, body, operation), operation)
+
+    def _parsed(
+        self, path: str, body: dict[str, Any], operation: str
+    ) -> Generator[dict[str, Any], None, None]:
+        with closing(self._post(path, body, operation)) as lines:
             for line in lines:
                 event = self._object(
                     line, operation, "a line is malformed", "a line is no JSON object"
                 )
-                if "error" in event:
-                    raise self._failure(operation, str(event["error"]))
+                if error := event.get("error"):
+                    raise self._reported(error, operation)
                 yield event
 
     def _object(self, text: str, operation: str, malformed: str, other: str) -> dict[str, Any]:

@@ -6,16 +6,28 @@ Answers stream as server-sent events. Source: https://platform.openai.com/docs/a
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+import re
+from collections.abc import Generator, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from kvasir.components.generators.llm_server import ServerGenerator, chat_messages
-from kvasir.core.errors import SettingsError
+from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.core.pieces import CutReason, Incomplete, cut_reason
 from kvasir.core.types import Prompt
 
 _OPERATION = "answering"
+_LIMITS = ("max_tokens", "max_completion_tokens", "")
+_PARAMETER = re.compile(r"\b(?:max_tokens|max_completion_tokens|temperature)\b")
+_UNSUPPORTED = re.compile(
+    r"unsupported|not (?:supported|permitted|allowed)|not support|deprecated"
+    r"|unrecognized|unknown|unexpected|extra (?:inputs|fields)",
+    re.IGNORECASE,
+)
+"""Words of a server that does not know a parameter or does not accept its value."""
+_DONE = {"choices": [{"finish_reason": "stop"}]}
 
 
 class OpenAIGenerator(ServerGenerator):
@@ -29,18 +41,20 @@ class OpenAIGenerator(ServerGenerator):
         model: str = "",
         base_url: str = "",
         api_key: str | None = None,
-        temperature: float = 0.0,
+        temperature: float | None = 0.0,
         max_tokens: int = 1024,
         context_window: int | None = None,
         timeout: float = 120.0,
         retries: int = 2,
         backoff: float = 0.5,
+        max_tokens_parameter: str = "max_tokens",
     ) -> None:
         """Set the server and the model; nothing is sent yet.
 
         Options as in ``ServerGenerator``; ``/v1`` may be left out of ``base_url``. An answer has
         at most ``max_tokens``, which are reserved in the model's context window, unlimited where
-        that is None.
+        that is None. ``max_tokens_parameter`` is the name under which they are sent, or empty; a
+        ``temperature`` of None is not sent.
 
         Raises:
             SettingsError: The model or the server is missing, or a value unusable.
@@ -51,52 +65,141 @@ class OpenAIGenerator(ServerGenerator):
             raise SettingsError(
                 "generator 'openai' needs generator.base_url, such as http://localhost:8000/v1"
             )
+        if max_tokens_parameter not in _LIMITS:
+            raise SettingsError(
+                "max_tokens_parameter must be max_tokens, max_completion_tokens or empty, not "
+                f"'{max_tokens_parameter}'"
+            )
         if not urlsplit(base_url).path.strip("/"):
             base_url = f"{base_url.rstrip('/')}/v1"
         super().__init__(
             model, base_url, api_key, temperature, max_tokens, timeout, retries, backoff
         )
         self._context_window = context_window
+        self._limit = max_tokens_parameter
 
     def context_tokens(self) -> int | None:
         """Return the context length from the settings; the API does not report it."""
         return self._context_window
 
     def generate(self, prompt: Prompt) -> Generator[str, None, None]:
-        """Yield the answer as the server writes it; closing it disconnects."""
-        finished = False
-        with closing(self._lines("/chat/completions", self._body(prompt), _OPERATION)) as lines:
-            for line in lines:
-                if not line.startswith("data:"):
-                    continue  # Comments keep the connection alive; event names are redundant.
-                data = line.removeprefix("data:").strip()
-                if data == "[DONE]":
-                    return
-                text, last = self._read(data)
-                finished = finished or last
-                if text:
-                    yield text
-        if not finished:
-            raise self._failure(_OPERATION, "the answer ended without its end mark")
+        """Yield the answer as the server writes it; closing it disconnects.
+
+        A parameter that the server does not support is left out from then on.
+        """
+        while True:
+            body = self._body(prompt)
+            try:
+                yield from self._repeated(partial(self._answer, body), _OPERATION)
+                return
+            except UnsupportedParameterError as error:
+                if not self._leave_out(error.name):
+                    raise self._failure(_OPERATION, str(error)) from error
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
         """Return the request of an answer."""
-        return {
+        body: dict[str, Any] = {
             "model": self._model,
             "messages": chat_messages(prompt.messages),
-            "temperature": self._temperature,
-            "max_tokens": self.answer_tokens,
             "stream": True,
         }
+        if self._temperature is not None:
+            body["temperature"] = self._temperature
+        if self._limit:
+            body[self._limit] = self.answer_tokens
+        return body
 
-    def _read(self, data: str) -> tuple[str, bool]:
-        """Return an event's text, and True if it is the last event."""
+    def _answer(self, body: dict[str, Any]) -> Generator[str, None, None]:
+        """Yield the text of one request."""
+        is_finished, refused, cut = False, "", None
+        with closing(self._post("/chat/completions", body, _OPERATION)) as lines:
+            for event in self._events(lines):
+                try:
+                    choice = (event.get("choices") or [{}])[0]
+                    # A gateway that does not stream sends the whole message.
+                    part = choice.get("delta") or choice.get("message") or {}
+                    text, refusal = content_text(part.get("content")), part.get("refusal") or ""
+                    reason = choice.get("finish_reason")
+                except (AttributeError, LookupError, TypeError) as error:
+                    raise self._malformed(json.dumps(event)) from error
+                if text:
+                    yield text
+                refused += refusal
+                cut = cut_reason(reason) or cut
+                is_finished = is_finished or bool(reason) or "message" in choice
+        if not is_finished:
+            raise self._failure(_OPERATION, "the answer ended without its end mark")
+        if refused:
+            yield Incomplete(CutReason.REFUSAL, refused)
+        elif cut is not None:
+            yield Incomplete(cut)
+
+    def _events(self, lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+        """Yield the events of a stream, or the object that came instead of one."""
+        name, others = "", list[str]()
+        for line in lines:
+            field, _, value = line.partition(":")
+            if field == "event":
+                name = value.strip()
+            elif field == "data":
+                if value.strip() == "[DONE]":
+                    yield _DONE
+                    return
+                yield self._parsed(value, is_error=name == "error")
+                name = ""
+            elif field not in ("", "id", "retry"):  # A comment keeps the connection alive.
+                others.append(line)
+        if others:
+            yield self._parsed("\n".join(others), is_error=False)
+
+    def _parsed(self, data: str, *, is_error: bool) -> dict[str, Any]:
         try:
-            event: dict[str, Any] = json.loads(data)
-            if "error" in event:
-                raise self._failure(_OPERATION, json.dumps(event["error"]))
-            choices = event.get("choices") or [{}]
-            delta = choices[0].get("delta") or {}
-            return delta.get("content") or "", bool(choices[0].get("finish_reason"))
-        except (ValueError, AttributeError, LookupError) as error:
-            raise self._failure(_OPERATION, f"an event is malformed: {data}") from error
+            event = json.loads(data)
+        except ValueError as error:
+            raise self._malformed(data) from error
+        if not isinstance(event, dict):
+            raise self._malformed(data)
+        if reported := event.get("error") or (event if is_error else None):
+            raise self._reported(reported, _OPERATION)
+        return event
+
+    def _malformed(self, data: str) -> ComponentError:
+        return self._failure(_OPERATION, f"an event is malformed: {data.strip()}")
+
+    def _refused(self, response: Any, operation: str) -> Exception:
+        refused = super()._refused(response, operation)
+        if response.status_code not in (400, 422) or not _UNSUPPORTED.search(str(refused)):
+            return refused
+        named = _PARAMETER.search(str(refused))
+        return UnsupportedParameterError(self._message(response), named[0]) if named else refused
+
+    def _leave_out(self, name: str) -> bool:
+        """Send a parameter no more, or under its other name; False if nothing is left to change."""
+        if self._limit and name == self._limit:
+            is_old = self._limit == "max_tokens"
+            self._limit = "max_completion_tokens" if is_old else ""
+            return True
+        # Some servers name a parameter that is not in the request.
+        is_sent = self._temperature is not None
+        self._temperature = None
+        return is_sent
+
+
+class UnsupportedParameterError(Exception):
+    """The server does not support a parameter of the request."""
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+def content_text(content: Any) -> str:
+    """Return the text of a message's content, which may be a list of parts.
+
+    Raises:
+        TypeError: It is neither text nor such a list.
+    """
+    if content is None or isinstance(content, str):
+        return content or ""
+    texts = (part.get("text") for part in content if part.get("type") in ("text", "output_text"))
+    return "".join(texts)

@@ -18,6 +18,7 @@ from pathlib import Path
 from kvasir.core.deadline import check
 from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.leases import Lazy
+from kvasir.core.pieces import CutReason, Incomplete
 from kvasir.core.run import Run
 from kvasir.core.types import Message, Prompt
 from kvasir.models.rwkv_files import find_rwkv, named_path
@@ -211,7 +212,7 @@ class RwkvGenerator:
         loaded = self._loaded.get()
         order = stable_order(prompt.hits)
         if self._reading == ROWS and len(order) > 1:
-            yield self._best_of_rows(loaded, prompt)
+            yield from self._best_of_rows(loaded, prompt)
             return
         if self._reading == COMPOSED and order:
             numbers = dict(zip(passage_numbers(prompt.hits), range(len(order)), strict=True))
@@ -220,17 +221,22 @@ class RwkvGenerator:
             numbers = dict(enumerate(order, 1))
             request = self._request(loaded, segments(prompt, self._template, self._system, order))
         renumbering, is_first = Renumbering(numbers), True
+        end: Incomplete | None = None
         with closing(loaded.engine.write(request)) as pieces:
             for piece in pieces:
+                if isinstance(piece, Incomplete):
+                    end = piece
                 text = renumbering.feed(piece.lstrip() if is_first else piece)
                 is_first = is_first and not piece.strip()
                 if text:
                     yield text
         if rest := renumbering.finish():
             yield rest
+        if end is not None:
+            yield end
 
-    def _best_of_rows(self, loaded: _Loaded, prompt: Prompt) -> str:
-        """Return the answer that has most support, of one for each passage."""
+    def _best_of_rows(self, loaded: _Loaded, prompt: Prompt) -> Generator[str, None, None]:
+        """Yield the answer that has most support, of one for each passage."""
         requests = []
         for hit in prompt.hits:
             own = replace(prompt, hits=(hit,))
@@ -239,7 +245,9 @@ class RwkvGenerator:
         answers = loaded.engine.write_together(requests)
         best = best_supported([(each.text, each.score) for each in answers])
         numbers = Renumbering({1: best})
-        return (numbers.feed(answers[best].text) + numbers.finish()).lstrip()
+        yield (numbers.feed(answers[best].text) + numbers.finish()).lstrip()
+        if answers[best].is_cut:
+            yield Incomplete(CutReason.LENGTH)
 
     def _composed(self, loaded: _Loaded, prompt: Prompt, numbers: Mapping[int, int]) -> Request:
         """Return what is to be read after the composed states of the passages."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from kvasir.core.pieces import CutReason
 from kvasir.core.types import Answer
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.sources import CitedSource, NearPassage
@@ -87,7 +88,8 @@ class CompletionWriter:
             "refusal": None,
             "annotations": _annotations(sources),
         }
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+        choice = {"index": 0, "message": message, "logprobs": None}
+        choice["finish_reason"] = _finish_reason(answer)
         return {
             **self._head("chat.completion"),
             "choices": [choice],
@@ -115,7 +117,7 @@ class CompletionWriter:
         delta = {"annotations": _annotations(sources)} if sources else {}
         events = [
             self._chunk(delta, kvasir=self._extra(answer, sources, nearest)),
-            self._chunk({}, "stop"),
+            self._chunk({}, _finish_reason(answer)),
         ]
         if self.include_usage:
             last = {"choices": [], "usage": usage.model_dump()}
@@ -146,6 +148,7 @@ class CompletionWriter:
             "certainty": answer.certainty.value,
             "confidence": answer.confidence,
             "doubt": answer.doubt,
+            "incomplete": answer.incomplete,
             "removed_citations": answer.removed_citations,
             "checked_sentences": answer.checked_sentences,
             "unsupported_sentences": answer.unsupported_sentences,
@@ -183,6 +186,11 @@ def _cited(source: CitedSource) -> dict[str, Any]:
     is_checked = bool(source.citation.content_hash)
     more = {"title": source.title, "url": source.url, "checked": is_checked}
     return citation | more | {"start_index": source.start, "end_index": source.end}
+
+
+def _finish_reason(answer: Answer) -> str:
+    cut = answer.incomplete
+    return cut if cut in (CutReason.LENGTH, CutReason.CONTENT_FILTER) else "stop"
 
 
 def _event(content: dict[str, Any]) -> str:

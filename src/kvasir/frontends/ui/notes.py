@@ -21,6 +21,9 @@ _OTHERS = {
     re.compile(r"the answer is approximate: "): "note.approximate",
     re.compile(r"(?P<read>\d+) of (?P<found>\d+) passages fit"): "note.passages",
     re.compile(r"left out, .* the (?P<count>\d+) oldest messages"): "note.messages",
+    re.compile(r"the answer was cut, because it reached"): "note.length",
+    re.compile(r"the answer was cut by the content filter"): "note.content_filter",
+    re.compile(r"the language model refused"): "note.refusal",
     re.compile(r"the question was searched for as typed"): "note.not_refined",
 }
 """Beginnings of the notes that the API makes, with the texts that say the same."""
@@ -30,6 +33,12 @@ _DOUBTS = {
     re.compile(r"what is quoted does not say how often"): "doubt.how_often",
     re.compile(r"what is quoted has no such value"): "doubt.value",
     re.compile(r"what is quoted names nobody"): "doubt.person",
+    re.compile(r"the answer is not whole"): "doubt.incomplete",
+    re.compile(r"rows are quoted, and which of them"): "doubt.rows_of_exclusion",
+    re.compile(r"rows are quoted, and their time"): "doubt.rows_of_time",
+    re.compile(r"what is quoted is of another time"): "doubt.other_time",
+    re.compile(r"no row that is quoted names"): "doubt.no_row",
+    re.compile(r"what is quoted denies what is asked"): "doubt.other_polarity",
     re.compile(r"the passages do not name '(?P<name>.*)'"): "doubt.name",
 }
 """Doubts that the API has of an answer, with the texts that say the same."""

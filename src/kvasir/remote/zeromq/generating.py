@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator as Pieces
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, ClassVar
 
 from kvasir.core.daemon_threads import start_daemon
 from kvasir.core.deadline import current_stop, stopping
+from kvasir.core.pieces import CutReason, Incomplete
 from kvasir.core.protocols import (
     Approximate,
     BoundedContext,
@@ -37,6 +39,14 @@ _KNOWN: Mapping[str, type] = {
     "preparable": Preparable,
     "approximate": Approximate,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The last piece of a text that was cut."""
+
+    incomplete: CutReason
+    text: str
 
 
 class _BoundsContext:
@@ -119,14 +129,18 @@ class RemoteGenerator(RemoteComponent):
         pieces = self._client.stream(self._service, "generate", asked, silence=self._timeout)
         with closing(pieces):
             for piece in pieces:
-                yield self._read(str, piece)
+                if isinstance(piece, dict):
+                    end = self._read(_End, piece)
+                    yield Incomplete(end.incomplete, end.text)
+                else:
+                    yield self._read(str, piece)
 
 
 def generator_service(generator: Generator, name: str = ROLE, slots: int = 1) -> Service:
     """Return the service of a generator; each slot writes one answer."""
     described: dict[str, Any] = {}
     operations: dict[str, Operation] = {
-        "generate": lambda given: iter(generator.generate(given.get("prompt", Prompt))),
+        "generate": lambda given: _pieces_of(generator, given.get("prompt", Prompt)),
     }
     if isinstance(generator, BoundedContext):
         bounded = generator
@@ -147,6 +161,20 @@ def generator_service(generator: Generator, name: str = ROLE, slots: int = 1) ->
     known = capabilities_of(generator, _KNOWN)
     operations["describe"] = describing(ROLE, known, **described)
     return Service(name, operations, slots)
+
+
+def _pieces_of(generator: Generator, prompt: Prompt) -> Pieces[Any, None, None]:
+    """Yield a generator's text as plain data."""
+    pieces = iter(generator.generate(prompt))
+    try:
+        for piece in pieces:
+            if isinstance(piece, Incomplete):
+                yield to_json(_End(piece.reason, str(piece)))
+            else:
+                yield piece
+    finally:
+        if isinstance(pieces, Pieces):
+            pieces.close()
 
 
 def _progress_of(generator: Preparable) -> Pieces[Any, None, None]:
