@@ -15,7 +15,7 @@ from functools import partial
 from kvasir.answering import table_doubts as doubts
 from kvasir.answering.citations import FindVersion, citation_of
 from kvasir.answering.table_questions import TableQuestion
-from kvasir.answering.table_rows import NoAnswerError, is_distinct
+from kvasir.answering.table_rows import NoAnswerError, fold, is_distinct
 from kvasir.answering.table_vocabulary import ADDS_UP_NOT, ASKS_A_PRICE
 from kvasir.answering.table_words import BY_LANGUAGE, IDENTIFIERS, QUALIFYING_COLUMNS, Operation
 from kvasir.answering.tables import (
@@ -32,6 +32,7 @@ from kvasir.core.ledger import DocumentVersion
 from kvasir.core.markers import NUMBERS
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.types import Citation, Hit
+from kvasir.language.normalization import normalize
 
 CONFIDENCE = 0.95
 """Confidence of an answer from a table, in which every word of the question was found."""
@@ -94,9 +95,10 @@ class TableReader:
 
         None if there is no such table, or if two give different answers.
         """
+        question = normalize(question)
         answers: dict[str, TableAnswer] = {}
         for number, hit, version, table in self._tables(hits):
-            folded = version.text[table.start : table.end].casefold()
+            folded = fold(version.text[table.start : table.end])
             for language, words in BY_LANGUAGE.items():
                 try:
                     asked = _Computation(
