@@ -26,7 +26,7 @@ from kvasir.core.ledger import CollectionRecord, DocumentRecord, require_collect
 from kvasir.core.places import box_of
 from kvasir.core.protocols import Embedder, Generator, UsesEmbedder, VectorStore
 from kvasir.core.templates import DEFAULT_PROMPT
-from kvasir.core.text import replace_surrogates
+from kvasir.core.text import replace_surrogates, spellings
 from kvasir.core.types import ExplainedSearch, Hit, SearchRequest, document_id
 from kvasir.core.wire import to_json
 from kvasir.open_index import OpenIndex
@@ -324,7 +324,8 @@ class Index:
         """Return a document by its id or source URI; raise DocumentNotFoundError if unknown."""
         self.record()
         source = replace_surrogates(source)
-        for candidate in (source, document_id(source)):
+        names = spellings(source)
+        for candidate in (*names, *map(document_id, names)):
             record = self.components.catalog.document(self.name, candidate)
             if record is not None:
                 return record
@@ -332,16 +333,16 @@ class Index:
 
     def match(self, typed: Sequence[str]) -> list[DocumentRecord]:
         """Return documents by what was typed of their name, as ``Collection.match``."""
-        spellings = [replace_surrogates(each) for each in typed]
-        for each in spellings:
+        names = [replace_surrogates(each) for each in typed]
+        for each in names:
             with suppress(DocumentNotFoundError):
                 return [self.document(each)]
         catalog = self.components.catalog
         uris = catalog.source_uris(self.name)
-        found = matching(uris, spellings)
+        found = matching(uris, names)
         if not found:
-            near = nearest(uris, spellings[0])
-            raise DocumentNotFoundError(spellings[0], self.name, near)
+            near = nearest(uris, names[0])
+            raise DocumentNotFoundError(names[0], self.name, near)
         if len(found) > _FEW:
             wanted = set(found)
             return [each for each in catalog.documents(self.name) if each.id in wanted]

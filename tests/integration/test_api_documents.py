@@ -7,6 +7,7 @@ import itertools
 import json
 import threading
 import time
+import unicodedata
 from io import BytesIO
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from service_client import (
 
 from kvasir.core.run import Run
 from kvasir.core.services.jobs import JobState, NewJob
+from kvasir.core.types import Source
 from kvasir.tasks import tidy
 
 
@@ -117,6 +119,25 @@ def test_a_passage_beyond_the_text_is_refused(client, ana, place):
 def test_only_the_last_part_of_a_name_is_kept(client, ana, place, given, kept):
     answer = send(client, ana, place, given, TEA)
     assert answer.json()["arguments"]["uri"] == f"upload:ana/{kept}"
+
+
+@pytest.mark.parametrize("first", ["NFC", "NFD"])
+def test_a_name_in_composed_and_decomposed_letters_is_one_document(client, ana, place, first):
+    forms = (first, "NFD" if first == "NFC" else "NFC")
+    for number, form in enumerate(forms):
+        name = unicodedata.normalize(form, "Gebühr.md")
+        upload(client, ana, place, name, f"{TEA} Version {number}.")
+    (record,) = documents(client, ana, place)
+    assert record["source_uri"] == "upload:ana/Gebühr.md"
+
+
+def test_a_document_with_a_decomposed_name_keeps_it(client, ana, place, server):
+    name = unicodedata.normalize("NFD", "Gebühr.md")
+    with server[1].collection(place.rpartition("/")[2]) as collection:
+        collection.ingest((Source(f"upload:ana/{name}", "text/markdown"), TEA.encode()))
+    upload(client, ana, place, "Gebühr.md", f"{TEA} Again.")
+    (record,) = documents(client, ana, place)
+    assert record["source_uri"] == f"upload:ana/{name}"
 
 
 @pytest.mark.parametrize("name", ["..", ".", "a/..", "\u202e"])

@@ -1,5 +1,7 @@
 """Identifiers: what a tokenizer would tear apart is one thing, however it is written."""
 
+import time
+
 import pytest
 
 from kvasir.language.identifiers import find_identifiers, identifying_values
@@ -33,6 +35,14 @@ from kvasir.language.identifiers import find_identifiers, identifying_values
         ("3,5 GB", "3.5gb"),
         ("in std::vector", "std::vector"),
         ("edit /etc/ssh/sshd_config", "sshd_config"),
+        ("ISBN 978-3-16-148410-0", "9783161484100"),
+        ("ISBN 978 3 16 148410 0.", "9783161484100"),
+        ("call +44 20 7946 0958", "442079460958"),
+        ("call +442079460958", "442079460958"),
+        ("call (020) 7946-0958", "02079460958"),
+        ("Tel. 089/123456-0", "0891234560"),
+        ("to DE89 3704 0044 0532 0130 00", "de89370400440532013000"),
+        ("by AT&T", "at&t"),
     ],
 )
 def test_an_identifier_is_found_however_it_is_written(text, value):
@@ -60,3 +70,19 @@ def test_the_words_of_an_index_join_what_is_written_apart():
     found = find_identifiers("AX-200-C holds 1,250,000 and weighs 12 kg or 30kg")
     assert found.words == ("ax200c", "1250000", "12kg", "30", "kg")
     assert found.exact == ("ax-200-c",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2024-01-15", "01.02.2024", "1939-1945", "0 12 34 56 78", "2020 2021 2022", "00:15 12:30",
+     "10-20", "0.5 0.7 0.9 1.2"],
+)  # fmt: skip
+def test_dates_and_columns_of_numbers_are_not_joined(text):
+    assert not find_identifiers(text).words
+
+
+@pytest.mark.parametrize("text", ["0" * 20_000, "+1 " * 9000, "978-" * 5000, "0 1" * 9000])
+def test_long_rows_of_digits_take_little_time(text):
+    started = time.process_time()
+    find_identifiers(text)
+    assert time.process_time() - started < 1.0

@@ -1,5 +1,7 @@
 """What filters may name: sources, file types and ids, and which fields there are."""
 
+import unicodedata
+
 import pytest
 
 from kvasir.core.errors import FilterError, UnknownFieldError
@@ -73,6 +75,28 @@ def test_a_document_is_found_by_its_id(collections):
         id = collection.document("upload:ana/g.pdf").id
     assert found(collections, f"document_id={id}") == ["g.pdf"]
     assert len(found(collections, f"document_id!={id}")) == len(SOURCES) - 1
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize(
+    "filters",
+    ["source=/gebühren/Fähre.md", "source=/gebühren/", "source=/gebühren/Fä*", "author=Zoë",
+     "source=*Fähre.md", '{"field": "author", "operator": "in", "value": ["Zoë", "x"]}'],
+)  # fmt: skip
+def test_filters_find_names_in_composed_and_decomposed_letters(filters, form):
+    other = "NFD" if form == "NFC" else "NFC"
+    source = Source(unicodedata.normalize(form, "/gebühren/Fähre.md"), MARKDOWN)
+    given = {"author": unicodedata.normalize(form, "Zoë")}
+    with FakeCollections().lease() as collection:
+        collection.ingest((source, b"The same words."), metadata=given)
+        wanted = unicodedata.normalize(other, filters)
+        assert len(collection.search("words", filters=wanted)) == 1
+        assert not collection.search(
+            "words", filters="author!=" + unicodedata.normalize(other, "Zoë")
+        )
+        assert (
+            collection.document(unicodedata.normalize(other, source.uri)).source_uri == source.uri
+        )
 
 
 def test_a_pattern_that_fits_too_many_documents_is_refused(collections, monkeypatch):

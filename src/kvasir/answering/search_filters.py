@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import unicodedata
+from collections.abc import Sequence
 
 from kvasir.core.document_metadata import FILE_TYPE
 from kvasir.core.errors import FilterError, OutdatedMetadataError, UnknownFieldError
@@ -27,6 +29,8 @@ from kvasir.core.filters import (
 )
 from kvasir.core.ledger import Catalog
 from kvasir.core.media_types import short_name_of
+from kvasir.core.text import spellings
+from kvasir.core.types import MetadataScalar
 
 _ALIASES = ("document_id", "source", "type")
 _EQUALITIES = ("==", "in")
@@ -52,14 +56,33 @@ def resolve_filter(
 
     def resolve(comparison: Comparison) -> Filter:
         if comparison.field not in _ALIASES:
-            return comparison
+            return _in_spellings(comparison)
         if comparison.operator in _EQUALITIES:
             return _alternatives(comparison, catalog, collection)
         if comparison.operator in _INEQUALITIES:
             return Logical("NOT", (_alternatives(comparison, catalog, collection),))
-        return comparison
+        return _in_spellings(comparison)
 
     return replaced(condition, resolve)
+
+
+def _in_spellings(comparison: Comparison) -> Filter:
+    """Return a comparison that holds for text in composed and in decomposed letters."""
+    values = values_of(comparison)
+    if all(not isinstance(value, str) or value.isascii() for value in values):
+        return comparison
+    if comparison.operator == UNDER:
+        folders = (Comparison(comparison.field, UNDER, each) for each in _spelled(values))
+        return Logical("OR", tuple(folders))
+    if comparison.operator in (*_EQUALITIES, *_INEQUALITIES):
+        operator = "in" if comparison.operator in _EQUALITIES else "not in"
+        return Comparison(comparison.field, operator, _spelled(values))
+    return comparison
+
+
+def _spelled(values: Sequence[MetadataScalar]) -> tuple[MetadataScalar, ...]:
+    found = (spellings(each) if isinstance(each, str) else (each,) for each in values)
+    return tuple(form for forms in found for form in forms)
 
 
 def _check_fields(condition: Filter, catalog: Catalog, collection: str, known: set[str]) -> None:
@@ -90,7 +113,7 @@ def _alternatives(comparison: Comparison, catalog: Catalog, collection: str) -> 
     """Return the filter for equality with one of the values, by any of the field's meanings."""
     values = values_of(comparison)
     texts = [value for value in values if isinstance(value, str)]
-    found: list[Filter] = [Comparison(comparison.field, "in", values)]
+    found: list[Filter] = [Comparison(comparison.field, "in", _spelled(values))]
     if comparison.field == "type":
         names = tuple(dict.fromkeys(map(short_name_of, texts)))
         found.append(Comparison(FILE_TYPE, "in", names))
@@ -111,13 +134,14 @@ def _folder_of(pattern: str) -> str:
 
 def _of_source(pattern: str, catalog: Catalog, collection: str) -> Filter:
     if folder := _folder_of(pattern):
-        return Comparison(SOURCE_URI, UNDER, folder)
+        return _in_spellings(Comparison(SOURCE_URI, UNDER, folder))
     if "*" not in pattern:
-        return Comparison(SOURCE_URI, "==", pattern)
-    literal = re.sub(r"[\[?]", r"[\g<0>]", pattern)
+        return _in_spellings(Comparison(SOURCE_URI, "==", pattern))
+    literal = re.sub(r"[\[?]", r"[\g<0>]", unicodedata.normalize("NFC", pattern))
     fits = re.compile(fnmatch.translate(literal)).match
-    uris = catalog.live_source_uris(collection, pattern.partition("*")[0])
-    found = tuple(uri for uri in uris if fits(uri))
+    prefixes = spellings(pattern.partition("*")[0])
+    uris = {uri for each in prefixes for uri in catalog.live_source_uris(collection, each)}
+    found = tuple(uri for uri in sorted(uris) if fits(unicodedata.normalize("NFC", uri)))
     if len(found) > _MOST_SOURCES:
         raise FilterError(
             f"the pattern '{pattern}' fits {len(found):,} documents, more than {_MOST_SOURCES}: "

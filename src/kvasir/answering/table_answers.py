@@ -45,6 +45,7 @@ from kvasir.core.ledger import DocumentVersion
 from kvasir.core.markers import NUMBERS
 from kvasir.core.protocols import TextAnalyzer
 from kvasir.core.types import Citation, Hit
+from kvasir.language.normalization import normalize
 
 CONFIDENCE = 0.95
 """Confidence of an answer from a table, in which every word of the question was found."""
@@ -86,9 +87,10 @@ class TableReader:
 
         None if there is no such table, or if two give different answers.
         """
+        question = normalize(question)
         answers: dict[str, TableAnswer] = {}
         for number, hit, version, table in self._tables(hits):
-            folded = version.text[table.start : table.end].casefold()
+            folded = fold(version.text[table.start : table.end])
             for language, words in BY_LANGUAGE.items():
                 try:
                     asked = _Computation(

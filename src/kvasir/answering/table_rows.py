@@ -9,6 +9,7 @@ from functools import lru_cache
 from kvasir.answering.table_doubts import figures_of, is_of_groups
 from kvasir.answering.table_words import EXTREMES, IDENTIFIERS, KEYS, PARTS, TOTALS
 from kvasir.answering.tables import REMEMBERED, Row, Table, is_gap, is_number
+from kvasir.language.normalization import normalize
 
 WORD = re.compile(r"[^\W_]+")
 _WHOLE = re.compile(r"[1-9]\d{0,14}")
@@ -135,4 +136,4 @@ def is_distinct(rows: tuple[Row, ...], column: int) -> bool:
 
 def fold(text: str) -> str:
     """Return a text in the form in which cells and words are compared."""
-    return text.casefold().strip()
+    return normalize(text).casefold().strip()

@@ -7,6 +7,7 @@ are found by trying its parts, because terms have no offsets.
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 _UNSPACED = rf"{SOUTHEAST_ASIAN}\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 """Letters of scripts without spaces between words."""
 _RUN = re.compile(f"[{_UNSPACED}]+")
-_WORD = re.compile(rf"(?:(?![{_UNSPACED}_])\w)+(?:['’](?:(?![{_UNSPACED}_])\w)+)*")
+_INSIDE = (
+    "\u00ad\u0300-\u036f\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0670\u200b-\u200f\u2060\ufeff"
+)
+"""Marks on letters and invisible characters within words."""
+_PART = rf"(?![{_UNSPACED}_])\w(?:(?![{_UNSPACED}_])\w|[{_INSIDE}])*"
+_WORD = re.compile(rf"{_PART}(?:['’]{_PART})*")
 _LONGEST_PART = 8
 """Most characters of a word of the question in a script without spaces."""
 
@@ -42,7 +48,10 @@ class MatchFinder:
             match.span() for match in _WORD.finditer(text) if self._is_match(match[0], language)
         ]
         if _RUN.search(text) and (parts := self._parts(language)):
-            pattern = "|".join(map(re.escape, sorted(parts, key=len, reverse=True)))
+            spelled = {
+                form for part in parts for form in (part, unicodedata.normalize("NFD", part))
+            }
+            pattern = "|".join(map(re.escape, sorted(spelled, key=len, reverse=True)))
             found += [match.span() for match in re.finditer(pattern, text)]
         return _without_overlaps(sorted(found))
 
@@ -61,7 +70,7 @@ class MatchFinder:
         """Return the parts of the question without spaces that are one word of it each."""
         parts = {
             run[0][start:end]
-            for run in _RUN.finditer(self._question)
+            for run in _RUN.finditer(unicodedata.normalize("NFC", self._question))
             for start in range(len(run[0]))
             for end in range(start + 1, min(start + _LONGEST_PART, len(run[0])) + 1)
         }

@@ -133,7 +133,7 @@ class SearchTerms(Protocol):
     """A ``TextAnalyzer`` that searches for more terms than those of the query's words."""
 
     def search_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
-        """Return the terms of ``query_terms``, and others of less weight than 1."""
+        """Return the terms of ``query_terms``, and others of weight 1 or less."""
 
 
 class Candidate(NamedTuple):

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from functools import cache
 
-CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uff66-\uff9f"
 """Japanese, Chinese and Korean characters, for use within a character class."""
 SOUTHEAST_ASIAN = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 """Thai, Lao, Burmese and Khmer: scripts without spaces between words, as ``CJK``."""
@@ -57,6 +57,14 @@ def replace_surrogates(text: str, replacement: str = "?") -> str:
     They come from bytes that are not UTF-8 and from broken surrogate pairs in files.
     """
     return text if text.isascii() else _SURROGATE.sub(replacement, text)
+
+
+def spellings(text: str) -> tuple[str, ...]:
+    """Return a text, and its composed and decomposed forms (NFC, NFD) if they differ."""
+    if text.isascii():
+        return (text,)
+    forms = (unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text))
+    return tuple(dict.fromkeys((text, *forms)))
 
 
 def has_surrogates(text: str) -> bool:

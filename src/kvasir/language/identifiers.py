@@ -31,11 +31,26 @@ _OPTION = re.compile(
 )
 _LANGUAGE = re.compile(rf"(?<![{_L}])(?:[A-Za-z]\+\+|[A-Za-z]#)(?![{_L}#+])")
 _DOTTED = re.compile(rf"(?<![{_L}.)\]/])\.[A-Za-z][A-Za-z0-9]+")
+_AMPERSAND = re.compile(rf"(?<![{_L}&])[{_LETTERS}]{{1,4}}(?:&[{_LETTERS}]{{1,4}})+(?![{_L}&;=])")
+"""Names such as ``AT&T``; not the parameters of an address."""
 _LETTER = re.compile(rf"(?<![{_L}.'’+#&-])[B-HJ-Z](?![{_L}+#.'’&-])")
 _GROUPED = re.compile(
     r"(?<![\w.,])(?:\d{1,3}(?:,\d{2,3})*,\d{3}|\d{1,3}(?:(?P<by>[.'’ \u00a0\u2009\u202f])\d{3})"
     r"(?:(?P=by)\d{3})*)(?![\d])(?![.,]\d{3}(?!\d))"
 )
+_HYPHENATED = re.compile(r"(?<![\w.,+-])\d+(?:-\d+){1,6}(?![\w-])(?!\.\d)")
+_ISBN = re.compile(r"(?<![\w.,+-])97[89](?:[ -]\d{1,7}){3} \d(?![\w-])(?!\.\d)")
+_TELEPHONE = re.compile(
+    r"(?<![\w.,+-])(?<!\d )(?:\+\d|00?[1-9]|\(\+?\d)\d{0,5}\)?"
+    r"(?:[ /.\u00a0-]{1,2}\(?\d{1,8}\)?){1,7}(?![\w-])"
+)
+_IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?(?!\w)")
+_DATE = re.compile(
+    r"(?:1\d|20)\d\d-[01]?\d-[0-3]?\d|\d{1,2}([-./])\d{1,2}\1(?:\d\d|\d{4})|\d{4}-\d{4}"
+)
+"""Days, and years from and to."""
+_FEWEST_JOINED, _MOST_JOINED = 7, 19
+"""Digits of numbers that are also written without separators: telephone numbers, ISBN, cards."""
 _NUMBER = re.compile(r"(?<![A-Za-z0-9])\d+(?![A-Za-z0-9])")
 _MIXED = re.compile(rf"(?<![{_L}])(?:\d+(?=[{_LETTERS}])|[{_LETTERS}]+(?=\d))[{_L}]+")
 _MEASURE = re.compile(
@@ -77,6 +92,8 @@ def find_identifiers(text: str) -> Identifiers:
     for match in _COMPOUND.finditer(text):
         if len(match[0]) <= _LONGEST:
             _add_compound(match[0].lower(), exact, words)
+    if "&" in text:
+        exact += (match[0].lower() for match in _AMPERSAND.finditer(text))
     if "#" in text or "+" in text:
         exact += (match[0].lower() for match in _LANGUAGE.finditer(text))
     exact += (match[0].lower() for match in _DOTTED.finditer(text))
@@ -87,6 +104,7 @@ def find_identifiers(text: str) -> Identifiers:
     exact += (f"={match[0]}" for match in _LETTER.finditer(text))
     if _DIGIT.search(text):
         words += (_digits(match[0]) for match in _GROUPED.finditer(text))
+        words += _joined_numbers(text)
         for number, gap, unit in _measures(text):
             if number.isdigit():
                 words += [f"{number}{unit}"] if gap else [number, unit]
@@ -133,6 +151,15 @@ def _add_compound(found: str, exact: list[str], words: list[str]) -> None:
         joined = _CONNECTOR.sub("", form)
         if _DIGIT.search(joined) and not joined.isdigit() and form not in versions:
             words.append(joined)
+
+
+def _joined_numbers(text: str) -> set[str]:
+    """Return numbers in groups of any size as one word: ISBN, telephone numbers, IBAN."""
+    patterns = _HYPHENATED, _ISBN, _TELEPHONE
+    found = {match[0] for pattern in patterns for match in pattern.finditer(text)}
+    joined = {_digits(each) for each in found if not _DATE.fullmatch(each)}
+    joined = {each for each in joined if _FEWEST_JOINED <= len(each) <= _MOST_JOINED}
+    return joined | {match[0].replace(" ", "").lower() for match in _IBAN.finditer(text)}
 
 
 def _measures(text: str) -> Iterator[tuple[str, str, str]]:

@@ -20,7 +20,7 @@ from kvasir.core.reports import (
     WebIngestReport,
 )
 from kvasir.core.run import Run
-from kvasir.core.text import replace_surrogates
+from kvasir.core.text import replace_surrogates, spellings
 from kvasir.core.types import (
     Answer,
     AnswerEvent,
@@ -362,7 +362,10 @@ class RemoteCollection(RemoteMaintenance):
         """Act on the path of a document, by its id or source URI."""
         clean = replace_surrogates(source)
         # A source URI has slashes, which a path of HTTP cannot hold; its id is known from it.
-        for each in ((clean,) if _is_id(clean) else ()) + (document_id(clean),):
+        for each in (
+            *((clean,) if _is_id(clean) else ()),
+            *map(document_id, spellings(clean)),
+        ):
             try:
                 return act(f"{self._path}/documents/{each}", each)
             except DocumentNotFoundError as error:

@@ -6,8 +6,12 @@ term): a name with the same spelling in two languages is found from both.
 
 The rules of each language were measured on XQuAD: docs/decisions/0005-lexical-search.md.
 
-Identifiers are terms as well, whole and in one spelling (``language.identifiers``). They are
-added to the terms of the words: an index that lacks them answers as before.
+Identifiers are terms as well, whole and in one spelling (``language.identifiers``), and so are
+function words in capitals (``language.capitals``). They are added to the terms of the words: an
+index that lacks them answers as before.
+
+Terms are those of the normal text (``language.normalization``). A search also has the terms of the
+text as it is written, which are those of indexes made of texts that were not normalized.
 """
 
 from __future__ import annotations
@@ -15,8 +19,8 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
-from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -27,8 +31,18 @@ from qdrant_edge import SparseVector as EdgeSparseVector
 from kvasir.core.errors import SettingsError
 from kvasir.core.text import SOUTHEAST_ASIAN
 from kvasir.core.types import SparseVector
+from kvasir.language.capitals import names_in_capitals
 from kvasir.language.compounds import compound_parts
 from kvasir.language.identifiers import find_identifiers, numbers
+from kvasir.language.normalization import (
+    dotless_words,
+    is_typed_without_umlauts,
+    joined_words,
+    normalize,
+    of_language,
+    with_umlauts,
+    words_with_umlauts,
+)
 from kvasir.language.question_words import QUESTION_WORDS, without_asking_phrases
 
 STEMMED = {
@@ -53,7 +67,7 @@ _UNSPACED_TEXT = re.compile(
     "]+"
 )
 
-_MAY_IDENTIFY = re.compile(r"[0-9#@_/:+\\]|\w[-.\u2010\u2011]\w|\B-\w|\B\.\w|\b[B-HJ-Z]\b")
+_MAY_IDENTIFY = re.compile(r"[0-9#@_/:+&\\]|\w[-.\u2010\u2011]\w|\B-\w|\B\.\w|\b[B-HJ-Z]\b")
 """Found in every text with an identifier; most sentences have none, and cost nothing."""
 _WORDS = re.compile(r"\w+")
 
@@ -92,6 +106,7 @@ class Bm25Analyzer:
         self._recent_terms = lru_cache(_REMEMBERED)(self._terms)
         self._asking = lru_cache(maxsize=None)(self._find_asking)
         self._word_id = lru_cache(_REMEMBERED)(self._find_word_id)
+        self._is_stop_word = lru_cache(_REMEMBERED)(self._find_stop_word)
 
     def document_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
         """Return the term weights of each text, without IDF, which the store applies.
@@ -104,36 +119,68 @@ class Bm25Analyzer:
         ]
 
     def _terms(self, text: str, language: str) -> SparseVector:
+        text = normalize(text)
         vectors = [model.embed_document(part) for model, part in self._parts(text, language)]
-        return _merged([*map(_arrays, vectors), *self._identifier_terms(text, language)])
+        code = _code(language)
+        spellings = [*joined_words(text), *dotless_words(text, code)]
+        if code == "de" and is_typed_without_umlauts(text):
+            spellings += words_with_umlauts(text)
+        return _merged([*map(_arrays, vectors), *self._added_terms(text, language, spellings)])
 
     def query_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
         """Return the distinct terms of each query, each of weight 1.
 
         Words with which one asks ("wann") are left out, unless the query has no others.
         """
-        found = []
-        for asked, language in zip(texts, languages, strict=True):
-            text = without_asking_phrases(asked, _code(language))
-            vectors = [model.embed_query(part) for model, part in self._parts(text, language)]
-            merged = _merged([*map(_arrays, vectors), *self._identifier_terms(text, language)])
-            wanted = merged.indices[~np.isin(merged.indices, self._asking(_code(language)))]
-            terms = wanted if wanted.size else merged.indices
-            found.append(SparseVector(terms, np.ones(terms.size, dtype=np.float32)))
-        return found
+        return [
+            self._query_terms(self._asked(text, language), language)
+            for text, language in zip(texts, languages, strict=True)
+        ]
+
+    def _asked(self, text: str, language: str) -> str:
+        """Return a query in the spelling of its terms, without phrases that only ask."""
+        code = _code(language)
+        text = without_asking_phrases(normalize(text), code)
+        return with_umlauts(text) if code == "de" and is_typed_without_umlauts(text) else text
+
+    def _query_terms(self, text: str, language: str) -> SparseVector:
+        vectors = [model.embed_query(part) for model, part in self._parts(text, language)]
+        added = self._added_terms(text, language, joined_words(text))
+        merged = _merged([*map(_arrays, vectors), *added])
+        wanted = merged.indices[~np.isin(merged.indices, self._asking(_code(language)))]
+        terms = wanted if wanted.size else merged.indices
+        return SparseVector(terms, np.ones(terms.size, dtype=np.float32))
 
     def search_terms(self, texts: Sequence[str], languages: Sequence[str]) -> list[SparseVector]:
-        """Return the terms of ``query_terms``, and those of parts of compounds with less weight."""
-        found = self.query_terms(texts, languages)
-        for number, (text, language) in enumerate(zip(texts, languages, strict=True)):
-            parts = compound_parts(text) if _code(language) == "de" else []
-            if parts:
-                whole, (added,) = found[number], self.query_terms([" ".join(parts)], [language])
-                new = added.indices[~np.isin(added.indices, whole.indices)]
-                weights = np.full(new.size, PART_WEIGHT, dtype=np.float32)
-                both = np.concatenate([whole.values, weights])
-                found[number] = _merged([SparseVector(np.concatenate([whole.indices, new]), both)])
+        """Return the terms of ``query_terms``, and those of other spellings and of parts.
+
+        Parts of compounds have less weight. Other spellings are the text as it is written,
+        Turkish words with a dotless i, and German words with umlauts for ``ae``, ``oe``, ``ue``.
+        """
+        found = []
+        for written, language in zip(texts, languages, strict=True):
+            code, text = _code(language), self._asked(written, language)
+            terms = self._query_terms(text, language)
+            spellings = dotless_words(text, code)
+            if text != written:
+                spellings.append(without_asking_phrases(written, code))
+            if code == "de":
+                spellings += words_with_umlauts(text)
+            terms = self._with_terms(terms, spellings, language, 1.0)
+            parts = compound_parts(text) if code == "de" else []
+            found.append(self._with_terms(terms, parts, language, PART_WEIGHT))
         return found
+
+    def _with_terms(
+        self, terms: SparseVector, texts: Sequence[str], language: str, weight: float
+    ) -> SparseVector:
+        """Add the terms of further texts that are new, with one weight."""
+        if not texts:
+            return terms
+        added = self._query_terms(" ".join(texts), language)
+        new = added.indices[~np.isin(added.indices, terms.indices)]
+        both = np.concatenate([terms.values, np.full(new.size, weight, dtype=np.float32)])
+        return _merged([SparseVector(np.concatenate([terms.indices, new]), both)])
 
     def _find_asking(self, code: str) -> NDArray[np.uint32]:
         """Return the term ids of a language's question words."""
@@ -146,23 +193,37 @@ class Bm25Analyzer:
         }
         return np.array(sorted(ids), dtype=np.uint32)
 
-    def _identifier_terms(self, text: str, language: str) -> list[SparseVector]:
-        """Return the weights of the terms that the words of a text do not have."""
-        if not _MAY_IDENTIFY.search(text):
-            return []
-        found = find_identifiers(text)
-        words = [*found.words, *(numbers(text) if _code(language) in UNSPACED else ())]
-        # Their ids are those of plain words: neither digits nor codes have a stem.
-        counts = Counter(self._word_id(word) for word in words)
-        counts.update(_exact_id(form) for form in found.exact)
-        if not counts:
-            return []
-        length = len(_WORDS.findall(text))
+    def _added_terms(
+        self, text: str, language: str, spellings: Sequence[str]
+    ) -> list[SparseVector]:
+        """Return the weights of the terms that the words of a normal text do not have.
+
+        ``spellings`` are further words for words of the text.
+        """
+        counts: Counter[int] = Counter()
+        code = _code(language)
+        for word in spellings:
+            counts.update(map(int, self._word_model(code).embed_query(word).indices))
+        # Their ids are those of plain words: neither digits nor codes nor names have a stem.
+        names = names_in_capitals(text, partial(self._is_stop_word, code))
+        counts.update(self._word_id(name) for name in names)
+        if _MAY_IDENTIFY.search(text):
+            found = find_identifiers(text)
+            words = [*found.words, *(numbers(text) if code in UNSPACED else ())]
+            counts.update(self._word_id(word) for word in words)
+            counts.update(_exact_id(form) for form in found.exact)
+        return [self._weighted(counts, len(_WORDS.findall(text)))] if counts else []
+
+    def _weighted(self, counts: Mapping[int, int], length: int) -> SparseVector:
+        """Return the weights of terms by their counts in a text of a number of words."""
         norm = self._k1 * (1.0 - self._b + self._b * length / self._average_length)
         ids = np.array(sorted(counts), dtype=np.uint32)
         times = np.array([counts[each] for each in ids.tolist()], dtype=np.float64)
         weights = times * (self._k1 + 1.0) / (times + norm)
-        return [SparseVector(ids, weights.astype(np.float32))]
+        return SparseVector(ids, weights.astype(np.float32))
+
+    def _find_stop_word(self, code: str, word: str) -> bool:
+        return code not in UNSPACED and not self._word_model(code).embed_query(word).indices
 
     def _find_word_id(self, word: str) -> int:
         (term,) = self._model("").embed_query(word).indices
@@ -173,11 +234,14 @@ class Bm25Analyzer:
         code = _code(language)
         if code in UNSPACED:
             return [(self._unspaced_model, text)]
-        model = self._model(code if code in STEMMED else "")
+        model, text = self._word_model(code), of_language(text, code)
         if text.isascii() or not _UNSPACED_TEXT.search(text):
             return [(model, text)]
         unspaced = " ".join(_UNSPACED_TEXT.findall(text))
         return [(model, _UNSPACED_TEXT.sub(" ", text)), (self._unspaced_model, unspaced)]
+
+    def _word_model(self, code: str) -> Bm25:
+        return self._model(code if code in STEMMED else "")
 
     def _make_model(self, code: str) -> Bm25:
         if not code:

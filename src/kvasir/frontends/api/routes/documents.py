@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -24,7 +25,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kvasir.app import App
 from kvasir.core.document_metadata import check_metadata
-from kvasir.core.errors import ConflictError, NotFoundError, RequestError
+from kvasir.core.errors import (
+    CollectionNotFoundError,
+    ConflictError,
+    DocumentNotFoundError,
+    NotFoundError,
+    RequestError,
+)
 from kvasir.core.ledger import DocumentRecord
 from kvasir.core.services.accounts import Caller
 from kvasir.core.services.jobs import Job, NewJob
@@ -84,6 +91,7 @@ def upload(
     """
     check_may_write(kvasir, caller, name)
     uri = checked_uri(source or f"upload:{_user(caller)}/{_file_name(file.filename)}")
+    uri = _known_spelling(kvasir, caller, name, uri)
     arguments: dict[str, Any] = {"uri": uri, "metadata": _metadata(metadata)}
     arguments["on_conflict"] = on_conflict
     limit, spool = kvasir.settings.rag.ingest.max_file_mb << 20, kvasir.services.spool
@@ -344,6 +352,16 @@ def record_of(kvasir: App, caller: Caller, name: str, document_id: str) -> Docum
     check_may_read(kvasir, caller, name)
     with kvasir.collection(name) as collection:
         return collection.document(document_id)
+
+
+def _known_spelling(kvasir: App, caller: Caller, name: str, uri: str) -> str:
+    """Return the source URI of the document of this name in any Unicode form, else the composed."""
+    if uri.isascii():
+        return uri
+    try:
+        return record_of(kvasir, caller, name, uri).source_uri
+    except (CollectionNotFoundError, DocumentNotFoundError):
+        return unicodedata.normalize("NFC", uri)
 
 
 def _user(caller: Caller) -> str:
