@@ -60,12 +60,12 @@ def _lost_values(form: FormData, fields: Mapping[str, bool]) -> str:
     """Return what is wrong with a form of which a value would be lost; empty if none would."""
     seen: set[str] = set()
     for name, value in form.multi_items():
-        is_file = isinstance(value, UploadFile)
         if name not in fields:
-            if is_file and value.filename:
+            if isinstance(value, UploadFile) and value.filename:
                 known = ", ".join(f"'{each}'" for each in fields)
                 return f"the form has no field '{name}' for a file; its fields: {known}"
         elif name in seen and not fields[name]:
+            is_file = isinstance(value, UploadFile)
             hint = ": send each file in a request of its own" if is_file else ""
             return f"the field '{name}' comes twice, and takes one value{hint}"
         seen.add(name)
