@@ -456,6 +456,65 @@ def test_the_reader_of_the_output_may_leave_early(kvasir: Kvasir, notes: Path) -
     assert done.returncode in (0, 141)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="closes streams by the shell")
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_command_whose_streams_are_closed_ends_as_usual(
+    kvasir: Kvasir, notes: Path, closed: str
+) -> None:
+    kvasir("ingest", "notes")
+    line = f"{sys.executable} -m kvasir search tea {closed}"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=notes.parent, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "tea.txt" in kvasir("search", "tea").out
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_output_that_cannot_encode_a_character_is_complete(
+    kvasir: Kvasir, notes: Path, encoding: str
+) -> None:
+    text = "Новогодняя ёлка стоит на площади. \U0001f384"
+    (notes / "ёлка.md").write_text(text, encoding="utf-8")
+    kvasir("ingest", "notes")
+
+    def searched(*options: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "kvasir", "search", "ёлка", *options],
+            cwd=notes.parent,
+            env={**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding},
+            capture_output=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout.decode(encoding)
+
+    assert "\\u0451\\u043b\\u043a\\u0430" in searched()
+    hits = json.loads(searched("--json"))
+    assert text in [hit["chunk"]["text"] for hit in hits]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locales of POSIX")
+def test_arguments_and_file_names_are_utf8_in_the_posix_locale(notes: Path) -> None:
+    (notes / "ёлка.md").write_text("Новогодняя ёлка стоит на площади.", encoding="utf-8")
+    names = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "POSIX"}
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "kvasir", *arguments],
+            cwd=notes.parent,
+            env={**os.environ, **names},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode("utf-8")
+
+    run("ingest", "notes/ёлка.md")
+    assert "площади" in run("search", "Где стоит ёлка?")
+    assert "ёлка.md" in run("documents", "list")
+
+
 def test_the_default_path_needs_no_network_and_no_torch(notes: Path) -> None:
     program = (
         "import sys\n"

@@ -5,7 +5,7 @@ from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from account_client import PASSWORD, forget, mailed
+from account_client import OWNER, PASSWORD, forget, mailed
 from service_client import documents, make_collection, make_settings, running, sign_up, upload
 
 from kvasir.core.links import passage_url
@@ -223,3 +223,27 @@ def test_below_a_path_every_link_and_the_cookie_begin_with_it(tmp_path):
         assert "path=/kb/" in cookie
         assert "secure" in cookie
         assert client.get("/read/a/b").headers["Location"] == "/kb/sign-in?next=%2Fread%2Fa%2Fb"
+
+
+def test_below_a_path_redirects_and_addresses_in_headers_begin_with_it(tmp_path):
+    settings = make_settings(tmp_path, server={"public_url": f"{HTTPS}/kb", "host": "127.0.0.1"})
+    owner = {"Authorization": f"Bearer {OWNER}"}
+    with running(settings) as (client, _):
+        client.follow_redirects = False
+        answer = client.get("/v1/collections/?limit=2")
+        assert answer.status_code == 307
+        assert answer.headers["Location"] == "/kb/v1/collections?limit=2"
+        answer = client.post("/uploadfile", headers=owner)
+        assert (answer.status_code, answer.headers["Location"]) == (307, "/kb/uploadfile/")
+        assert client.get("/v1/nothing/", headers=owner).status_code == 404
+        body = {"name": "tea"}
+        made = client.post("/v1/collections", json=body, headers=owner)
+        assert made.headers["Location"] == "/kb/v1/collections/tea"
+        files = {"file": ("tea.txt", "Green tea.")}
+        sent = client.post("/v1/collections/tea/documents", files=files, headers=owner)
+        assert sent.headers["Location"] == f"/kb/v1/jobs/{sent.json()['id']}"
+        user = {"username": "eva", "email": "eva@example.org", "password": "a long password"}
+        made = client.post("/v1/users", json=user, headers=owner)
+        assert made.headers["Location"] == f"/kb/v1/users/{made.json()['id']}"
+        asked = client.post("/v1/questions", json={"input": "How hot is tea?"}, headers=owner)
+        assert asked.headers["Location"] == f"/kb/v1/questions/{asked.json()['id']}"

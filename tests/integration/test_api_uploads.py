@@ -125,3 +125,47 @@ def test_every_file_of_a_batch_arrives_as_it_was_sent(client, app):
     assert len(job["result"]["added"]) == 5, job
     with app.collection("notes") as notes:
         assert [notes.text(f"upload:{n}.txt") for n in range(5)] == texts
+
+
+ONE_FILE = ("/v1/collections/notes/documents", "/uploadfile/", "/v1/tuning/files")
+
+
+@pytest.mark.parametrize(
+    ("path", "twice", "others"),
+    [(path, "file", ()) for path in ONE_FILE]
+    + [
+        ("/v1/evaluation/retrieval", "corpus", ("queries", "qrels")),
+        ("/v1/evaluation/answers", "qrels", ("corpus", "queries")),
+        ("/v1/evaluation/chunking", "questions", ("corpora",)),
+    ],
+)
+def test_no_file_of_a_form_is_dropped_without_a_word(client, path, twice, others):
+    files = [(name, (f"{name}.md", "x")) for name in others]
+    pair = [(twice, ("a.txt", "Green tea.")), (twice, ("b.txt", "Black tea."))]
+    answer = client.post(path, files=files + pair, headers=ROOT)
+    assert answer.status_code == 400, answer.text
+    assert f"the field '{twice}' comes twice" in answer.json()["detail"]
+    other = [pair[0], ("other", ("b.txt", "Black tea."))]
+    answer = client.post(path, files=files + other, headers=ROOT)
+    assert answer.status_code == 400, answer.text
+    assert "no field 'other' for a file" in answer.json()["detail"]
+
+
+def test_a_field_of_an_upload_has_one_value(client):
+    files = [
+        ("file", ("a.txt", "Green tea.")),
+        ("metadata", (None, '{"year": 2025}')),
+        ("metadata", (None, '{"year": 2026}')),
+    ]
+    answer = client.post(ONE_FILE[0], files=files, headers=ROOT)
+    assert (answer.status_code, "'metadata' comes twice" in answer.text) == (400, True)
+
+
+@pytest.mark.parametrize(("second", "word"), [("a.txt", "two files"), ("b.txt", "names the file")])
+def test_no_file_of_a_batch_is_dropped_without_a_word(client, second, word):
+    files = [("files", ("a.txt", "Green tea.")), ("files", (second, "Black tea."))]
+    batch = json.dumps({"sources": [{"uri": "upload:a.txt", "file": "a.txt"}]})
+    path = "/v1/collections/notes/documents/batch"
+    answer = client.post(path, data={"batch": batch}, files=files, headers=ROOT)
+    assert answer.status_code == 400, answer.text
+    assert word in answer.json()["detail"]

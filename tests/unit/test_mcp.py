@@ -7,6 +7,7 @@ import anyio
 import pytest
 from libraries import library
 
+import kvasir
 from kvasir.app import App
 from kvasir.core.errors import (
     MissingExtraError,
@@ -160,3 +161,34 @@ def test_what_was_not_foreseen_is_logged_and_not_told(caplog):
     assert result.is_error
     assert "a secret" not in result.content[0].text
     assert "a secret" in caplog.text
+
+
+def test_without_a_server_links_lead_to_the_sources(tmp_path):
+    embedder = {"type": "kvasir.testing.fakes:FakeEmbedder"}
+    settings = Settings(data_dir=tmp_path / "data", rag={"embedding_model": embedder})
+    file = tmp_path / "green tea.txt"
+    file.write_text("Green tea is brewed at 80 degrees.")
+    page = "https://example.org/black tea"
+    with App(settings) as app:
+        with app.collection("tea") as collection:
+            collection.ingest(*kvasir.files(file))
+            for uri in (page, "upload:tea.txt", str(tmp_path / "gone.txt")):
+                collection.ingest((Source(uri, "text/plain"), f"Tea of {uri}.".encode()))
+        library = local_library(app, settings)
+        expected = {
+            str(file): file.as_uri(),
+            page: "https://example.org/black%20tea",
+            "upload:tea.txt": "",
+            str(tmp_path / "gone.txt"): "",
+        }
+        listed = library.list_documents("tea").documents
+        assert {each.source: each.url for each in listed} == expected
+        (document,) = [each for each in listed if each.source == str(file)]
+        assert library.fetch(document.id).url == file.as_uri()
+        found = library.search("Green tea is brewed at 80 degrees.").results
+        assert sorted(each.url for each in found) == sorted(expected.values())
+        answer = library.ask("How hot is green tea brewed?", "tea", StopToken())
+        named = {each.url for each in (*answer.citations, *answer.nearest)}
+        assert named <= set(expected.values())
+        public = local_library(app, Settings(server={"public_url": "https://kb.example.org"}))
+        assert public.fetch(document.id).url.startswith("https://kb.example.org/read/tea/")

@@ -23,6 +23,7 @@ from kvasir.frontends.api.operations import Operations
 from kvasir.frontends.api.readiness import Readiness
 from kvasir.frontends.api.routes import ROUTERS
 from kvasir.frontends.api.running_answers import RunningAnswers
+from kvasir.frontends.api.slash_redirects import SlashRedirects
 from kvasir.frontends.api.tracing import Tracing
 from kvasir.frontends.process import configure_logging
 from kvasir.settings.loading import load_settings
@@ -146,6 +147,8 @@ def make_application(
     for router in (manual.router, *ROUTERS):
         # `include_router` would make every route a second time: half a second of a cold start.
         api.router.routes.extend(router.routes)
+    api.router.redirect_slashes = False
+    api.router.default = SlashRedirects(api.router)
     _document(api)
     if server.allowed_origins:
         api.add_middleware(

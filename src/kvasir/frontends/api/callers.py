@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 from fastapi import Depends, Header, Request, Response
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
@@ -146,10 +146,14 @@ class UploadRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the route's handler."""
         handle = super().get_route_handler()
+        fields = {
+            field.alias: get_origin(field.field_info.annotation) is list
+            for field in self.dependant.body_params
+        }
 
         async def handle_if_known(request: Request) -> Response:
             await _authenticate(request)
-            return await handle(UploadRequest(request.scope, request.receive))
+            return await handle(UploadRequest(request, fields))
 
         return handle_if_known
 

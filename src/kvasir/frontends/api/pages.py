@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Coroutine
 from html import escape
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -29,7 +29,7 @@ from kvasir.core.errors import (
 from kvasir.frontends.api.callers import has_header_credential
 from kvasir.frontends.api.problems import detail_of, headers_of, logger, status_of
 from kvasir.frontends.api.registration import language_of
-from kvasir.frontends.api.sources import base_url
+from kvasir.frontends.api.sources import public_path
 from kvasir.frontends.locality import is_own_form
 
 _STYLE = (
@@ -115,11 +115,6 @@ def check_own_form(request: Request) -> None:
         raise ForbiddenError("the form was sent from another site")
 
 
-def path_prefix(kvasir: App, request: Request) -> str:
-    """Return the path below which clients see the server, such as ``/kvasir``; mostly empty."""
-    return urlsplit(base_url(kvasir, request)).path.rstrip("/")
-
-
 def own_path(given: str) -> str:
     """Return a path of this server to go to after a form; empty for anything else."""
     return given if _OWN_PATH.fullmatch(given) else ""
@@ -128,7 +123,7 @@ def own_path(given: str) -> str:
 def go_to(kvasir: App, request: Request, path: str, **query: str) -> RedirectResponse:
     """Send a browser to another page of ours."""
     filled = {name: value for name, value in query.items() if value}
-    address = path_prefix(kvasir, request) + path + (f"?{urlencode(filled)}" if filled else "")
+    address = public_path(kvasir, request, path) + (f"?{urlencode(filled)}" if filled else "")
     return RedirectResponse(address, 303, headers={"Cache-Control": "no-store"})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from fastapi import Request
 
@@ -60,6 +61,16 @@ class NearPassage:
 def base_url(kvasir: App, request: Request) -> str:
     """Return the address of the server as its clients see it."""
     return kvasir.settings.server.public_url or str(request.base_url)
+
+
+def path_prefix(kvasir: App, request: Request) -> str:
+    """Return the path below which clients see the server, such as ``/kvasir``; mostly empty."""
+    return urlsplit(base_url(kvasir, request)).path.rstrip("/")
+
+
+def public_path(kvasir: App, request: Request, path: str) -> str:
+    """Return a path of this server as its clients see it."""
+    return path_prefix(kvasir, request) + path
 
 
 def cited_sources(answer: Answer, collection: str, base: str) -> list[CitedSource]:

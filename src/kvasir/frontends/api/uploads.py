@@ -2,18 +2,21 @@
 
 Starlette keeps each file of less than 1 MB in memory, and opens a file of the system for each
 larger one: a thousand files would take a gigabyte, or more open files than a process may have.
+
+FastAPI takes the last of two values of one field, and no file of an unknown field. Such a form is
+refused, so that no file is lost.
 """
 
 from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, BinaryIO, cast
 
 from fastapi import Request
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -24,6 +27,16 @@ _MOST_FIELD_BYTES = 16 << 20
 class UploadRequest(Request):
     """A request whose form may have many files."""
 
+    def __init__(self, request: Request, fields: Mapping[str, bool]) -> None:
+        """Take over a request whose body is not read yet.
+
+        Args:
+            request: The request.
+            fields: The names of the form's fields; True for one that may come several times.
+        """
+        super().__init__(request.scope, request.receive)
+        self._fields = fields
+
     async def form(self, **limits: Any) -> FormData:  # type: ignore[override]
         """Return the form; ``limits`` as of ``Request.form``, except that of a field's size."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -33,10 +46,30 @@ class UploadRequest(Request):
             limits |= {"max_part_size": _MOST_FIELD_BYTES}
             try:
                 async with aclosing(self.stream()) as stream:
-                    self._form = await FormParser(self.headers, stream, **limits).parse()
+                    form = await FormParser(self.headers, stream, **limits).parse()
             except MultiPartException as error:
                 raise HTTPException(400, error.message) from error
+            if fault := _lost_values(form, self._fields):
+                await form.close()
+                raise HTTPException(400, fault)
+            self._form = form
         return self._form
+
+
+def _lost_values(form: FormData, fields: Mapping[str, bool]) -> str:
+    """Return what is wrong with a form of which a value would be lost; empty if none would."""
+    seen: set[str] = set()
+    for name, value in form.multi_items():
+        if name not in fields:
+            if isinstance(value, UploadFile) and value.filename:
+                known = ", ".join(f"'{each}'" for each in fields)
+                return f"the form has no field '{name}' for a file; its fields: {known}"
+        elif name in seen and not fields[name]:
+            is_file = isinstance(value, UploadFile)
+            hint = ": send each file in a request of its own" if is_file else ""
+            return f"the field '{name}' comes twice, and takes one value{hint}"
+        seen.add(name)
+    return ""
 
 
 class FormParser(MultiPartParser):

@@ -29,12 +29,12 @@ from kvasir.core.errors import (
 )
 from kvasir.core.explanations import AnswerExplanation, SearchExplanation
 from kvasir.core.ledger import CollectionRecord, DocumentRecord, VersionStatus
-from kvasir.core.links import document_url, passage_url
 from kvasir.core.places import LineFinder
 from kvasir.core.run import StopToken
 from kvasir.core.text import one_line
 from kvasir.core.types import KNOWS_ENGLISH_ONLY, Answer, Hit, PageBox
 from kvasir.core.wire import to_json
+from kvasir.frontends.mcp.document_links import DocumentLinks
 from kvasir.frontends.mcp.results import (
     Cited,
     DocumentList,
@@ -100,7 +100,7 @@ class Library:
         Args:
             service: What has the collections.
             readable: Returns the names of the collections that the caller may read now.
-            base_url: The address of the server, for links.
+            base_url: The address of the server, for links; empty: links to the sources.
             settings: How many passages a search returns, and the usual collection.
             record: Adds answers to the log; None keeps none.
             start: Starts answers, within the server's limits.
@@ -108,7 +108,7 @@ class Library:
         """
         self._service = service
         self._readable = readable
-        self._base = base_url
+        self._links = DocumentLinks(base_url)
         self._top_k = settings.chat.rag.retriever.top_k
         self._usual = settings.question_collection
         self._record = record
@@ -150,9 +150,9 @@ class Library:
             raise NotFoundError("the document has changed: search again")
         first, last = _window(len(text), start, end)
         url = (
-            passage_url(self._base, name, record.id, start, end)
+            self._links.passage(name, (record.id, start, end), record.source_uri)
             if is_passage
-            else document_url(self._base, name, record.id)
+            else self._links.document(name, record.id, record.source_uri)
         )
         metadata = {**record.metadata, "collection": name, "characters": len(text)}
         if is_passage:
@@ -278,11 +278,12 @@ class Library:
         chunk = hit.chunk
         place = chunk.document_id, chunk.start, chunk.end
         title = one_line(str(chunk.metadata.get("title", "")), _LONGEST_TITLE)
+        uri = str(chunk.metadata.get("source_uri", ""))
         page = "" if chunk.page is None else f", p. {chunk.page}"
         return SearchResult(
             id=f"{name}/{chunk.document_id}/{chunk.start}-{chunk.end}",
             title=f"{title or 'document'}{page}",
-            url=passage_url(self._base, name, *place),
+            url=self._links.passage(name, place, uri, chunk.page),
             place=_place(hit.box, chunk.page, chunk.headings, hit.line),
             copies=list(hit.copies),
         )
@@ -291,7 +292,7 @@ class Library:
         return ListedDocument(
             id=f"{name}/{record.id}",
             title=_title(record),
-            url=document_url(self._base, name, record.id),
+            url=self._links.document(name, record.id, record.source_uri),
             collection=name,
             source=record.source_uri,
             language=record.language,
@@ -313,7 +314,7 @@ class Library:
                     marker=citation.marker,
                     id=passage,
                     title=one_line(next(titles, ""), _LONGEST_TITLE) or citation.source_uri,
-                    url=passage_url(self._base, name, *place),
+                    url=self._links.passage(name, place, citation.source_uri, citation.page),
                     quote=citation.quote,
                     page=citation.page,
                     place=_place(citation.box, citation.page, citation.headings, citation.line),
@@ -377,11 +378,10 @@ def local_library(
 ) -> Library:
     """Return the library of this machine's user: all collections, or one of them.
 
-    ``address`` is that of the server, if the collections are not in this process.
+    ``address`` is that of the server, if the collections are not in this process. Without it, a
+    server may not run: links lead to ``server.public_url``, or to the sources.
     """
-    server = settings.server
-    host = f"[{server.host}]" if ":" in server.host else server.host
-    base = address or server.public_url or f"http://{host}:{server.port}"
+    base = address or settings.server.public_url or ""
 
     def readable() -> list[str]:
         names = [record.name for record in service.collections()]

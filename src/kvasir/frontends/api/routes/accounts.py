@@ -15,6 +15,7 @@ from kvasir.core.wire import to_json
 from kvasir.frontends.api.callers import Admin, Kvasir, LoggedIn, MaybeCaller, SignedIn
 from kvasir.frontends.api.registration import invitation_link, register
 from kvasir.frontends.api.routes.login import NewUserByAdmin
+from kvasir.frontends.api.sources import public_path
 
 router = APIRouter(prefix="/v1", tags=["accounts"])
 
@@ -113,7 +114,8 @@ def create_user(
 ) -> JSONResponse:
     """Register a user: yourself, where that is allowed, or as an administrator anyone."""
     user = register(kvasir, request, caller, **body.model_dump())
-    return JSONResponse(to_json(user), 201, headers={"Location": f"/v1/users/{user.id}"})
+    address = public_path(kvasir, request, f"/v1/users/{user.id}")
+    return JSONResponse(to_json(user), 201, headers={"Location": address})
 
 
 UserId = Annotated[int, Field(ge=1, le=2**31 - 1)]

@@ -87,7 +87,7 @@ def upload_batch(
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise RequestError(f"batch.{place}: {first['msg']}") from error
-    sent = {file.filename: file for file in files}
+    sent = _by_name(files, given.sources)
     check_metadata({**(given.metadata_of_new or {}), **(given.metadata or {})})
     for each in given.sources:
         check_metadata(each.known)
@@ -109,6 +109,20 @@ def upload_batch(
                 return add_job(request, kvasir, caller, new)
         for file in files:
             file.file.seek(0)
+
+
+def _by_name(
+    files: Sequence[UploadFile], sources: Sequence[BatchSource]
+) -> dict[str | None, UploadFile]:
+    """Return the files of a batch by name; none may be lost."""
+    sent: dict[str | None, UploadFile] = {}
+    for file in files:
+        if file.filename in sent:
+            raise RequestError(f"two files have the name '{file.filename}': number them")
+        sent[file.filename] = file
+    if unused := sorted(map(str, sent.keys() - {source.file for source in sources})):
+        raise RequestError(f"no source of the batch names the file '{unused[0]}'")
+    return sent
 
 
 def job_settings(overrides: Mapping[str, Any]) -> dict[str, Any]:

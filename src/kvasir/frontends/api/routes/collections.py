@@ -23,6 +23,7 @@ from kvasir.frontends.api.callers import (
     check_may_write,
     readable_collections,
 )
+from kvasir.frontends.api.sources import public_path
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
 
@@ -51,7 +52,7 @@ def list_collections(
 
 
 @router.post("", status_code=201, responses={201: {"model": CollectionAccess}})
-def make(body: NewCollection, kvasir: Kvasir, caller: Writer) -> JSONResponse:
+def make(body: NewCollection, request: Request, kvasir: Kvasir, caller: Writer) -> JSONResponse:
     """Make a collection of your own; its index is made with its first document."""
     accounts = kvasir.services.accounts
     # One that is indexed and nobody's belongs to the owner of the data folder.
@@ -60,7 +61,8 @@ def make(body: NewCollection, kvasir: Kvasir, caller: Writer) -> JSONResponse:
         raise NameTakenError(body.name, ": choose another name")
     access = CollectionAccess(body.name, caller.user_id, body.visibility)
     accounts.set_access(access)
-    address = f"/v1/collections/{quote(body.name, safe='')}"
+    path = f"/v1/collections/{quote(body.name, safe='')}"
+    address = public_path(kvasir, request, path)
     return JSONResponse(to_json(access), 201, headers={"Location": address})
 
 

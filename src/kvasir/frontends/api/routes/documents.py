@@ -47,6 +47,7 @@ from kvasir.frontends.api.callers import (
     check_may_write,
 )
 from kvasir.frontends.api.routes.jobs import Wait, described, respond
+from kvasir.frontends.api.sources import public_path
 from kvasir.tasks import document_page, release
 
 router = APIRouter(prefix="/v1/collections/{name}/documents", tags=["documents"])
@@ -337,7 +338,7 @@ def add_job(
     if job.collection != new.collection or dict(job.arguments) != dict(new.arguments):
         raise ConflictError(f"the idempotency key '{new.key}' was used for another request")
     request.app.state.wake_workers()
-    headers = {"Location": f"/v1/jobs/{job.id}"}
+    headers = {"Location": public_path(kvasir, request, f"/v1/jobs/{job.id}")}
     return respond(
         request,
         kvasir,

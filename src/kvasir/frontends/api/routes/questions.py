@@ -18,6 +18,7 @@ from kvasir.core.wire import from_json, to_json
 from kvasir.frontends.api.caching import cached
 from kvasir.frontends.api.callers import Answerer, Kvasir, Reader, check_may_read
 from kvasir.frontends.api.limiting import limit_questions
+from kvasir.frontends.api.sources import public_path
 from kvasir.tasks import log_queued_answer
 
 router = APIRouter(prefix="/v1/questions", tags=["questions"])
@@ -68,9 +69,8 @@ def ask(
         key=key,
     )
     request.app.state.wake_workers()
-    return JSONResponse(
-        to_json(question), 202, headers={"Location": f"/v1/questions/{question.id}"}
-    )
+    address = public_path(kvasir, request, f"/v1/questions/{question.id}")
+    return JSONResponse(to_json(question), 202, headers={"Location": address})
 
 
 @router.get("", responses={200: {"model": list[Question]}})

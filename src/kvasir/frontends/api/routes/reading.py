@@ -17,10 +17,11 @@ from kvasir.core.ledger import DocumentRecord
 from kvasir.core.links import page_path
 from kvasir.core.text import one_line, printable
 from kvasir.frontends.api.callers import Kvasir, PageReader
-from kvasir.frontends.api.pages import PageRoute, html_page, path_prefix
+from kvasir.frontends.api.pages import PageRoute, html_page
 from kvasir.frontends.api.registration import language_of
 from kvasir.frontends.api.routes.documents import original, record_of
 from kvasir.frontends.api.routes.sign_in import sign_out_form
+from kvasir.frontends.api.sources import path_prefix
 
 router = APIRouter(prefix="/read", include_in_schema=False, route_class=PageRoute)
 

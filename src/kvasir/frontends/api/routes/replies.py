@@ -21,6 +21,7 @@ from kvasir.frontends.api.generation import open_stream
 from kvasir.frontends.api.routes.answers import rendered_error, rendered_event
 from kvasir.frontends.api.running_answers import RunningAnswer, RunningAnswers
 from kvasir.frontends.api.search_limits import EXPLAIN, Threshold, TopK
+from kvasir.frontends.api.sources import public_path
 from kvasir.frontends.api.streaming import event_stream, rendering
 
 router = APIRouter(prefix="/v1", tags=["answers"])
@@ -134,5 +135,5 @@ def reply(
         rendering(stream, render),
         lambda error, number: rendered_error(error, caller, number),
     )
-    headers["Location"] = f"/v1/answers/{answer_id}/events"
+    headers["Location"] = public_path(kvasir, request, f"/v1/answers/{answer_id}/events")
     return JSONResponse({"id": answer_id}, 202, headers=headers)

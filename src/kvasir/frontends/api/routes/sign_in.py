@@ -31,12 +31,11 @@ from kvasir.frontends.api.pages import (
     go_to,
     html_page,
     own_path,
-    path_prefix,
 )
 from kvasir.frontends.api.problems import headers_of, status_of
 from kvasir.frontends.api.registration import language_of, registration_of
 from kvasir.frontends.api.routes.login import change_own_password
-from kvasir.frontends.api.sources import base_url
+from kvasir.frontends.api.sources import base_url, path_prefix
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
