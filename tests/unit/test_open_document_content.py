@@ -376,6 +376,30 @@ def test_the_paragraphs_of_one_item_have_one_number() -> None:
     ]
 
 
+def test_the_number_of_an_item_stands_before_its_first_words() -> None:
+    assert _items(_list(_p("") + _p("One") + _p("more"), _p(""), "Three")) == [
+        "1. One",
+        "  more",
+        "3. Three",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sync", "start", "number"),
+    [("false", "28", "ab."), ("true", "28", "bb."), ("true", "99999999", "99999999."),
+     ("true", "²", "a."), ("false", "9" * 5000, "a.")],
+)  # fmt: skip
+def test_letters_after_z_are_those_of_their_style(sync: str, start: str, number: str) -> None:
+    level = (
+        '<text:list-style style:name="L"><text:list-level-style-number text:level="1" '
+        f'style:num-format="a" style:num-letter-sync="{sync}" text:start-value="{start}"/>'
+        "</text:list-style>"
+    )
+    body = _list("One", attributes='text:style-name="L"')
+    data = open_document("text", body, styles=_STYLES + level)
+    assert _texts(OdfExtractor().extract(_SOURCE, data)) == [f"{number} One"]
+
+
 def test_lists_count_on_only_where_they_say_so() -> None:
     style = 'text:style-name="N"'
     assert _items(

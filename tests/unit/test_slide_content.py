@@ -252,6 +252,18 @@ def test_numbers_begin_where_they_say_and_again_after_other_paragraphs() -> None
     ]
 
 
+@pytest.mark.parametrize(
+    ("start", "number"), [("28", "bb)"), ("99999999", "99999999)"), ("²", "a)"), ("9" * 5000, "a)")]
+)
+def test_letters_of_a_large_number_are_few(start: str, number: str) -> None:
+    deck, slide = _deck(1)
+    frame = slide.placeholders[1].text_frame
+    frame.text = "One"
+    mark = f'<a:buAutoNum type="alphaLcParenR" startAt="{start}" {SPACES}/>'
+    frame.paragraphs[0]._p.get_or_add_pPr().append(etree.fromstring(mark))
+    assert _texts(_read(deck)) == [f"{number} One"]
+
+
 def _add_part(owner: Any, kind: str, name: str, xml: str) -> None:
     part = Part(PackURI(f"/ppt/{name}.xml"), "application/xml", owner.package, xml.encode())
     owner.relate_to(part, kind)

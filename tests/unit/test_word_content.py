@@ -569,6 +569,15 @@ def test_lists_of_one_definition_count_on_unless_one_restarts() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("start", "number"), [("28", "BB"), ("99999999", "99999999"), ("²", "A"), ("9" * 5000, "A")]
+)
+def test_letters_of_a_large_number_are_few(start: str, number: str) -> None:
+    own = f'<w:lvlOverride w:ilvl="0"><w:startOverride w:val="{start}"/>'
+    own += f"{_level(0, '%1.', 'upperLetter')}</w:lvlOverride>"
+    assert _labels(_num("1", own), ("1", 0, "a")) == [f"{number}. a"]
+
+
 def test_a_list_may_have_levels_of_its_own() -> None:
     own = f'<w:lvlOverride w:ilvl="0">{_level(0, "(%1)", "upperRoman")}</w:lvlOverride>'
     assert _labels(_num("1", own), *(("1", 0, each) for each in "abcd"))[3] == "(IV) d"

@@ -17,6 +17,9 @@ from kvasir.components.extractors.docx_xml import W, is_on, value_at
 _PLACE = re.compile(r"%(\d)")
 _DEEPEST = 8
 _LARGEST_ROMAN = 3999
+_LARGEST_REPEATED = 780
+"""The largest number that is written as one letter repeated: thirty times, as in Word."""
+_MOST_DIGITS = 9
 _ROMAN = (
     (1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"),
     (40, "xl"), (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"),
@@ -31,14 +34,14 @@ class _Level:
         style: The number format.
         pattern: The label, with ``%1`` for the number of the first level.
         start: The first number.
-        restart: The number of levels whose items make this one begin again; None for all above.
+        restart: The number of levels whose items make this one begin again.
         is_legal: True if the label has decimal numbers only.
     """
 
     style: str = "decimal"
     pattern: str = ""
     start: int = 1
-    restart: int | None = None
+    restart: int = _DEEPEST
     is_legal: bool = False
 
 
@@ -70,8 +73,8 @@ class Numbering:
         for override in element.iterfind(f"{W}lvlOverride"):
             levels |= _levels(override)
             start = value_at(override, "startOverride")
-            if start.isdigit():
-                starts[_depth(override)] = int(start)
+            if start:
+                starts[_depth(override)] = whole_number(start, 1)
         self._own_levels[number_id], self._own_starts[number_id] = levels, starts
 
     def label(self, number_id: str, depth: int) -> str:
@@ -105,8 +108,7 @@ class Numbering:
         else:
             counts[depth] = before + 1
         for deeper in range(depth + 1, _DEEPEST + 1):
-            restart = levels.get(deeper, _BULLET).restart
-            if depth < (deeper if restart is None else restart):
+            if depth < levels.get(deeper, _BULLET).restart:
                 counts[deeper] = None
         return counts
 
@@ -119,8 +121,7 @@ def _levels(element: etree._Element) -> Levels:
 
 
 def _depth(element: etree._Element) -> int:
-    depth = str(element.get(f"{W}ilvl") or "0")
-    return int(depth) if depth.isdigit() else 0
+    return whole_number(str(element.get(f"{W}ilvl") or ""), 0)
 
 
 def _level(level: etree._Element) -> _Level:
@@ -128,17 +129,31 @@ def _level(level: etree._Element) -> _Level:
     return _Level(
         style=value_at(level, "numFmt") or "decimal",
         pattern=value_at(level, "lvlText"),
-        start=int(start) if start.isdigit() else 1,
-        restart=int(restart) if restart.isdigit() else None,
+        start=whole_number(start, 1),
+        restart=whole_number(restart, _DEEPEST),
         is_legal=is_on(level, "isLgl"),
     )
 
 
+def whole_number(text: str, default: int) -> int:
+    """Return a number of up to nine digits; the default for another text."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return int(text) if is_number else default
+
+
 def number_text(count: int, style: str) -> str:
-    """Return a count in a number format: decimal, letters or Roman numerals."""
+    """Return a count in a number format: decimal, letters or Roman numerals.
+
+    After z, ``lowerLetter`` repeats letters (aa, bb) and ``lowerAlpha`` counts on (aa, ab).
+    """
     text = str(count)
-    if style in ("lowerLetter", "upperLetter") and count > 0:
+    if style in ("lowerLetter", "upperLetter") and 0 < count <= _LARGEST_REPEATED:
         text = chr(ord("a") + (count - 1) % 26) * ((count - 1) // 26 + 1)
+    elif style in ("lowerAlpha", "upperAlpha") and count > 0:
+        text = ""
+        while count > 0:
+            count, letter = divmod(count - 1, 26)
+            text = chr(ord("a") + letter) + text
     elif style in ("lowerRoman", "upperRoman") and 0 < count <= _LARGEST_ROMAN:
         text = ""
         for value, sign in _ROMAN:

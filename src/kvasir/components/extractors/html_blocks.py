@@ -37,7 +37,7 @@ _ENDS = (":", "?", "!", "：", "？", "！")
 """Ends of a term that needs no colon before its description."""
 _MAX_DEPTH = 250
 _MAX_DIGITS = 9
-_STYLES = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
+_STYLES = {"a": "lowerAlpha", "A": "upperAlpha", "i": "lowerRoman", "I": "upperRoman"}
 _EMPTY_LINE = re.compile(r"\n\s*\n")
 _LINE_NUMBERS = re.compile(r"(?:\s*\d+\s*\n)+\s*\d+\s*")
 

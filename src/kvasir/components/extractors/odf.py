@@ -332,6 +332,7 @@ class _Reader:
             if item.tag not in (f"{TEXT}list-item", f"{TEXT}list-header"):
                 continue
             marker: str | None = None
+            has_text = False
             for child in item:
                 if child.tag == f"{TEXT}list":
                     if child.get(f"{TEXT}continue-numbering") != "true":
@@ -341,8 +342,10 @@ class _Reader:
                     text = self._read(child)
                     if item.tag == f"{TEXT}list-header":
                         self._builder.add_item(text, "", page=self._page)
-                    elif marker is None:
-                        marker = self._lists.marker(item, counts, depth, style)
+                    elif not has_text:
+                        if marker is None:
+                            marker = self._lists.marker(item, counts, depth, style)
+                        has_text = bool(text.strip())
                         self._builder.add_item(text, marker, depth=depth, page=self._page)
                     else:
                         self._builder.add_item_line(text, depth=depth, page=self._page)

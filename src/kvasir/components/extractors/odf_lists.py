@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from kvasir.components.extractors.docx_numbering import number_text
+from kvasir.components.extractors.docx_numbering import number_text, whole_number
 from kvasir.components.extractors.odf_xml import STYLE, TEXT
 
-_FORMATS = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
+_FORMATS = {"a": "lowerAlpha", "A": "upperAlpha", "i": "lowerRoman", "I": "upperRoman"}
+_REPEATED = {"lowerAlpha": "lowerLetter", "upperAlpha": "upperLetter"}
 _XML_ID = "{http://www.w3.org/XML/1998/namespace}id"
 
 Counts = dict[int, int]
@@ -84,8 +85,10 @@ def end_inner(counts: Counts, depth: int) -> None:
 def _level(element: etree._Element) -> _Level:
     prefix = str(element.get(f"{STYLE}num-prefix") or "").strip()
     suffix = str(element.get(f"{STYLE}num-suffix") or "").strip()
+    form = _FORMATS.get(str(element.get(f"{STYLE}num-format") or "1"), "decimal")
+    repeats = element.get(f"{STYLE}num-letter-sync") == "true"
     return _Level(
-        style=_FORMATS.get(str(element.get(f"{STYLE}num-format") or "1"), "decimal"),
+        style=_REPEATED.get(form, form) if repeats else form,
         prefix=prefix,
         suffix=suffix or ("" if prefix else "."),
         start=_number(element, "start-value", 1),
@@ -94,5 +97,4 @@ def _level(element: etree._Element) -> _Level:
 
 
 def _number(element: etree._Element, name: str, default: int) -> int:
-    text = str(element.get(f"{TEXT}{name}") or "")
-    return int(text) if text.isdigit() and len(text) < 10 else default
+    return whole_number(str(element.get(f"{TEXT}{name}") or ""), default)

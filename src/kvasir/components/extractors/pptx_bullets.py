@@ -10,7 +10,7 @@ from typing import Any
 
 from lxml import etree
 
-from kvasir.components.extractors.docx_numbering import number_text
+from kvasir.components.extractors.docx_numbering import number_text, whole_number
 from kvasir.components.extractors.drawing_text import A
 
 _P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
@@ -51,8 +51,7 @@ class Bullets:
         return "-" if kind or level > 0 else ""
 
     def _number(self, mark: etree._Element, level: int) -> str:
-        start = str(mark.get("startAt") or "1")
-        numbers = str(mark.get("type") or ""), int(start) if start.isdigit() else 1
+        numbers = str(mark.get("type") or ""), whole_number(str(mark.get("startAt") or ""), 1)
         before, count = self._counts.get(level, (None, 0))
         count = count + 1 if before == numbers else numbers[1]
         self._counts[level] = numbers, count
