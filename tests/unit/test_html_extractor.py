@@ -46,6 +46,17 @@ def _kept(page: str, uri: str = "/folder/page.html") -> str:
             "~~Rule 5.~~",
         ),
         ("<div style='text-decoration:line-through'><p>One.<p>Two.</div>", "~~One.~~\n\n~~Two.~~"),
+        ("Fee <del style='text-decoration:line-through'>20</del> 15", "Fee ~~20~~ 15"),
+        ("<s>Fee <span style='text-decoration:line-through'>20</span></s> 15", "~~Fee 20~~ 15"),
+        (
+            "<b style='text-decoration:line-through'>Fee <s>20</s></b> <del><s>a</s></del>",
+            "~~Fee 20~~ ~~a~~",
+        ),
+        ("<del><p>One <s>two</s></p>three</del>", "~~One two~~\n\n~~three~~"),
+        (
+            "<ul><li style='text-decoration:line-through'>Old <i>task</i><ul><li>a</ul>b<li>c</ul>",
+            "- ~~Old task~~\n    - ~~a~~\n  ~~b~~\n- c",
+        ),
         ("He said <q>no</q>.", "He said “no”."),
         ("soft&shy;hyphen and zero&#8203;width", "softhyphen and zerowidth"),
         ("<math><msup><mn>10</mn><mn>6</mn></msup><mo>=</mo><mi>n</mi></math>", "10⁶ = n"),
@@ -216,6 +227,9 @@ def test_what_a_page_shows_is_read(shown: str) -> None:
     assert "words" in _read(shown).text
 
 
+_ARIA_ROW = "<div role=row><p role=columnheader>a</p><p role=columnheader>b</p></div>"
+
+
 @pytest.mark.parametrize(
     ("page", "text"),
     [
@@ -231,6 +245,26 @@ def test_what_a_page_shows_is_read(shown: str) -> None:
         ("<div role=table><div role=rowgroup><div role=row><span role=columnheader>a</span>"
          "<span role=columnheader>b</span></div></div><div role=row><span role=cell>1</span>"
          "<span role=cell>2</span></div></div>", "| a | b |\n| - | - |\n| 1 | 2 |"),
+        ("<div role=table><p role=caption>Fees</p><div><div role=row><p role=cell>1</p>"
+         "<p role=cell>2</p></div><div role=row><p role=cell>3</p><p role=cell>4</p></div></div>"
+         "</div>", "Fees\n\n| 1 | 2 |\n| - | - |\n| 3 | 4 |"),
+        (f"<div role=table><p>Fees</p>{_ARIA_ROW}</div>", "Fees\n\na\n\nb"),
+        (f"<div role=grid><div>Tools</div>{_ARIA_ROW}</div>", "Tools\n\na\n\nb"),
+        (f"<div role=table>{_ARIA_ROW}<div role=row><p role=cell>1</p><a><p role=cell>2</p></a>"
+         "</div></div>", "a\n\nb\n\n1\n\n2"),
+        (f"<div role=table>{_ARIA_ROW}<p role=cell>2</p></div>", "a\n\nb\n\n2"),
+        (f"<div role=table>{_ARIA_ROW}<div>Sum <div role=row><p role=cell>2</p></div></div></div>",
+         "a\n\nb\n\nSum\n\n2"),
+        ("<iframe hidden srcdoc='a'></iframe><p hidden><iframe srcdoc=b></iframe></p>c", "c"),
+        ("<iframe style='display:none' srcdoc=b></iframe>c", "c"),
+        ("<style>iframe.x {display: none}</style><iframe class=x srcdoc=b></iframe>c", "c"),
+        ("<iframe srcdoc='&lt;style&gt;p {display:none}&lt;/style&gt;&lt;p&gt;a&lt;/p&gt;b'>x"
+         "</iframe><p>c", "b\n\nc"),
+        ("<iframe srcdoc='&lt;p hidden&gt;a&lt;/p&gt;b'></iframe> c", "b\n\nc"),
+        ("<ol type=a start=26><li>y<li>z</ol>", "z. y\naa. z"),
+        ("<ol type=A start=28><li>y</ol>", "AB. y"),
+        ("<ol type=a start=99999999><li>y</ol>", "hjunyu. y"),
+        ("<ol type=i start=99999999><li>y</ol>", "99999999. y"),
         ("A<div popover>closed</div>", "A"),
         ("<div role=grid><div role=row><p>Words</div></div>", "Words"),
     ],
@@ -517,6 +551,10 @@ def test_a_chapter_of_a_book_keeps_its_words_but_not_its_navigation() -> None:
         "<div class=nav>",
         "<a href='#x'>x",
         "<sup>x",
+        "<s>x",
+        "<s><p>x",
+        "<div style='text-decoration:line-through'>x",
+        "<div role=table><div>",
         "<dl><dt>x<dd>",
         "<h2>x</h2>",
         "<table><tr><td>x",

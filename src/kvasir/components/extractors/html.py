@@ -17,7 +17,7 @@ from kvasir.components.extractors.encodings import Warn, decode
 from kvasir.components.extractors.file_properties import date_text, keyword_list
 from kvasir.components.extractors.html_blocks import BlockWriter
 from kvasir.components.extractors.html_furniture import Furniture, find_furniture
-from kvasir.components.extractors.html_hidden import remove_hidden
+from kvasir.components.extractors.html_hidden import OPENED, remove_hidden
 from kvasir.components.extractors.html_inline import InlineText
 from kvasir.components.extractors.html_struck import mark_struck
 from kvasir.components.extractors.html_tables import name_by_roles
@@ -165,23 +165,29 @@ def _shown_body(root: etree._Element) -> etree._Element:
     """Remove what is not shown; return the body."""
     _open_frames(root)
     remove_hidden(root)
-    mark_struck(root)
+    for frame in list(root.iter("iframe")):
+        frame.tag = "div"
     name_by_roles(root)
+    mark_struck(root)
     body = root.find("body") if root.tag == "html" else root
     return body if body is not None else root
 
 
 def _open_frames(root: etree._Element) -> None:
-    """Write the pages that frames hold as a value in their place."""
+    """Write into frames the pages that they hold as a value, as far as these are shown.
+
+    A frame keeps its attributes, by which the page may hide it.
+    """
     for frame in list(root.iter("iframe")):
-        written = (frame.get("srcdoc") or "").encode("utf-8", "replace")
+        written = (frame.attrib.pop("srcdoc", "")).encode("utf-8", "replace")
         with suppress(ExtractionError):
-            body = parse_html(written, "utf-8").find("body")
+            inner = parse_html(written, "utf-8")
+            remove_hidden(inner)
+            body = inner.find("body")
             if body is not None:
-                tail = frame.tail
-                frame.clear()
-                frame.tag, frame.text, frame.tail = "div", body.text, tail
-                frame.extend(list(body))
+                frame[:] = list(body)
+                frame.text = body.text
+                frame.set(OPENED, "")
 
 
 def _write(

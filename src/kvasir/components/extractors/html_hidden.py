@@ -29,6 +29,8 @@ _NEVER_SHOWN = frozenset({
     "script", "style", "noscript", "template", "iframe", "object", "embed", "applet", "canvas",
     "audio", "video", "head", "link", "meta", "datalist", "param", "source", "track",
 })  # fmt: skip
+OPENED = "kvasir-opened"
+"""Attribute of a frame that holds the content of its page."""
 _NOTES = frozenset({"doc-footnote", "footnote", "endnote", "rearnote"})
 _REMOVED = "removed"
 _ZERO = r"0*(?:0|0\.0*|\.0+)(?:[a-z]+|%)?"
@@ -88,7 +90,8 @@ def _is_hidden(element: etree._Element) -> bool:
     tag = element.tag
     if tag == "template" and element.get("shadowrootmode") is not None:
         return False
-    if tag in _NEVER_SHOWN or (tag == "dialog" and element.get("open") is None):
+    is_opened = tag == "iframe" and element.get(OPENED) is not None
+    if (tag in _NEVER_SHOWN and not is_opened) or (tag == "dialog" and element.get("open") is None):
         return not _is_formula(element)
     if not element.keys():
         return False

@@ -23,9 +23,16 @@ _GROUP_ORDER = {"thead": 0, "tfoot": 2}
 """Where the rows of a group are shown, wherever they are written."""
 _ROLES = {
     "table": "table", "grid": "table", "treegrid": "table", "rowgroup": "tbody", "row": "tr",
-    "cell": "td", "gridcell": "td", "columnheader": "th", "rowheader": "th",
+    "caption": "caption", "cell": "td", "gridcell": "td", "columnheader": "th", "rowheader": "th",
 }  # fmt: skip
 """Elements by the role that makes another element one."""
+_PARTS = {
+    "table": frozenset({"tbody", "tr", "caption"}),
+    "tbody": frozenset({"tbody", "tr"}),
+    "tr": frozenset({"td", "th"}),
+}
+"""The parts of a table that the element of each role may have."""
+_NEUTRAL = frozenset({"div", "span", "section", "p", "ul", "ol", "li"})
 
 
 def outermost(element: etree._Element, tags: frozenset[str]) -> Iterator[etree._Element]:
@@ -40,17 +47,45 @@ def outermost(element: etree._Element, tags: frozenset[str]) -> Iterator[etree._
 
 
 def name_by_roles(root: etree._Element) -> None:
-    """Give the parts of tables that are made of other elements the names of their roles."""
+    """Give the parts of tables that are made of other elements the names of their roles.
+
+    A table that holds anything else keeps its elements: a table shows only captions and cells.
+    """
     for table in [each for each in root.iter(etree.Element) if _role(each) == "table"]:
-        parts = [table, *(part for part in table.iterdescendants(etree.Element) if _role(part))]
-        rows = [part for part in parts if _role(part) == "tr"]
-        if rows and all(any(_role(cell) in ("td", "th") for cell in row) for row in rows):
-            for part in parts:
-                part.tag = _role(part)
+        parts = _parts_by_role(table)
+        if "td" in parts.values() or "th" in parts.values():
+            for part, name in parts.items():
+                part.tag = name
+
+
+def _parts_by_role(table: etree._Element) -> dict[etree._Element, str]:
+    """Return a table and its parts with their names; nothing if it holds anything else."""
+    parts = {table: "table"}
+    pending = [(table, "table")]
+    while pending:
+        holder, name = pending.pop()
+        for child in holder.iterchildren(etree.Element):
+            role = _role(child)
+            if role in _PARTS[name] and (role != "caption" or holder is table):
+                parts[child] = role
+                if role in _PARTS:
+                    pending.append((child, role))
+            elif name != "tr" and _only_groups(child):
+                pending.append((child, name))
+            else:
+                return {}
+    return parts
+
+
+def _only_groups(element: etree._Element) -> bool:
+    """Return True for an element without a role in a table, and without text of its own."""
+    texts = (element.text, *(child.tail for child in element))
+    is_group = element.tag in _NEUTRAL and not _role(element)
+    return is_group and not any((text or "").strip() for text in texts)
 
 
 def _role(element: etree._Element) -> str:
-    is_neutral = element.tag in ("div", "span", "section", "p", "ul", "ol", "li")
+    is_neutral = element.tag in _NEUTRAL
     return _ROLES.get((element.get("role") or "").lower(), "") if is_neutral else ""
 
 
