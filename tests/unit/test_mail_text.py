@@ -155,6 +155,25 @@ def test_a_page_that_is_saved_as_a_mail_is_read_without_its_styles_and_pictures(
     assert "unread_attachments" not in document.metadata
 
 
+def test_a_file_with_an_address_and_no_name_is_an_attachment() -> None:
+    kinds = {
+        "application/pdf": "%PDF-1.4",
+        "message/rfc822": "Subject: Inner\n\nForwarded words.",
+        "application/javascript": "alert(1)",
+        "application/font-woff": "wOFF",
+    }
+    written = "".join(
+        f"--b\nContent-Type: {kind}\nContent-Location: https://x.org/{number}\n\n{text}\n"
+        for number, (kind, text) in enumerate(kinds.items())
+    )
+    body = "--b\nContent-Type: text/html\n\n<p>Words.</p>\n"
+    head = "Subject: Page\nMIME-Version: 1.0\nContent-Type: multipart/related; boundary=b\n\n"
+    document = _read(f"{head}{body}{written}--b--\n".encode())
+    assert "Forwarded words." in document.text
+    assert str(document.metadata["unread_attachments"]).startswith("attachment-1 (it is damaged")
+    assert "alert" not in document.text
+
+
 def test_the_report_on_a_delivery_is_read() -> None:
     report = (
         b"Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: text/plain\n\nFailed.\n"

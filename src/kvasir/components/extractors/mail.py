@@ -33,6 +33,8 @@ from kvasir.core.types import BlockKind, Document, Source
 
 _MAX_DEPTH = 3
 """Mail inside mail is read down to this depth."""
+_OF_PAGE = frozenset({"image", "font", "audio", "video"})
+_STYLES_AND_SCRIPTS = frozenset({"css", "javascript", "x-javascript", "ecmascript"})
 _MAIL = ("message/rfc822", media_types.MSG)
 _UNREAD = "unread_attachments"
 
@@ -246,9 +248,10 @@ def _is_body(part: Message, *, is_named: bool) -> bool:
 
 def _is_of_page(part: Message) -> bool:
     """Return True for a style sheet, picture or font of a page that is saved as a mail (MHTML)."""
-    is_text = part.get_content_type() in ("text/html", "application/xhtml+xml", "text/plain")
+    kind, _, form = part.get_content_type().partition("/")
+    is_part = kind in _OF_PAGE or form in _STYLES_AND_SCRIPTS or "font" in form
     is_file = bool(_name(part)) or _disposition(part) == "attachment"
-    return part.get("Content-Location") is not None and not is_text and not is_file
+    return part.get("Content-Location") is not None and is_part and not is_file
 
 
 def _disposition(part: Message) -> str:
