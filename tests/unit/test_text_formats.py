@@ -1,8 +1,10 @@
 """One small file of each text-like format: what is kept, where it is split, what is left out."""
 
 import json
+import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -297,6 +299,40 @@ def test_tables_of_xml_prose_are_tables() -> None:
     ]
 
 
+def test_spans_of_cals_tables_are_columns_by_name() -> None:
+    page = (
+        "<article><p>A <b>b</b>.</p><p>C <b>d</b>.</p><table><title>Fees</title>"
+        "<tgroup cols='4'><colspec colname='a'/>"
+        "<colspec colname='b'/><colspec colnum='3' colname='c'/><colspec colname='d'/>"
+        "<spanspec spanname='cd' namest='c' nameend='d'/><thead><row>"
+        "<entry>Boat</entry><entry namest='b' nameend='c'>Fee</entry><entry>Note</entry></row>"
+        "</thead><tbody><row><entry>Oak</entry><entry>5</entry><entry>6</entry><entry>x</entry>"
+        "</row><row><entry>Elm</entry><entry>7</entry><entry spanname='cd'>both</entry></row>"
+        "<row><entry>Ash</entry><entry colname='d'>y</entry></row>"
+        "</tbody></tgroup></table></article>"
+    )
+    assert _blocks(_read("a.xml", page))[-1] == (
+        "table",
+        "| Boat | Fee | Fee | Note |\n| - | - | - | - |\n| Oak | 5 | 6 | x |\n"
+        "| Elm | 7 | both | both |\n| Ash |  |  | y |",
+    )
+
+
+@pytest.mark.parametrize("number", ["²", "9" * 5000, "-1"])
+def test_spans_of_tables_that_are_no_numbers_are_one(number: str) -> None:
+    row = f"<tr><td colspan='{number}'>a</td><td>b</td></tr>"
+    page = f"<article><p>A <b>b</b>.</p><p>C <b>d</b>.</p><table>{row}{row}</table></article>"
+    assert ("table", "| a | b |\n| - | - |\n| a | b |") in _blocks(_read("a.xml", page))
+
+
+def test_private_characters_of_a_document_are_text() -> None:
+    text = "A\ue000 b\ue001 c\ue002 d\ue003 e\ue004 f\ue010 g"
+    page = f"<article><p>Some <b>{text}</b>.</p><p>More <b>words</b>.</p></article>"
+    assert text in _read("a.xml", page).text
+    written = "".join(char if char.isascii() else f"\\u{ord(char)}?" for char in text)
+    assert _read("a.rtf", rf"{{\rtf1\ansi {written} \strike h}}").text == f"{text} ~~h~~"
+
+
 def test_html_in_the_texts_of_a_feed_is_read_as_html() -> None:
     feed = (
         "<rss><channel><title>News</title><item><title>One</title><description><![CDATA[<p>Hello "
@@ -426,10 +462,10 @@ def test_subtitles_name_who_speaks_and_repeat_nothing() -> None:
     document = _read(
         "a.vtt",
         "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ana>Hello\n\n"
-        "00:02.000 --> 00:03.000\n<v Ana>Hello\n\n"
+        "00:02.000 --> 00:03.000\n<v Ana>Hello\nto\n\n"
         "00:03.000 --> 00:04.000\nyou.\n",
     )
-    assert _blocks(document) == [("paragraph", "[00:00:01] Ana: Hello you.")]
+    assert _blocks(document) == [("paragraph", "[00:00:01] Ana: Hello to you.")]
 
 
 def test_captions_that_roll_up_are_read_once_from_their_first_word() -> None:
@@ -450,9 +486,12 @@ def test_captions_that_roll_up_are_read_once_from_their_first_word() -> None:
 
 def test_words_that_are_said_twice_are_read_twice() -> None:
     words = ["Tea", "yes", "and milk", "yes", "yes"]
-    cues = (f"00:00:0{n},200 --> 00:00:0{n + 1},000\n{word}\n" for n, word in enumerate(words))
-    document = _read("a.srt", "\n".join(cues))
-    assert document.text == "[00:00:00] Tea yes and milk yes yes"
+    for begin in ("200", "000"):
+        cues = (
+            f"00:00:0{n},{begin} --> 00:00:0{n + 1},000\n{word}\n" for n, word in enumerate(words)
+        )
+        document = _read("a.srt", "\n".join(cues))
+        assert document.text == "[00:00:00] Tea yes and milk yes yes"
 
 
 @pytest.mark.parametrize(
@@ -579,6 +618,12 @@ def test_a_mail_of_a_mailbox_begins_with_a_time_of_any_program(line: str) -> Non
     assert dict(_read("a.mbox", box).metadata) == {"mails": 2}
 
 
+def test_a_mailbox_may_have_no_days_of_the_week() -> None:
+    box = _MBOX.replace(b"Tue Jan  2 10:00:00 2024", b"2024-01-02 10:00:00 2024")
+    box = re.sub(rb"(?m)^(From \S+) (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)", rb"\1", box)
+    assert dict(_read("a.mbox", box).metadata) == {"mails": 2}
+
+
 def test_an_unread_mail_of_a_mailbox_is_in_the_report() -> None:
     broken = _MBOX.replace(b"text/html", b"multipart/encrypted")
     document = _read("a.mbox", broken)
@@ -695,6 +740,22 @@ def test_text_after_a_latex_heading_on_its_line_is_a_paragraph() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("a.rst", f".. {'_' * 4000} x"),
+        ("a.rst", f".. {'a_b' * 4000} x"),
+        ("a.adoc", f"= a{' ' * 4000}b{' ' * 4000}c"),
+        ("a.org", f"* a{' ' * 4000}b{' ' * 4000}c"),
+        ("a.xml", f"<a><p>One{' ' * 50_000}two</p></a>"),
+    ],
+)
+def test_long_runs_of_one_sign_take_no_time(name: str, line: str) -> None:
+    start = time.process_time()
+    _read(name, f"{line}\n\nEnd.\n" if name != "a.xml" else line)
+    assert time.process_time() - start < 2
+
+
 def test_drawers_of_org_are_left_out() -> None:
     drawer = "  :PROPERTIES:\n  :CUSTOM_ID: fees\n  :END:\n"
     document = _read("a.org", f"* Fees\n{drawer}Ten euros.\n:LOGBOOK:\nnever closed\n")
@@ -714,6 +775,22 @@ def test_struck_text_of_rtf_is_told_from_what_holds() -> None:
         "~~two~~",
         "| ~~a~~ | ~~b~~ |\n| - | - |",
     ]
+
+
+@pytest.mark.parametrize("skipped", ["0", "1", "2"])
+def test_marks_of_struck_text_leave_the_text_beside_them(skipped: str) -> None:
+    written = rf"{{\rtf1\ansi\uc{skipped} Price {{\strike 20}} 10 Euro}}"
+    assert _read("a.rtf", written).text == "Price ~~20~~ 10 Euro"
+
+
+def test_a_struck_heading_of_rtf_is_a_heading() -> None:
+    styles = r"{\stylesheet{\s1 heading 1;}}"
+    for heading in (r"\s1\strike Old", r"\strike\s1 Old"):
+        written = rf"{{\rtf1\ansi{styles}{{\pard{heading}\par}}\pard Text\par}}"
+        assert _shape(_read("a.rtf", written)) == [
+            ("heading", 1, "~~Old~~"),
+            ("paragraph", None, "Text"),
+        ]
 
 
 def test_rtf_is_decoded_by_its_code_page() -> None:

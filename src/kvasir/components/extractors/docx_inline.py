@@ -45,7 +45,7 @@ _LINK_FIELD = re.compile(r'\s*HYPERLINK\s+(?!\\l)"?([^"\s]+)"?', re.IGNORECASE)
 _PAGE_FIELD = re.compile(r"\s*(?:PAGE|NUMPAGES|SECTIONPAGES)\b", re.IGNORECASE)
 _SYMBOL_FIELD = re.compile(r"\s*SYMBOL\s+(0x[0-9a-f]{1,4}|\d{1,5})(?!\w)", re.IGNORECASE)
 _FONT_SWITCH = re.compile(r'\\f\s+(?:"([^"]+)"|(\S+))', re.IGNORECASE)
-PAGE_NUMBER = "\ue000"
+PAGE_NUMBER = "\ufdd0"
 """Stands for a page number, which differs from page to page."""
 _WHITE = "FFFFFF"
 _GROUND = "ground"

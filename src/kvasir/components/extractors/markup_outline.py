@@ -132,7 +132,7 @@ def _until(lines: Lines, at: int, end: re.Pattern[str]) -> int:
 
 class _Rst:
     comment = re.compile(
-        r"^\.\.(?:[ \t]+(?!\w+(?:[-_+:.]\w+)*[ \t]?::|\[|_|\|)\S[^\n]*)?\n(?:[ \t]+\S[^\n]*\n)*",
+        r"^\.\.(?:[ \t]+(?!\w+(?:[-+:.]\w+)*[ \t]?::|\[|_|\|)\S[^\n]*)?\n(?:[ \t]+\S[^\n]*\n)*",
         re.M,
     )
     _LINE = re.compile(r"([^\w\s])\1{2,}\s*")
@@ -182,7 +182,7 @@ class _Rst:
 
 class _Adoc:
     comment = re.compile(r"^////+\n.*?^////+\n|^//(?!/)[^\n]*\n", re.M | re.S)
-    _HEADING = re.compile(r"(={1,6}|#{1,6}) (\S.*?)\s*(?:\1)?\s*\Z")
+    _HEADING = re.compile(r"(={1,6}|#{1,6}) (\S+?(?:\s+\S+?)*?)\s*(?:\1\s*)?\Z")
     _FENCE = re.compile(r"(-{4,}|\.{4,}|`{3,})")
 
     def heading(self, lines: Lines, at: int, offset: int) -> _Heading | None:
@@ -204,7 +204,8 @@ class _Org:
         re.M | re.S | re.I,
     )
     _HEADING = re.compile(
-        r"(\*+) (?:(?:TODO|DONE|NEXT|WAIT)\s+)?(?:\[#.\]\s+)?(\S.*?)\s*(?::[\w@:]+:)?\s*\Z"
+        r"(\*+) (?:(?:TODO|DONE|NEXT|WAIT)\s+)?(?:\[#.\]\s+)?"
+        r"(\S+?(?:\s+\S+?)*?)\s*(?::[\w@:]+:\s*)?\Z"
     )
     _TITLE = re.compile(r"#\+title:\s*(\S.*?)\s*\Z", re.I)
     _CODE = re.compile(r"\s*#\+begin_(src|example|export)\b", re.I)

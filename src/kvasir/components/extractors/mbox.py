@@ -1,7 +1,7 @@
 """Mailboxes in the mbox format: every mail as a section of one document.
 
 A mail begins with a line "From ", an address and a time. Not every program writes ">" before
-another line that begins with "From ". Source: RFC 4155.
+another line that begins with "From ", which has no time then. Source: RFC 4155.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class MboxExtractor:
             ExtractionError: No mail of it can be read.
         """
         builder = DocumentBuilder(source)
-        starts = [line for line in _FROM.finditer(data) if _TIME.search(line[0])]
+        lines = list(_FROM.finditer(data))
+        starts = [line for line in lines if _TIME.search(line[0])] or lines
         if not starts:
             raise ExtractionError("malformed", "there is no mail in it; export the mailbox again")
         ends = [found.start() for found in starts[1:]] + [len(data)]

@@ -22,7 +22,7 @@ from kvasir.components.extractors.symbol_fonts import as_unicode
 _SKIPPED = frozenset(
     {f"{TEXT}{name}" for name in ("note-citation", "tracked-changes", "placeholder", "ruby-text")}
 )
-PAGE_NUMBER = "\ue000"
+PAGE_NUMBER = "\ufdd0"
 """Stands for what differs from page to page or is written elsewhere."""
 _PER_PAGE = frozenset(
     f"{TEXT}{name}"

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from kvasir.components.extractors.inline_marks import footnote_mark
 
-HEADING_MARK, LINE_MARK = "\ue000", "\ue001"
-"""Private characters that stand before the level of a heading, and for a line break in a line."""
-ROW_START_MARK, CELL_MARK, ROW_MARK = "\ue002", "\ue003", "\ue004"
-"""Private characters that stand where a row begins, where a cell ends, and where a row ends."""
+HEADING_MARK, LINE_MARK = "\ufdd0", "\ufdd1"
+"""Noncharacters that stand before the level of a heading, and for a line break in a line."""
+ROW_START_MARK, CELL_MARK, ROW_MARK = "\ufdd2", "\ufdd3", "\ufdd4"
+"""Noncharacters that stand where a row begins, where a cell ends, and where a row ends."""
 
 _LINK = re.compile(r'HYPERLINK\s+"([^"\\{}]{1,500})"([^{}]*\}*\s*\{\\fldrslt)')
 _FOOTNOTE = re.compile(r"\{(?:\\\*)?\\footnote(?![a-z])(?:\\chftn|\\ftnalt)* ?")
@@ -111,16 +111,17 @@ def _with_marks(written: str) -> str:
 
     def marked(used: re.Match[str]) -> str:
         level = levels.get(used[1])
-        return f"{used[0]}{_escaped(HEADING_MARK)}{level}" if level else used[0]
+        return f"{used[0]}{escaped(HEADING_MARK)}{level}" if level else used[0]
 
     def mark(word: re.Match[str]) -> str:
         # A table in a cell is text of the cell.
-        return _escaped(_MARKS[word[1]]) if word[1] in _MARKS else "; "
+        return escaped(_MARKS[word[1]]) if word[1] in _MARKS else "; "
 
     return _MARKED_WORD.sub(mark, _STYLE_USED.sub(marked, written))
 
 
-def _escaped(character: str) -> str:
+def escaped(character: str) -> str:
+    """Return a character as RTF of any place in a text."""
     # The number of characters to skip after a code may be another one in the text around it.
     return f"{{\\uc1\\u{ord(character)}?}}"
 

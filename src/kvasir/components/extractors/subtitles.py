@@ -81,6 +81,8 @@ def _without_repetitions(cues: Iterator[_Cue]) -> Iterator[_Cue]:
     before = _Cue(0.0, -1.0, ())
     for cue in cues:
         kept = _overlap(before.lines, cue.lines) if cue.first - before.last <= _SEAMLESS else 0
+        if kept == len(cue.lines) == len(before.lines) and cue.last - cue.first > _SEAMLESS:
+            kept = 0  # The same words are said again.
         yield _Cue(cue.first, cue.last, cue.lines[kept:])
         before = cue
 

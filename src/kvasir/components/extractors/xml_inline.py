@@ -19,9 +19,10 @@ _FORMATS = _RAISED | _LOWERED | frozenset({
 })  # fmt: skip
 """Elements that may be a part of a word."""
 _NOTE_NUMBER = re.compile(r"\[?(\d{1,3}(?:\s*[,\u2013-]\s*\d{1,3})*)\]?")
-_APART = "\ue000"
-"""Stands for white space that the file does not have."""
-_NO_SPACE = re.compile(rf"\s*{_APART}[\s{_APART}]*(?=[.,;:!?)\]%])")
+_APART = "\ufdd0"
+"""Noncharacter that stands for white space that the file does not have."""
+_SPACE = re.compile(rf"[\s{_APART}]+")
+_ENDS = tuple(".,;:!?)]%")
 _BEFORE = 12
 _DEEPEST = 300
 
@@ -29,7 +30,13 @@ _DEEPEST = 300
 def element_text(element: etree._Element, given: Callable[[etree._Element], str]) -> str:
     """Return the text inside an element; ``given`` returns what the attributes of one say."""
     text = "".join(_pieces(element, given, 0))
-    return _NO_SPACE.sub("", text).replace(_APART, " ")
+    return _SPACE.sub(_written_space, text).replace(_APART, " ")
+
+
+def _written_space(space: re.Match[str]) -> str:
+    """Return white space, without it where a sign follows that the file may have close by."""
+    is_close = _APART in space[0] and space.string.startswith(_ENDS, space.end())
+    return "" if is_close else space[0]
 
 
 def has_words(text: str | None) -> bool:

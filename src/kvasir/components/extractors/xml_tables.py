@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from lxml import etree
 
@@ -12,7 +13,25 @@ _TABLES = frozenset({"table", "informaltable", "tgroup"})
 _ROWS = frozenset({"tr", "row"})
 _CELLS = frozenset({"td", "th", "entry", "cell"})
 _HEADS = frozenset({"thead"})
+_GROUPS = ("tgroup", "table", "informaltable")
 _MOST_SPANNED = 100
+_MOST_DIGITS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The names that CALS gives to columns, from 0, and to spans of them."""
+
+    numbers: Mapping[str, int]
+    spans: Mapping[str, tuple[str, str]]
+
+    def place(self, cell: etree._Element) -> tuple[int, int]:
+        """Return the first column that a cell names, 0 for none, and the number of columns."""
+        given = str(cell.get("namest") or cell.get("colname") or ""), str(cell.get("nameend") or "")
+        begin, end = self.spans.get(str(cell.get("spanname") or ""), given)
+        first = self.numbers.get(begin, 0)
+        last = self.numbers.get(end, first) if begin in self.numbers else first
+        return first, min(max(last - first, 0) + 1, _MOST_SPANNED)
 
 
 def is_table(element: etree._Element) -> bool:
@@ -36,19 +55,40 @@ def read_table(table: etree._Element, text_of: Callable[[etree._Element], str]) 
     """Return the cells and the number of header rows; a spanning cell is repeated."""
     grid: Grid = {}
     header_rows = 0
+    columns: dict[etree._Element, _Columns] = {}
     for y, row in enumerate(_rows(table)):
         header_rows += any(_name(above) in _HEADS for above in row.iterancestors())
+        group = next(each for each in (*row.iterancestors(), table) if _name(each) in _GROUPS)
+        if group not in columns:
+            columns[group] = _columns(group)
         x = 0
         for cell in _cells(row):
+            first, width = columns[group].place(cell)
+            x = max(x, first)
             while (y, x) in grid:
                 x += 1
-            width = _count(cell.get("colspan") or cell.get("cols"))
+            width = max(width, _count(cell.get("colspan") or cell.get("cols")))
             height = _count(cell.get("rowspan") or cell.get("rows"))
             height = max(height, _count(cell.get("morerows"), 0) + 1)
             text = text_of(cell)
             grid |= {(y + dy, x + dx): text for dy in range(height) for dx in range(width)}
             x += width
     return grid, header_rows
+
+
+def _columns(group: etree._Element) -> _Columns:
+    numbers: dict[str, int] = {}
+    spans: dict[str, tuple[str, str]] = {}
+    at = 0
+    for child in group.iterchildren("*"):
+        if _name(child) == "colspec":
+            at = _count(child.get("colnum"), at + 1)
+            numbers[str(child.get("colname") or f"\n{at}")] = at - 1
+        elif _name(child) == "spanspec":
+            begin, end = str(child.get("namest") or ""), str(child.get("nameend") or "")
+            spans[str(child.get("spanname") or "")] = begin, end
+    spans.pop("", None)
+    return _Columns(numbers, spans)
 
 
 def _name(element: etree._Element) -> str:
@@ -71,4 +111,5 @@ def _cells(row: etree._Element) -> Iterator[etree._Element]:
 
 
 def _count(text: str | None, default: int = 1) -> int:
-    return min(int(text), _MOST_SPANNED) if text and text.isdigit() and int(text) else default
+    is_number = text and text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return min(int(text), _MOST_SPANNED) if text and is_number and int(text) else default
