@@ -7,7 +7,7 @@ import pytest
 from kvasir.components.analyzers.bm25 import Bm25Analyzer
 from kvasir.core.matches import MatchFinder
 from kvasir.language.capitals import names_in_capitals
-from kvasir.language.normalization import normalize
+from kvasir.language.normalization import normalize, with_umlauts
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +81,27 @@ def test_a_german_question_typed_without_umlauts_has_the_terms_of_one_with_them(
     asked = ["Wie hoch ist die Gebuehr fuer Mueller?", "Wie hoch ist die Gebühr für Müller?"]
     one, other = analyzer.query_terms(asked, ["de", "de"])
     assert one.indices.tolist() == other.indices.tolist()
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["aktuelle", "manuelle", "individuell", "Michael", "Samuel", "Israel", "zuerst", "zueinander",
+     "Statue", "Poet", "Oboe", "Koeffizient", "Aerosol", "Duell"],
+)  # fmt: skip
+def test_a_word_with_two_vowels_stays_in_a_question_typed_without_umlauts(analyzer, word):
+    asked = [f"Gebuehr fuer {word} Mueller", f"Gebühr für {word} Müller"]
+    one, other = analyzer.query_terms(asked, ["de", "de"])
+    assert one.indices.tolist() == other.indices.tolist()
+
+
+@pytest.mark.parametrize(
+    ("typed", "word"),
+    [("Haeuser", "Häuser"), ("Zuerich", "Zürich"), ("Huelle", "Hülle"), ("Knueller", "Knüller"),
+     ("Menue", "Menü"), ("Kanaele", "Kanäle"), ("Heizoel", "Heizöl"), ("Gruen", "Grün"),
+     ("Guertel", "Gürtel"), ("Ausfuellen", "Ausfüllen")],
+)  # fmt: skip
+def test_a_word_with_an_umlaut_has_it_in_a_question_typed_without(typed, word):
+    assert with_umlauts(typed) == word
 
 
 def test_both_spellings_of_persian_words_and_capitals_of_turkish_are_searched(analyzer):

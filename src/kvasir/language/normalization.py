@@ -88,6 +88,18 @@ _DOTLESS_CASE = str.maketrans("Iİ", "ıi")
 
 _WITH_E = re.compile(r"\b[^\W\d_]*?(?:(?<![aeiouq])(?:ae|oe|ue))[^\W\d_]*", re.IGNORECASE)
 _VOWEL_E = re.compile(r"(?<![aeiouq])([aou])e", re.IGNORECASE)
+_NO_UMLAUT = re.compile(
+    # Before a vowel, and at the end: zueinander, Statue, Oboe, Reggae; but Haeuser and Menue.
+    r"(?<![aeiouq])(?:ae(?=[aeio])|[ou]e(?=[aeiou])|(?<!\bmen)ue\b|[ao]e\b)|"
+    r"\w\w[tdsx]uell|\w(?<!k)nuell|\b(?:duell|individuell)|"  # Endings: aktuell, manuell.
+    r"uel[as]?\b|ael(?:a|s|is)?\b|\bisrael|\bpaella|"  # Names: Samuel, Michael.
+    r"\bzue(?:rst|rkenn|rteil)|(?:\bd|\bmen|\bstat)uett|\bsuez|\bpuert|\bgueril|kongruen|influen|"
+    r"\bstatue|\bgoethe|\bpoe[tsm]|\bkoe(?:ff|x|d)|\bsoe(?:ben|st)|\b(?:joel|noel)|"
+    r"aero|\bmaest|\bblue(?:s|print|tooth|ray)",
+    re.IGNORECASE,
+)
+"""German words whose ``ae``, ``oe`` or ``ue`` are two sounds."""
+_WORD = re.compile(r"[^\W\d_]+")
 _UMLAUTS = str.maketrans("aouAOU", "äöüÄÖÜ")
 _TYPED_WITH_E = re.compile(
     r"\b(?:fuer|dafuer|wofuer|ueber|darueber|gegenueber|zurueck|fuenf|zwoelf|frueh\w*|spaeter|"
@@ -154,8 +166,15 @@ def is_typed_without_umlauts(text: str) -> bool:
 
 
 def with_umlauts(text: str) -> str:
-    """Return a German text with umlauts for every ``ae``, ``oe`` and ``ue`` that may be one."""
-    return _VOWEL_E.sub(_umlaut, text)
+    """Return a German text with umlauts for ``ae``, ``oe`` and ``ue``.
+
+    Words that are written with two vowels stay: ``zuerst``, ``aktuell``, ``Michael``.
+    """
+    return _WORD.sub(_word_with_umlauts, text)
+
+
+def _word_with_umlauts(word: re.Match[str]) -> str:
+    return word[0] if _NO_UMLAUT.search(word[0]) else _VOWEL_E.sub(_umlaut, word[0])
 
 
 def _umlaut(found: re.Match[str]) -> str:
