@@ -195,6 +195,8 @@ def test_a_calibration_of_the_collection_decides():
         "Leider konnte ich keine Antwort finden.",
         "Die Dokumente enthalten keine Informationen dazu.",
         "In den Dokumenten steht dazu nichts.",
+        "Die Quellen geben darüber keine Auskunft.",
+        "Je ne suis pas en mesure de répondre.",
         "Die Frage wird in den Quellen nicht beantwortet.",
         "Ich kann Ihnen dazu nichts sagen.",
         "Die Frage kann ich leider nicht beantworten.",

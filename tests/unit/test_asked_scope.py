@@ -41,6 +41,9 @@ def doubt(question, text, passage="", language="en"):
         ("¿Qué empleados no están en Sales, excepto Bo?", "es"),
         ("Tous les employés sauf Ann Lee", "fr"),
         ("除了Sales以外的员工有哪些？", "zh"),
+        ("除Sales之外的员工有哪些？", "zh"),
+        ("¿Quiénes son todos los empleados menos Ann?", "es"),
+        ("Những nhân viên nào không thuộc Sales?", "vi"),
     ],
 )
 def test_rows_are_not_a_sure_answer_to_a_question_that_excludes_some(question, language):

@@ -77,7 +77,7 @@ _SPANISH_SOURCES = (
     rf"{_SOURCES_SPANISH}",
 )
 
-_TOLD_GERMAN = r"(?:\w+ )?(?:informationen?|angaben?|hinweise?|antwort)"
+_TOLD_GERMAN = r"(?:\w+ )?(?:informationen?|angaben?|hinweise?|antwort|auskunft|aufschluss)"
 _SOURCES_GERMAN = (
     r"\b(?:quellen?|dokumente?n?|kontext|unterlagen|text(?:en?|stellen?)?|passagen?|auszügen?"
     r"|abschnitte?n?)\b"

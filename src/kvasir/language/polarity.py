@@ -62,13 +62,13 @@ _EXCLUDING = re.compile(
     r"\b(?:except(?:ing)?(?: for)?|excluding|other than|apart from|aside from|"
     r"with the exception of|not (?:in|from|at)|neither (?:in|from|at)|"
     r"außer|ausser|ausgenommen|abgesehen von|mit ausnahme|nicht (?:in|im|aus|bei|am|von)|"
-    r"excepto|salvo|a excepción de|aparte de|todos (?:\w+ )?menos|"
+    r"excepto|salvo|a excepción de|aparte de|tod[oa]s (?:\w+ ){0,2}menos|"
     r"no (?:es|son|está|están) (?:en|de|del)|"
     r"sauf|hormis|excepté\w*|à l['’]exception|n['’]est pas (?:à|en|dans|de)|"
     r"ne sont pas (?:à|en|dans|de)|(?<!khấu )trừ|ngoại trừ|không (?:ở|thuộc))\b"
     r"|\b(?:all|every(?:one|body|thing)?|any(?:one|body|thing)?)(?: \w+){0,2} "
     r"but\b(?! (?:also|not|only)\b)"
-    r"|除了|除外|(?<!在)不在|不属于",
+    r"|除了|除外|(?<![开删清解免])除[^，。？！\s]{1,12}(?:之外|以外)|(?<!在)不在|不属于",
     re.IGNORECASE,
 )
 _FOLLOWING = re.compile(r"\s*[^\W_]+")
