@@ -356,6 +356,26 @@ def test_a_parameter_that_the_server_does_not_support_is_left_out(
     generator.close()
 
 
+def test_two_first_requests_at_once_leave_out_the_named_parameter_alone(address, script):
+    script.unsupported = {"max_tokens": OLD}
+    generator = OpenAIGenerator("small", address, max_tokens=9)
+    post, both = generator._post, threading.Barrier(2, timeout=20)
+
+    def at_once(path, body, operation):
+        if "max_tokens" in body:
+            both.wait()
+        return post(path, body, operation)
+
+    generator._post = at_once
+    with ThreadPoolExecutor(2) as pool:
+        said = [pool.submit(answer, generator) for _ in range(2)]
+        assert [each.result() for each in said] == ["".join(script.pieces)] * 2
+    answer(generator)
+    body = script.requests[-1][1]
+    assert body["max_completion_tokens"] == 9 and "temperature" in body
+    generator.close()
+
+
 def test_an_error_about_a_parameter_s_value_is_not_hidden(address, script):
     message = "max_tokens is too large: 9. This model supports at most 5 completion tokens."
     script.unsupported = {"max_tokens": message}

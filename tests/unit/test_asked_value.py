@@ -177,6 +177,22 @@ def test_a_unit_is_asked_for_in_a_later_line_too():
     assert lacks("We take the ferry.\nHow fast is it in knots?", "en")
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Was macht die IT- und HR-Abteilung?",
+        "Was macht die IT-, HR- und Finanzabteilung?",
+        "Was gilt für EU- und US-Bürger?",
+        "Which rules hold for EU- and US-citizens?",
+        "What were the pre- and post-war rules?",
+    ],
+)
+def test_the_hyphen_before_and_is_no_sign(question):
+    passage = "HR und IT: Für EU und US gilt dasselbe."
+    chunk = Chunk("c", "d", passage, 0, len(passage), metadata={"language": "de"})
+    assert "-'" not in find_doubt(question, passage, [Hit(chunk, 1.0)], ANALYZER)
+
+
 def test_a_name_with_a_sign_is_another_one_than_that_with_another_sign():
     table = "| Group | Units |\n|---|---|\n| AB+ | 3 |\n| O- | 7 |\n| C | 5 |"
     hits = [Hit(Chunk("c", "d", table, 0, len(table), metadata={"language": "en"}), 1.0)]

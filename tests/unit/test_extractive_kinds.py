@@ -7,7 +7,7 @@ from quoted_answers import answer, hit
 
 from kvasir.language.detect import detect
 from kvasir.language.list_questions import listed_thing
-from kvasir.language.polarity import asks_what_may
+from kvasir.language.polarity import asks_what_may, is_opposite
 from kvasir.language.question_kinds import (
     QuestionKind,
     asks_for_option,
@@ -624,6 +624,21 @@ def test_what_may_is_not_answered_by_what_must_not(question, allowed, forbidden,
     for modal, right in (allowed, forbidden):
         said = answer(question.format(modal), passage)
         assert right.split(". ")[1] in said
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("Which form must be submitted?", "Form A must be submitted no later than 30 June."),
+        ("What must a visitor wear?", "A visitor must wear a helmet, without exception."),
+        ("What should I do if it does not print?", "You should open the lid if it stops."),
+        ("Was muss ich tun, wenn ich nicht kommen kann?", "Das Amt muss informiert werden."),
+        ("¿Qué debo hacer si no puedo ir?", "El alumno debe enviar el formulario."),
+        ("游客可不可以带什么？", "游客可以带水。"),
+    ],
+)
+def test_a_negation_beside_the_modal_alone_is_the_opposite(question, text):
+    assert not is_opposite(text, question)
 
 
 @pytest.mark.parametrize(

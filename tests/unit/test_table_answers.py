@@ -400,9 +400,25 @@ def test_a_value_with_other_signs_is_not_taken_for_it(question, rows, language):
         ("Population (2021)", "2873000", "2873000"),
         ("Population (millions)", "2.87", "2.87 millions"),
         ("Population (estimate)", "2873000", "2873000"),
-        ("Population [per km²]", "2232", "2232"),
+        ("Population [per km²]", "2232", "2232 per km²"),
         ("Population （万人）", "287", "287 万人"),
         ("Population (people/km²)", "2232", "2232 people/km²"),
+        ("Population (in thousands)", "2232", "2232 thousands"),
+        ("Population (in millions)", "2232", "2232 millions"),
+        ("Population (July 2021)", "2232", "2232"),
+        ("Population (31.12.2023)", "2232", "2232"),
+        ("Population (2021/22)", "2232", "2232"),
+        ("Population (2021, in thousands)", "2232", "2232 thousands"),
+        ("Population (2021年底)", "2232", "2232"),
+        ("Population (Q1 2021)", "2232", "2232"),
+        ("Population (netto, ohne MwSt.)", "2232", "2232"),
+        ("Population (excl. VAT)", "2232", "2232"),
+        ("Population (estimación)", "2232", "2232"),
+        ("Population (provisoire)", "2232", "2232"),
+        ("Population (ước tính)", "2232", "2232"),
+        ("Population (EUR, net)", "2232", "2232 EUR"),
+        ("Population (1)", "2232", "2232"),
+        ("Population (1,000)", "2232", "2232 1,000"),
         ("Population (%)", "5%", "5%"),
     ],
 )
@@ -410,6 +426,36 @@ def test_what_is_in_brackets_in_a_header_is_written_if_it_is_a_unit(header, valu
     rows = [["Town", header], ["Rome", value], ["Oslo", value]]
     text = said("What is the population in Rome?", rows)
     assert text.endswith(f"\n\nRome: {shown} [1]")
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *(
+            "million EUR",
+            "Mio. €",
+            "Mio. EUR",
+            "$ million",
+            "USD million",
+            "€m",
+            "k€",
+            "T€",
+            "TEUR",
+        ),
+        *("l/100 km", "sq km", "kWh/m²a", "centimetres", "cubic metres", "hp", "kgs", "inch", "in"),
+    ],
+)
+def test_a_multiplier_or_unit_of_several_words_is_written(unit):
+    rows = [["Year", f"Revenue ({unit})"], ["2022", "280"], ["2023", "310"]]
+    text = said("What was the revenue in 2022?", rows)
+    assert text.endswith(f"\n\n2022: 280 {unit} [1]")
+
+
+@pytest.mark.parametrize("sign", "/-–−")
+def test_a_season_is_found_with_each_sign_between_its_years(sign):
+    rows = [["Season", "Points"], ["2022/23", "61"], ["2023/24", "70"]]
+    text = said(f"How many points were there in season 2023{sign}24?", rows)
+    assert text is not None and "70" in text
 
 
 def test_groups_are_the_same_in_every_case_and_a_gap_is_none():

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from table_questions import said
 
-from kvasir.answering.table_doubts import figures_of, is_of_groups
+from kvasir.answering.table_doubts import figures_of, has_rank, is_of_groups
 
 BANK = [
     ["Date", "Text", "Amount (€)"],
@@ -258,6 +258,47 @@ def test_another_rank_than_the_first_is_not_computed(question, language, header)
     names = {"en": "Name", "es": "Nombre", "de": "Name", "fr": "Nom", "zh": "姓名"}
     rows = [[names[language], header], ["Ann", "12"], ["Ben", "11"], ["Cyd", "15"]]
     assert said(question, rows, language=language, name="second-deuxième-zweite.csv") is None
+
+
+@pytest.mark.parametrize(
+    ("question", "language", "is_another"),
+    [
+        ("im Januar 2023 den ", "de", False),
+        ("in January 2023 the ", "en", False),
+        ("en enero de 2023 el ", "es", False),
+        ("en janvier 2023 le ", "fr", False),
+        ("im zweiten Quartal den ", "de", False),
+        ("in the second quarter the ", "en", False),
+        ("en el segundo trimestre el ", "es", False),
+        ("au deuxième trimestre le ", "fr", False),
+        ("am 12. Mai den ", "de", False),
+        ("am 12. den ", "de", False),
+        ("on 12 May the ", "en", False),
+        ("the 3 ", "en", True),
+        ("the three ", "en", True),
+        ("the second ", "en", True),
+        ("the 2nd ", "en", True),
+        ("der 2. ", "de", True),
+        ("die drei ", "de", True),
+        ("el segundo importe ", "es", True),
+        ("le deuxième montant ", "fr", True),
+    ],
+)
+def test_a_rank_stands_beside_its_superlative(question, language, is_another):
+    assert has_rank(question, language) is is_another
+
+
+def test_the_highest_of_a_month_and_year_is_computed():
+    rows = [
+        ["Kunde", "Monat", "Betrag"],
+        ["Ada", "Januar 2023", "120"],
+        ["Bo", "Januar 2023", "340"],
+        ["Cy", "Februar 2023", "410"],
+    ]
+    text = said("Welcher Kunde hatte im Januar 2023 den höchsten Betrag?", rows, language="de")
+    assert text and "340" in text
+    asked = "Welcher Kunde hatte den zweithöchsten Betrag?"
+    assert said(asked, rows, language="de") is None
 
 
 def test_the_first_and_the_lowest_of_seconds_are_computed():

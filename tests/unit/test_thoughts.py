@@ -1,5 +1,7 @@
 """The thoughts of a language model are no part of its answer."""
 
+import time
+
 import pytest
 
 from kvasir.answering.thoughts import Retraction, generated, whole, without_thoughts
@@ -66,6 +68,16 @@ def test_a_text_that_is_held_back_is_the_answer_if_no_tag_closes_thoughts(size):
     assert shown(f"Let me see 42.</think>\n{ANSWER}", size, is_open=True)[:1] != ["L"]
     assert "".join(shown(f"Let me see 42.</think>\n{ANSWER}", size, is_open=True)) == ANSWER
     assert "".join(shown(ANSWER, size, is_open=True)) == ANSWER
+
+
+def test_held_thoughts_are_read_once():
+    def seconds(count):
+        started = time.process_time()
+        list(without_thoughts(["word "] * count, is_open=True))
+        return time.process_time() - started
+
+    seconds(10)
+    assert seconds(16_000) < 12 * max(seconds(4_000), 0.005)
 
 
 def test_a_text_that_is_cut_within_its_thoughts_has_only_the_reason():

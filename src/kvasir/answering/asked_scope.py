@@ -12,47 +12,38 @@ from collections.abc import Sequence
 
 from kvasir.answering.asked_time import limit_of
 from kvasir.core.protocols import TextAnalyzer
-from kvasir.core.types import Hit
-from kvasir.language.polarity import asks_what_may, denies
-from kvasir.language.question_kinds import QuestionKind, question_kind
+from kvasir.language.polarity import asks_what_may, excludes, is_opposite
 
 ROWS_OF_EXCLUSION = "rows are quoted, and which of them the question excludes is not checked"
 OTHER_POLARITY = "what is quoted denies what is asked for, or the reverse"
 ROWS_OF_TIME = "rows are quoted, and their time is not checked"
 OTHER_TIME = "what is quoted is of another time"
-NO_ROW = "no row that is quoted names what is asked for"
 
 _SENTENCE_END = re.compile(r"(?<!\b\d[.])(?<!\b\d\d[.])(?<=[.!?])\s+|(?<=[。！？])|\n")
 _RULE = re.compile(r"\|[\s:|-]+")
 
 
-def find_disregard(
-    question: str, text: str, language: str, hits: Sequence[Hit], analyzer: TextAnalyzer
-) -> str:
+def find_disregard(question: str, text: str, language: str, analyzer: TextAnalyzer) -> str:
     """Return what a quoted answer disregards of its question; empty if nothing is known.
 
     Args:
         question: The question as it was answered.
         text: The answer, without markers.
         language: ISO 639-1 code of the question.
-        hits: The passages that were read for it.
         analyzer: Compares words in all their forms.
     """
     header, rows = _table_of(text)
     is_outside = limit_of(question)
-    if rows and denies(question):
+    if rows and excludes(question, "\n".join([header, *rows])):
         return ROWS_OF_EXCLUSION
     if rows and is_outside:
         return ROWS_OF_TIME
     sentences = [each for each in _SENTENCE_END.split(text) if each and each.strip()]
     if is_outside and any(
-        is_outside(sentence) and not limit_of(sentence) for sentence in sentences
+        is_outside(sentence) and not limit_of(sentence, is_sure=False) for sentence in sentences
     ):
         return OTHER_TIME
-    terms = _Terms(language, analyzer)
-    if rows and header and _names_no_row(question, header, rows, hits, terms):
-        return NO_ROW
-    if _has_other_polarity(question, sentences, terms):
+    if _has_other_polarity(question, sentences, _Terms(language, analyzer)):
         return OTHER_POLARITY
     return ""
 
@@ -85,20 +76,6 @@ def _table_of(text: str) -> tuple[str, list[str]]:
     return header, rows
 
 
-def _names_no_row(
-    question: str, header: str, rows: Sequence[str], hits: Sequence[Hit], terms: _Terms
-) -> bool:
-    """Return True if a question names a thing that neither a row nor the text around it has."""
-    if question_kind(question) is QuestionKind.LIST:
-        return False
-    wanted = terms.of_question(question)
-    if not wanted or wanted & set[int]().union(*terms.of_texts(rows)):
-        return False
-    passages = [hit.chunk.passage for hit in hits]
-    around = [passage for passage in passages if rows[0] in passage] or passages
-    return bool(wanted - set[int]().union(*terms.of_texts([header, *around])))
-
-
 def _has_other_polarity(question: str, sentences: Sequence[str], terms: _Terms) -> bool:
     """Return True if the sentences next to a question deny what it asks for, or the reverse.
 
@@ -114,5 +91,4 @@ def _has_other_polarity(question: str, sentences: Sequence[str], terms: _Terms) 
         for sentence, share in zip(sentences, shares, strict=True)
         if share == max(shares) and share
     ]
-    is_negated = denies(question)
-    return bool(nearest) and all(denies(each) != is_negated for each in nearest)
+    return bool(nearest) and all(is_opposite(each, question) for each in nearest)

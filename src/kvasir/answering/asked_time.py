@@ -24,7 +24,7 @@ _DATE = re.compile(
     rf"(?P<month>{ANY_MONTH})\.?(?: (?P<american>\d{{1,2}})(?:st|nd|rd|th)?)?(?!\w)"
     r"(?:,? (?:de |del |of )?(?P<year>\d{4})(?!\w))?"
     r"|(?<![\w.,$€£/-])(?P<alone>(?:1[5-9]|20)\d\d)(?![\w%€$£/-]|[.,]\d"
-    r"| ?(?:euros?|eur|usd|kg|km)\b)",
+    r"| ?(?:euros?|eur|usd|k?g|[kcm]?m|t|k?wh?|[mgk]b|m?l|k?hz|v)\b)",
     re.IGNORECASE,
 )
 _FILLERS = (
@@ -46,7 +46,7 @@ _AFTER = _cue(
     "after|later than|newer than|more recent than|nach|später als|neuer als|después|"
     "posterior(?:es)? a|más recientes? que|après|plus récents? que|sau"
 )
-_SINCE = _cue("since|as of|seit|ab|desde|a partir|depuis|à partir|dès|từ|kể từ", "自|自从")
+_SINCE = _cue("since|seit|ab|desde|a partir|depuis|à partir|dès|từ|kể từ", "自|自从")
 _UNTIL = _cue(
     "no later than|not after|until|till|up to|bis|hasta|jusqu['’](?:en|à|au)", "截至|直到"
 )
@@ -59,7 +59,7 @@ _JOINT = re.compile(
 _RANGE = re.compile(r"\s*(?:–|—|-|到|至)\s*")
 """Between two dates that need no other word."""
 _LATER = re.compile(
-    r"\s*(?:(?:or|and) (?:later|after)|on\b|onwards?|oder später|o (?:más tarde|después)|"
+    r"\s*(?:(?:or|and) (?:later|after)|on(?=\W*$)|onwards?|oder später|o (?:más tarde|después)|"
     r"ou (?:plus tard|après)|trở đi|以来|起)",
     re.IGNORECASE,
 )
@@ -70,18 +70,37 @@ _WIDE_BEFORE = re.compile(r"\s*(?:之前|以前|前)")
 _WIDE_AFTER = re.compile(r"\s*(?:之后|以后|后)")
 
 
+_NO_NOUN = (
+    r"(?:the|a|an|in|on|at|by|for|from|to|of|and|or|but|with|is|are|was|were|has|have|had|do|does|did|there|"
+    r"it|i|we|you|they|he|she|not|en|de|del|con|por|para|y|o|a|al|que|se|fue|dans|et|ou|à|au|du|des|"
+    r"pour|par|avec|est|sont|était|ở|tại|và|của|có|là)\b"
+)
+_GERMAN_CUE = re.compile(
+    r"(?<!\w)(?:vor|nach|seit|ab|bis|von|zwischen|und|früher als|später als|älter als|neuer als)\s+"
+    r"(?:dem\s+|den\s+|zum\s+)?(?:jahr\s+|ende\s+)?$",
+    re.I,
+)
+_COUNTED = re.compile(rf"\s+(?!(?i:{_NO_NOUN}))[^\W\d_\u3400-\u9fff]")
+_COUNTED_GERMAN = re.compile(r"\s+[A-ZÄÖÜ]")
+"""A noun, which begins with a capital letter in German."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Date:
     first: Day
     last: Day
     has_year: bool
+    is_bare: bool
     start: int
     end: int
 
 
-def limit_of(text: str) -> Callable[[str], bool] | None:
-    """Return a function that is True for a text with dates that are all outside; None: no limit."""
-    is_within = _limit(text)
+def limit_of(text: str, *, is_sure: bool = True) -> Callable[[str], bool] | None:
+    """Return a function that is True for a text with dates that are all outside; None: no limit.
+
+    With ``is_sure`` a number that may count something, as in "up to 2000 people", limits nothing.
+    """
+    is_within = _limit(text, is_sure=is_sure)
     if is_within is None:
         return None
 
@@ -92,7 +111,7 @@ def limit_of(text: str) -> Callable[[str], bool] | None:
     return is_outside
 
 
-def _limit(text: str) -> Callable[[_Date], bool] | None:
+def _limit(text: str, *, is_sure: bool) -> Callable[[_Date], bool] | None:
     dates = list(_dates(text))
     for date, following in zip_longest(dates, dates[1:]):
         before = text[max(0, date.start - _LONGEST_CUE) : date.start]
@@ -100,14 +119,28 @@ def _limit(text: str) -> Callable[[_Date], bool] | None:
         joint = text[date.end : following.start] if following else ""
         if following and _JOINT.fullmatch(joint):
             is_range = _RANGE.fullmatch(joint) or _BETWEEN.search(before)
-            if not is_range or not following.has_year:
+            if not is_range or not following.has_year or (is_sure and _is_no_time(following, text)):
                 return None
             first = date.first if date.has_year else (following.first[0], *date.first[1:])
             last = following.last
             return lambda other: other.last >= first and other.first <= last
-        if date.has_year and (found := _one_sided(date, before, after)):
+        if not date.has_year or (is_sure and _is_no_time(date, text)):
+            continue
+        if found := _one_sided(date, before, after):
             return found
     return None
+
+
+def _is_no_time(date: _Date, text: str) -> bool:
+    """Return True if a bare year counts or names the thing behind it.
+
+    That is "up to 2000 people", "the 1906 earthquake".
+    """
+    if not date.is_bare:
+        return False
+    before = text[max(0, date.start - _LONGEST_CUE) : date.start]
+    counted = _COUNTED_GERMAN if _GERMAN_CUE.search(before) else _COUNTED
+    return bool(counted.match(text, date.end))
 
 
 def _one_sided(date: _Date, before: str, after: str) -> Callable[[_Date], bool] | None:
@@ -143,4 +176,5 @@ def _dates(text: str) -> Iterator[_Date]:
         number = int(year or 0)
         first = (number, month or 1, day or _FIRST)
         last = (number, month or 12, day or _LAST)
-        yield _Date(first, last, bool(year), *found.span())
+        is_bare = bool(groups["alone"])
+        yield _Date(first, last, bool(year), is_bare, *found.span())

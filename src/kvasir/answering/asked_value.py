@@ -74,8 +74,14 @@ _NAME = re.compile(r"(?<=[^\s.!?:;„“\"«»¿¡*#|(-] )[^\W\d_a-zß-öø-ÿ]\
 """A word with a capital letter behind another word, which is no code such as AC-7731."""
 _NUMBERED = re.compile(r"\b[A-ZÀ-ÖØ-Þ][^\W\d_]+[ -]\d{1,3}\b(?![.:,/]?\d)")
 """A name with a number, such as "Mill 23", which "Mill 3" is not."""
-_SIGNED = re.compile(r"(?<![\w+#-])(?:[A-Z]{1,2}[-−]|[^\W\d_]{1,3}(?:\+{1,2}|#))(?![\w+#-])")
-"""A short name with a sign, such as "AB-" and "C#", which "AB+" and "C" are not."""
+_SIGNED = re.compile(
+    r"(?<![\w+#-])(?:[A-Z]{1,2}[-−]|[^\W\d_]{1,3}(?:\+{1,2}|#))(?![\w+#-])"
+    r"(?!(?:, ?\w+[-−])*,? ?(?:und|oder|bzw\.?|sowie|and|or|to|y|o|et|ou)\b)"
+)
+"""A short name with a sign, such as "AB-" and "C#", which "AB+" and "C" are not.
+
+The hyphen of "IT- und HR-Abteilung" is no sign.
+"""
 _NO_COUNT = re.compile(
     r"[$€£¥]\s?\d[\d.,]*|(?<!\d)\d[\d.,]*\s?(?:[$€£¥%元]|(?:eur|euros?|usd|dollars?|gbp|pounds?|chf|"
     r"francs?|franken|percent|prozent|por ciento|pour ?cent)\b)|\b\d{1,2}[:h]\d\d\b|"
@@ -117,7 +123,7 @@ def find_doubt(question: str, text: str, hits: Sequence[Hit], analyzer: TextAnal
     # Of the passages' languages: to choose from more may load a model.
     language = asked_language(question, hits, ())
     text = _MARKER.sub("", _NUMBERING.sub(" ", text))
-    if doubt := find_disregard(question, text, language, hits, analyzer):
+    if doubt := find_disregard(question, text, language, analyzer):
         return doubt
     kind = question_kind(question)
     if kind in _KINDS and not holds_what_is_asked(kind, text, language):

@@ -1,7 +1,8 @@
 """How a text says that the documents hold no answer, in six languages.
 
 Only a speaker who does not know, or sources that do not say something, make a refusal. "The ticket
-price does not include breakfast" is an answer: its subject is neither.
+price does not include breakfast" is an answer: its subject is neither. "Documents without a date
+have no legal force" is one as well: it speaks of any documents, and what they have is no statement.
 """
 
 from __future__ import annotations
@@ -14,11 +15,21 @@ _REST = r"[^.?!。！？\n]{0,80}?"
 _SOURCES = (
     r"\b(?:sources?|documents?|context|passages?|excerpts?|provided (?:text|information)s?)\b"
 )
+_GIVEN = (
+    r"(?:\b(?:the|these|those|this|my|your|our|any|no|provided|given|retrieved|available)"
+    rf" (?:\w+ ){{0,2}}?{_SOURCES}|\b(?:source|document|passage|excerpt)s? ?\[?\d)"
+)
+"""The sources of the answer, not documents in general."""
+_TELLING = (
+    r"(?:(?:any|an|the|enough|sufficient|specific|relevant|further|such) )*"
+    r"(?:informations?|answers?|mentions?|details?|data|references?|indications?|statements?)"
+)
 _FOUND = r"(?:found|answered|determined|located)"
 _LACKS = (
-    r"(?:(?:do|does|did)(?: not|n['’]t)(?: \w+)? (?:contain|mention|provide|include|hold|say"
-    r"|specify|state|give|answer|tell|have)|(?:is|are) silent|says? nothing|contains? no"
-    r"|mentions? no|provides? no|gives? no|ha(?:s|ve) no)\b"
+    r"(?<!that )(?<!which )"
+    r"(?:(?:do|does|did)(?: not|n['’]t)(?: \w+)? (?:(?:contain|mention|provide|include|say|specify"
+    rf"|state|answer|tell)|(?:hold|give|have) {_TELLING})|(?:is|are) silent|says? nothing"
+    rf"|contains? no|mentions? no|provides? no|(?:gives?|has|have|holds?) no {_TELLING})\b"
 )
 _CANNOT = r"(?:can ?not|can['’]t|could not|couldn['’]t|unable to|not able to)"
 _SORRY = r"^(?:(?:i['’]?m |i am )?(?:very )?sorry\W+|unfortunately\W+)?(?:but )?"
@@ -33,7 +44,7 @@ _ENGLISH = (
 )
 _NO_ANSWER = r"\bno (?:information|mention|answer|details?)\b"
 _ENGLISH_SOURCES = (
-    rf"{_SOURCES}{_REST}\b{_LACKS}",
+    rf"{_GIVEN}{_REST}\b{_LACKS}",
     rf"{_NO_ANSWER}{_REST}{_SOURCES}",
     rf"{_SOURCES}{_REST}{_NO_ANSWER}",
     rf"{_SORRY}(?:there (?:is|was)|there['’]s|i (?:have|found|find|see)) {_NO_ANSWER}",
@@ -43,6 +54,10 @@ _ENGLISH_SOURCES = (
 )
 
 _SOURCES_SPANISH = r"\b(?:fuentes?|documentos?|contexto|pasajes?|fragmentos?|textos?)\b"
+_GIVEN_SPANISH = (
+    r"\b(?:el|la|los|las|del|al|este|esta|estos|estas|mis?|sus?|ning[uú]n\w*) (?:\w+ ){0,2}?"
+    rf"{_SOURCES_SPANISH}"
+)
 _SPANISH = (
     r"\bno (?:puedo|pude|podemos|he podido)(?: \w+)? (?:encontrar|responder|determinar|contestar"
     r"|decir)\b",
@@ -54,48 +69,72 @@ _SPANISH = (
     rf"(?:{_SOURCES_SPANISH}|\bpregunta\b)",
 )
 _SPANISH_SOURCES = (
-    rf"{_SOURCES_SPANISH}{_REST}\bno (?:contienen?|mencionan?|proporcionan?|incluyen?|indican?"
-    r"|especifican?|dicen?|hablan?|responden?|ofrecen?)\b",
+    rf"{_GIVEN_SPANISH}{_REST}(?<!que )\bno (?:(?:contienen?|mencionan?|incluyen?|indican?"
+    r"|especifican?|dicen?|hablan?|responden?)|(?:proporcionan?|ofrecen?|dan?|tienen?) "
+    r"(?:(?:una|la|ninguna|suficiente) )?(?:información|respuesta|datos|detalles))\b",
     r"\bno (?:hay|se encuentra|existe|tengo) (?:ninguna )?información\b",
     rf"\bno (?:se )?(?:menciona|indica|especifica|encuentra|aparece|figura|dice)\w*\b{_REST}"
     rf"{_SOURCES_SPANISH}",
 )
 
-_TOLD_GERMAN = r"(?:\w+ )?(?:informationen?|angaben?|hinweise?|antwort)"
+_TOLD_GERMAN = r"(?:\w+ )?(?:informationen?|angaben?|hinweise?|antwort|auskunft|aufschluss)"
 _SOURCES_GERMAN = (
     r"\b(?:quellen?|dokumente?n?|kontext|unterlagen|text(?:en?|stellen?)?|passagen?|auszügen?"
     r"|abschnitte?n?)\b"
 )
 _NONE = r"(?:nicht|nichts|kein\w*)"
 _TOLD = (
-    r"(?:enthalten|enthält|erwähn\w+|genannt|nenn\w+|angegeben|geben|gibt|gefunden|finde\w*|steh\w+"
+    r"(?:enthalten|enthält|erwähn\w+|genannt|nenn\w+|angegeben|gefunden|finde\w*|steh\w+"
     r"|sag\w+|liefer\w+|beantwort\w+|hervor\w*|beschrieben)"
 )
+_MAIN = r"(?:(?!, (?:dass|weil|ob|die|das|der)\b)[^.?!;\n]){0,80}?"
+"""The words between two others in one main clause."""
+_ANSWERS = (
+    r"(?:finden|beantworten|antworten|sagen|ermitteln|bestimmen|feststellen|entnehmen|erkennen"
+    r"|ableiten|wissen|nennen|herausfinden|weiterhelfen|helfen|machen|geben|bestätigen)"
+)
+_GIVEN_GERMAN = (
+    r"\b(?:die|den|der|dem|das|im|diese[nmrs]?|meine[nmr]?|ihre[nmr]?|keine[nmrs]?|bereitgestellte[nr]?"
+    rf"|vorliegende[nr]?) (?:\w+ ){{0,2}}?{_SOURCES_GERMAN}"
+    r"(?! (?:müssen|muss|dürfen|darf|sollen|soll|brauchen|braucht)\b)"
+)
 _GERMAN = (
-    rf"\bich (?:\w+ )?(?:kann|konnte|weiß|finde|fand)\b{_REST}\b{_NONE}\b",
-    rf"\b(?:kann|konnte|weiß|finde|fand) ich\b{_REST}\b{_NONE}\b",
+    rf"\bich (?:\w+ )?(?:weiß|finde|fand)\b{_MAIN}\b{_NONE}\b",
+    rf"\b(?:weiß|finde|fand) ich\b{_MAIN}\b{_NONE}\b",
+    rf"\b(?:ich (?:\w+ )?(?:kann|konnte)|(?:kann|konnte) ich)\b{_MAIN}\b{_NONE}\b"
+    rf"{_MAIN}\b{_ANSWERS}\b",
     rf"\bich (?:\w+ )?habe\b{_REST}\b(?:keine? (?:\w+ )?(?:informationen?|angaben?|antwort)"
     r"|nicht(?:s)? (?:\w+ )?gefunden)\b",
 )
 _GERMAN_SOURCES = (
-    rf"{_SOURCES_GERMAN}{_REST}\b{_TOLD}\b{_REST}\b{_NONE}\b",
-    rf"{_SOURCES_GERMAN}{_REST}\b{_NONE}\b{_REST}\b{_TOLD}\b",
+    rf"{_GIVEN_GERMAN}{_MAIN}\b{_TOLD}\b{_MAIN}\b{_NONE}\b",
+    rf"{_GIVEN_GERMAN}{_MAIN}\b{_NONE}\b[^.?!,;\n]{{0,80}}?\b{_TOLD}\b",
     rf"\b{_NONE} {_TOLD_GERMAN}\b{_REST}{_SOURCES_GERMAN}",
     rf"{_SOURCES_GERMAN}{_REST}\b{_NONE} {_TOLD_GERMAN}\b",
 )
 
 _SOURCES_FRENCH = r"\b(?:sources?|documents?|contexte|passages?|extraits?|textes?)\b"
 _NOTHING = r"(?:pas|aucune?|rien)"
+_GIVEN_FRENCH = (
+    r"\b(?:(?:les?|la|ces?|cet|aux?|des|du|vos|mes|aucune?) (?:\w+ ){0,2}?)"
+    rf"{_SOURCES_FRENCH}"
+)
+_TELLING_FRENCH = (
+    r"(?:d['’]|de |la |cette |une? )?(?:informations?|réponses?|détails?|précisions?|indications?)"
+)
+_ANSWERING_FRENCH = r"(?:trouver|répondre|déterminer|dire|savoir|indiquer|préciser|confirmer)"
 _FRENCH = (
-    rf"\bje (?:ne |n['’])(?:peux|puis|pouvais|trouve|sais|parviens|suis|dispose|connais)\b{_REST}"
-    rf"\b{_NOTHING}\b",
+    rf"\bje (?:ne |n['’])(?:trouve|sais|dispose|connais)\b{_REST}\b{_NOTHING}\b",
+    rf"\bje (?:ne |n['’])(?:peux|puis|pouvais|parviens|suis)\b{_REST}\b{_ANSWERING_FRENCH}\b",
     r"\bje n['’]ai (?:pas (?:pu )?(?:trouv\w+|d['’]information|la réponse)|rien trouvé"
     r"|(?:trouvé )?aucune)",
 )
 _FRENCH_SOURCES = (
-    rf"{_SOURCES_FRENCH}{_REST}\bn(?:e |['’])(?:l['’])?(?:contien\w+|mentionn\w+|fourni\w+"
-    rf"|indiqu\w+|précis\w+|donn\w+|parl\w+|évoqu\w+|inclu\w+|permett\w+|di[ts]\w*|répond\w*){_REST}"
+    rf"{_GIVEN_FRENCH}{_REST}(?<!qui )\bn(?:e |['’])(?:l['’])?(?:contien\w+|mentionn\w+"
+    rf"|indiqu\w+|précis\w+|parl\w+|évoqu\w+|inclu\w+|di[ts]\w*|répond\w*){_REST}"
     rf"\b{_NOTHING}\b",
+    rf"{_GIVEN_FRENCH}{_REST}(?<!qui )\bne (?:fourni\w+|donn\w+) {_NOTHING} {_TELLING_FRENCH}\b",
+    rf"{_GIVEN_FRENCH}{_REST}\bne permet\w* pas (?:de |d['’]){_ANSWERING_FRENCH}\b",
     rf"\b(?:n['’]est|n['’]apparaît|ne figure|ne se trouve)\w* pas\b{_REST}{_SOURCES_FRENCH}",
     rf"(?:\baucune|\bpas d['’]) ?information\w*\b{_REST}{_SOURCES_FRENCH}",
     rf"{_SOURCES_FRENCH}{_REST}(?:\baucune|\bpas d['’]) ?information",
@@ -117,11 +156,15 @@ _VIETNAMESE_SOURCES = (
 _SOURCES_CHINESE = (
     "(?:文档|文件|资料|来源|上下文|段落|文本|原文|文中|提供的(?:内容|信息)|資料|來源|文檔)"
 )
+_CANNOT_CHINESE = (
+    "(?:无法|無法)(?=[^。！？，,]{0,12}"
+    "(?:回答|答复|找|确定|確定|得知|判断|提供|查|给出|知道|说明|告))"
+)
 _CHINESE = (
-    "(?:我|我们)[^。！？，,]{0,20}(?:找不到|没有找到|没找到|未找到|无法|無法|不知道|不清楚)",
-    "^(?:很)?(?:抱歉|对不起|遗憾)?[，,]?(?:找不到|没有找到|未找到|无法|無法|不知道)",
-    f"{_SOURCES_CHINESE}[^。！？]{{0,40}}(?:找不到|没有找到|未找到|无法|無法)",
-    f"(?:找不到|没有找到|未找到|无法|無法)[^。！？]{{0,40}}(?:{_SOURCES_CHINESE}|问题|問題|答案)",
+    f"(?:我|我们)[^。！？，,]{{0,20}}(?:找不到|没有找到|没找到|未找到|{_CANNOT_CHINESE}|不知道|不清楚)",
+    f"^(?:很)?(?:抱歉|对不起|遗憾)?[，,]?(?:找不到|没有找到|未找到|{_CANNOT_CHINESE}|不知道)",
+    f"{_SOURCES_CHINESE}[^。！？]{{0,40}}(?:找不到|没有找到|未找到|{_CANNOT_CHINESE})",
+    f"(?:找不到|没有找到|未找到|{_CANNOT_CHINESE})[^。！？]{{0,40}}(?:{_SOURCES_CHINESE}|问题|問題|答案)",
 )
 _CHINESE_SOURCES = (
     f"{_SOURCES_CHINESE}[^。！？]{{0,40}}(?:没有(?:提到|提及|提供|相关|说明|包含|给出)|未提及|未提到|未说明)",

@@ -61,15 +61,24 @@ _AROUND_A_DAY = re.compile(
 _AFTER_A_DAY = re.compile(r"^\s*(?:份)?(?:以来|之前|以前|之后|以后|起|前|后|为止)")
 
 _ORDINALS = {
-    "en": r"second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|next|penultimate|"
-    r"(?!1st\b)\d+(?:st|nd|rd|th)",
+    "en": r"second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|next|penultimate",
     "es": r"(?:segund|tercer|cuart|quint|sext|séptim|octav|noven|décim|penúltim)[oa]?s?|"
-    r"siguientes?|(?!1)\d+[ºª]",
-    "de": r"(?:zweit|dritt|viert|fünft|sechst|siebt|acht|neunt|zehnt|nächst|vorletzt)e[nmrs]?|"
-    r"(?!1\.)\d+\.",
+    r"siguientes?",
+    "de": r"(?:zweit|dritt|viert|fünft|sechst|siebt|acht|neunt|zehnt|nächst|vorletzt)e[nmrs]?",
     "fr": r"deuxièmes?|secondes?|second|troisièmes?|quatrièmes?|cinquièmes?|sixièmes?|septièmes?|"
-    r"huitièmes?|neuvièmes?|dixièmes?|suivante?s?|avant-dernière?|(?!1e)\d+(?:e|è?me|nde?)",
+    r"huitièmes?|neuvièmes?|dixièmes?|suivante?s?|avant-dernière?",
 }
+_NUMBERED_ORDINALS = {
+    "en": r"(?!1st\b)\d+(?:st|nd|rd|th)",
+    "es": r"(?!1[ºª])\d+[ºª]",
+    "de": r"(?!1\.)\d+\.",
+    "fr": r"(?!1e)\d+(?:e|è?me|nde?)",
+}
+_RANKED_NOUNS = {
+    "es": r"(?:(?!(?:d[íi]as?|semanas?|mes|bimestre|trimestre|semestre|año)\b)\w+\s+)?",
+    "fr": r"(?:(?!(?:jour|semaine|mois|trimestre|semestre|année)\b)\w+\s+)?",
+}
+"""A noun between a rank and the superlative behind it, as in "el segundo importe más alto"."""
 _CARDINALS = {
     "en": "two|three|four|five|six|seven|eight|nine|ten",
     "es": "dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez",
@@ -78,8 +87,10 @@ _CARDINALS = {
 }
 _RANKS = {
     language: re.compile(
-        rf"\b(?:(?:{ordinals})[\s-]+(?:\w+\s+){{0,2}}|(?:{_CARDINALS[language]}|\d+)[\s-]+)"
-        r"(?:(?:the|el|la|los|las|der|die|das|den|dem|am|le|les)\s+)?$",
+        rf"(?<![\w.,/])(?:(?:{ordinals})[\s-]+{_RANKED_NOUNS.get(language, '')}"
+        r"(?:(?:the|el|la|los|las|der|die|das|den|dem|am|le|les)\s+)?"
+        rf"|(?:{_NUMBERED_ORDINALS[language]})[\s-]+{_RANKED_NOUNS.get(language, '')}"
+        rf"|(?:{_CARDINALS[language]}|\d{{1,2}})[\s-]+)$",
         re.IGNORECASE,
     )
     for language, ordinals in _ORDINALS.items()
@@ -113,7 +124,8 @@ _FEWEST_IN_A_GROUP = 2
 def has_rank(before: str, language: str) -> bool:
     """Return True if a text before a word for the most or least says that another rank is meant.
 
-    That is an ordinal but the first ("the second lowest"), or a number ("the three highest").
+    That is an ordinal but the first ("the second lowest"), or a number ("the three highest"). A
+    number before an article is part of a date: "im Januar 2023 den höchsten Betrag".
     """
     return _RANKS[language].search(before[-_LONGEST_RANK:]) is not None
 

@@ -17,6 +17,8 @@ _BEHIND = r"[-−+#]+"
 _BEGINS = re.compile(rf"{_AHEAD}$")
 _ENDS = re.compile(rf"{_BEHIND}(?!\w)")
 _HYPHEN = re.compile(r"[-−]+")
+_BETWEEN_NUMBERS = "[-–−/]"
+"""Signs of which each may stand for another between two numbers, as in "2023/24"."""
 _SIGN_BEFORE = re.compile(rf"(?<!\w){_AHEAD}$")
 _SIGN_AFTER = re.compile(rf"(?:{_BEHIND}|\*+)(?!\w)")
 _WITHIN = re.compile(r"(?<=[^\W_\u3400-\u9fff])(?=[^\W_\u3400-\u9fff])")
@@ -75,8 +77,10 @@ def _parts(value: str, words: Sequence[re.Match[str]]) -> Iterator[str]:
 
 
 def _gap(gap: str, *, is_number: bool) -> str:
-    """Return a pattern of what may stand between two words; between numbers that is the same."""
+    """Return a pattern of what may stand between two words; between numbers, its like."""
     kept = gap.strip()
+    if is_number and re.fullmatch(_BETWEEN_NUMBERS, kept):
+        return rf"\s*{_BETWEEN_NUMBERS}\s*"
     if is_number and kept:
         return r"[.:]" if gap in (".", ":") else rf"\s*{re.escape(kept)}\s*"
     if _HYPHEN.fullmatch(gap):

@@ -1,63 +1,62 @@
-"""The unit that a header names in brackets, such as "Consumption (kWh)".
+"""The unit that a header names in brackets, such as "Energy (kWh)" and "Revenue (million EUR)".
 
-Other words in brackets say something else: "Population (2021)", "Price (net)". Only what is listed
-here is a unit: symbols, codes of currencies, and words for time, lengths, weights and counts in
-English, Spanish, German, French and Chinese.
+A multiplier that is left out makes a figure wrong. So everything in brackets is a unit, except what
+only says of when or of what kind the values are: "Population (2021)", "Price (net, excl. VAT)".
 """
 
 from __future__ import annotations
 
 import re
 
-_SYMBOLS = """
-    mm cm dm m km µm nm in ft yd mi mm² cm² m² km² ha mm³ cm³ m³ km³ sqm sqft
-    mg g kg t µg lb lbs oz ml cl dl l hl gal ms µs s sec min h hr hrs d wk mo yr j a
-    b kb mb gb tb pb kib mib gib tib bit kbit mbit gbit hz khz mhz ghz
-    w kw mw gw wh kwh mwh gwh j kj mj kcal cal v mv kv ma mah ah ω kω n nm pa hpa kpa mpa bar mbar
-    psi rpm dpi px pt db lm lx ppm ppb ph mol mmol k °c °f ° c f ℃ ℉ mph kmh km/h m/s kn bpm fps
-    % ‰ € $ £ ¥ ₫ ₹ ₽ ₩ zł kč us$ a$ c$ pcs pc st stk stck std min. std. st. uds ud
-    eur usd gbp chf jpy cny rmb vnd inr rub krw sek nok dkk pln czk huf cad aud nzd mxn brl ars clp
-    cop try zar hkd sgd thb twd
+from kvasir.answering.table_conditions import ANY_MONTH
+
+_KIND_WORDS = """
+    net gross excl incl excluding including exclusive inclusive before after without with tax taxes
+    vat estimate estimated estimates est provisional preliminary projected projection forecast
+    actual budget budgeted planned plan total average mean median approx approximate approximately
+    adjusted unadjusted revised rounded current latest optional census as of at end the and or
+    fiscal year fy quarter half
+    netto brutto ohne mit inkl exkl zzgl mwst ust steuer steuern geschätzt schätzung vorläufig
+    prognose geplant gesamt durchschnitt mittelwert ca etwa gerundet bereinigt aktuell stand ist
+    soll zum vom ende und oder quartal halbjahr geschäftsjahr
+    neto bruto sin con iva impuestos incluido excluido estimado estimada estimación provisional
+    provisionales previsto prevista promedio aproximado aproximada actual censo trimestre semestre
+    fin final
+    ht ttc hors avec sans tva taxe taxes estimé estimée estimation provisoire provisoires prévision
+    prévu moyenne environ actuel actuelle recensement semestre brut brute nette
+    ước tính tạm chưa đã gồm bao thuế trước sau dự kiến trung bình cuối quý
+    含税 不含税 未税 税前 税后 净额 毛额 净 毛 估计 估算 预计 预估 暂定 初步
+    实际 平均 合计 大约 约 截至
 """
-_WORDS = """
-    thousand thousands million millions billion billions tsd mio mrd tausend millionen milliarden
-    miles millones millón milliers milliards
-    second seconds minute minutes hour hours day days night nights week weeks month months
-    year years
-    sekunden minuten stunde stunden tag tage nächte wochen monat monate jahr jahre
-    segundos minuto minutos hora horas día días noches semanas mes meses año años
-    secondes heure heures jour jours nuits semaines mois an ans année années
-    metre metres meter meters kilometre kilometres kilometer kilometers mile miles feet inches
-    metro metros kilómetros kilomètres mètres
-    gram grams kilogram kilograms kilo kilos tonne tonnes ton tons pounds ounces gramm kilogramm
-    tonnen gramos kilogramos toneladas grammes kilogrammes
-    litre litres liter liters litros gallons degrees grad grados degrés celsius fahrenheit
-    percent prozent porcentaje pourcent points punkte puntos
-    euro euros dollar dollars pound pounds franken francs pesos yuan yen dólares
-    people persons personen personas personnes pieces units stück unidades pièces
-"""
-_WIDE = """
-    元 万元 亿元 角 分 美元 欧元 日元 英镑 件 个 台 只 本 册 张 瓶 箱 包 袋 盒 套 双 条 支 枚 份 次
-    篇 人 万人 人次 户 家 名 位 辆 架 艘 头 棵 间 所 座 天 日 周 个月 月 年 岁 小时 分钟 秒 点
-    公里 千米 米 厘米 毫米 平方米 平方公里 立方米 公顷 亩 公斤 千克 克 吨 万吨 斤 升 毫升
-    度 千瓦 千瓦时 摄氏度 百分比 千 万 百万 亿
-"""
-_UNITS = frozenset(f"{_SYMBOLS} {_WORDS} {_WIDE}".split())
+"""Words for a kind of values, in English, German, Spanish, French, Vietnamese and Chinese."""
+_NO_UNITS = frozenset(_KIND_WORDS.split())
+_DATES = re.compile(
+    rf"(?<!\w)(?:{ANY_MONTH})(?!\w)|(?<!\w)(?:[qht][1-4]|fy ?\d+|(?:năm|quý) \d+)(?!\w)"
+    r"|\d{4} ?年(?:度|底|末|初)?|\d{1,2} ?月(?:底|末)?|\d{1,2} ?[日号]|第?[一二三四1-4]季度"
+    r"|(?<!\d)(?:1[5-9]|20)\d\d(?!\d)",
+    re.IGNORECASE,
+)
+_SHORT_NUMBER = re.compile(r"\d{1,2}")
+"""Of a date or a footnote; a longer one is a multiplier, such as "1,000"."""
+_TOKEN = re.compile(r"[^\W\d_]+|\d+|[^\w\s.,;:'’()&+–—/-]")
 _BRACKETED = re.compile(r"[(（\[]([^()（）\[\]]+)[)）\]]\s*$")
-_SEPARATOR = re.compile(r"/|\s+(?:per|pro|por|par|je)\s+|每")
+_PART = re.compile(r"[,;，；]\s+|[，；]")
+_LEADING_IN = re.compile(r"^(?:in|en)\s+(?=\S)", re.IGNORECASE)
 _PLAIN_NUMBER = re.compile(r"[-−+]?\d[\d.,'’ \u00a0\u202f]*")
 
 
 def unit_of(header: str) -> str:
-    """Return the unit in brackets at the end of a header; empty if it has none.
-
-    "€/kg" is one as well: each of its parts is a unit.
-    """
+    """Return the unit in brackets at the end of a header; empty if it has none."""
     found = _BRACKETED.search(header)
-    written = found[1].strip() if found else ""
-    parts = [written, *_SEPARATOR.split(written)]
-    known = [part.strip().casefold() in _UNITS for part in parts]
-    return written if known[0] or all(known[1:]) else ""
+    parts = _PART.split(found[1].strip()) if found else []
+    return ", ".join(_LEADING_IN.sub("", part) for part in parts if _is_unit(part))
+
+
+def _is_unit(part: str) -> bool:
+    tokens = _TOKEN.findall(_DATES.sub(" ", part))
+    return any(
+        token.casefold() not in _NO_UNITS and not _SHORT_NUMBER.fullmatch(token) for token in tokens
+    )
 
 
 def with_unit(value: str, header: str) -> str:

@@ -58,6 +58,7 @@ class _ThoughtFilter:
         self._pending = ""
         self._last = ""  # The last character of the answer so far.
         self._is_held = is_open
+        self._searched = 0  # How much of the pending text has no closing tag.
         self._follows_thoughts = False
         self._is_about_tags = False
         self._closing = _CLOSING
@@ -97,11 +98,14 @@ class _ThoughtFilter:
 
     def _think(self) -> None:
         """Drop thoughts until they are closed."""
-        if found := self._closing.search(self._pending):
+        if found := self._closing.search(self._pending, self._searched):
             self._pending = self._pending[found.end() :]
+            self._searched = 0
             self._is_held, self._follows_thoughts = False, True
             self._state = _State.START
-        elif not self._is_held:
+        elif self._is_held:
+            self._searched = max(0, len(self._pending) - _LONGEST)
+        else:
             self._pending = self._pending[-_LONGEST:]
 
     def _answer(self, is_last: bool) -> Iterator[str]:

@@ -93,7 +93,7 @@ class OpenAIGenerator(ServerGenerator):
                 yield from self._repeated(partial(self._answer, body), _OPERATION)
                 return
             except UnsupportedParameterError as error:
-                if not self._leave_out(error.name):
+                if not self._leave_out(error.name, body):
                     raise self._failure(_OPERATION, str(error)) from error
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
@@ -173,16 +173,20 @@ class OpenAIGenerator(ServerGenerator):
         named = _PARAMETER.search(str(refused))
         return UnsupportedParameterError(self._message(response), named[0]) if named else refused
 
-    def _leave_out(self, name: str) -> bool:
-        """Send a parameter no more, or under its other name; False if nothing is left to change."""
+    def _leave_out(self, name: str, sent: dict[str, Any]) -> bool:
+        """Send a parameter no more, or under its other name; False if nothing is left to change.
+
+        Another request may have left out the same one since this was sent.
+        """
         if self._limit and name == self._limit:
             is_old = self._limit == "max_tokens"
             self._limit = "max_completion_tokens" if is_old else ""
             return True
+        if name in sent and name in _LIMITS:
+            return True
         # Some servers name a parameter that is not in the request.
-        is_sent = self._temperature is not None
         self._temperature = None
-        return is_sent
+        return "temperature" in sent
 
 
 class UnsupportedParameterError(Exception):

@@ -37,7 +37,6 @@ _DOUBTS = {
     re.compile(r"rows are quoted, and which of them"): "doubt.rows_of_exclusion",
     re.compile(r"rows are quoted, and their time"): "doubt.rows_of_time",
     re.compile(r"what is quoted is of another time"): "doubt.other_time",
-    re.compile(r"no row that is quoted names"): "doubt.no_row",
     re.compile(r"what is quoted denies what is asked"): "doubt.other_polarity",
     re.compile(r"the passages do not name '(?P<name>.*)'"): "doubt.name",
 }
