@@ -19,7 +19,8 @@ HTTPS = "https://kb.example.org"
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """A client, the app, and the path of a passage of Ana's, which is hostile."""
-    with running(make_settings(tmp_path_factory.mktemp("pages"))) as (client, app):
+    mail = {"send": False, "host": "127.0.0.1"}
+    with running(make_settings(tmp_path_factory.mktemp("pages"), mail=mail)) as (client, app):
         ana = sign_up(client, "ana")
         sign_up(client, "bob")
         place = make_collection(client, ana, "té")

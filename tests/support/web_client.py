@@ -122,7 +122,7 @@ class Person:
     def api(self, server, path, name="ana"):
         """Return what the API says to a user."""
         headers = {"Authorization": f"Bearer {server.keys[name]}"}
-        answer = httpx.get(server.url + path, headers=headers)
+        answer = httpx.get(server.url + path, headers=headers, timeout=60)
         assert answer.is_success, answer.text
         return answer.json()
 
