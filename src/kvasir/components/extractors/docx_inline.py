@@ -12,7 +12,6 @@ from typing import Any
 
 from lxml import etree
 
-from kvasir.components.extractors.docx_numbering import number_text
 from kvasir.components.extractors.docx_xml import W14, W, find, is_on, value_at
 from kvasir.components.extractors.inline_marks import (
     TICKED,
@@ -23,6 +22,7 @@ from kvasir.components.extractors.inline_marks import (
     join_runs,
     link_suffix,
 )
+from kvasir.components.extractors.list_numbers import number_text
 from kvasir.components.extractors.omml import equations
 from kvasir.components.extractors.ooxml import R
 from kvasir.components.extractors.symbol_fonts import as_unicode, sign

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from lxml import etree
 
 from kvasir.components.extractors.document_builder import DocumentBuilder
-from kvasir.components.extractors.docx_numbering import number_text
 from kvasir.components.extractors.html_furniture import Furniture
 from kvasir.components.extractors.html_inline import (
     INLINE,
@@ -25,6 +24,7 @@ from kvasir.components.extractors.html_tables import (
     is_data_table,
     outermost,
 )
+from kvasir.components.extractors.list_numbers import number_text
 from kvasir.core.types import BlockKind
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}

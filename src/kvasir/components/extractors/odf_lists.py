@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from kvasir.components.extractors.docx_numbering import number_text, whole_number
+from kvasir.components.extractors.list_numbers import number_text, whole_number
 from kvasir.components.extractors.odf_xml import STYLE, TEXT
 
 _FORMATS = {"a": "lowerAlpha", "A": "upperAlpha", "i": "lowerRoman", "I": "upperRoman"}

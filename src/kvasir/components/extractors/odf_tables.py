@@ -14,6 +14,7 @@ from lxml import etree
 
 from kvasir.components.extractors.document_builder import Grid
 from kvasir.components.extractors.inline_marks import struck
+from kvasir.components.extractors.list_numbers import number_text
 from kvasir.components.extractors.odf_inline import InlineReader, comment
 from kvasir.components.extractors.odf_xml import FO, OFFICE, TABLE, Styles, count
 from kvasir.components.extractors.sheet_islands import Place, SheetFacts
@@ -134,7 +135,7 @@ class _TableReader:
         if not height or not width:
             return
         for annotation in () if is_hidden else cell.iterfind(f"{OFFICE}annotation"):
-            place = f" at {_letters(column)}{self._line}"
+            place = f" at {number_text(column + 1, 'upperAlpha')}{self._line}"
             found.comments[y, x] = comment(annotation, self._inline.text(annotation), place)
         text = self._text_of(cell) or _value(cell)
         if not text and cell.get(f"{TABLE}formula") and cell.get(f"{OFFICE}value-type") is None:
@@ -242,13 +243,3 @@ def _formula(text: str) -> str:
         return sheet + match[2].replace(":.", ":")
 
     return "=" + _REFERENCE.sub(plain, text)
-
-
-def _letters(column: int) -> str:
-    """Return a column's letters, as in A1."""
-    letters = ""
-    column += 1
-    while column:
-        column, rest = divmod(column - 1, 26)
-        letters = chr(ord("A") + rest) + letters
-    return letters

@@ -10,8 +10,8 @@ from typing import Any
 
 from lxml import etree
 
-from kvasir.components.extractors.docx_numbering import number_text, whole_number
 from kvasir.components.extractors.drawing_text import A
+from kvasir.components.extractors.list_numbers import number_text, whole_number
 
 _P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 _MARKS = (f"{A}buNone", f"{A}buChar", f"{A}buAutoNum", f"{A}buBlip")
