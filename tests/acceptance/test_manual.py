@@ -18,7 +18,7 @@ from kvasir.settings.loading import keys
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 _CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_VARYING = re.compile(r"in \d+\.\d s|\[\d+\]|characters \d+-\d+|(?<=' in )[~/]\S+")
+_VARYING = re.compile(r"in \d+\.\d s|\[\d+\]|line \d+, characters \d+-\d+|(?<=' in )[~/]\S+")
 """What a faster machine or another sentence in the manual changes: times, markers, places."""
 _NEEDS_A_MODEL = re.compile("--generator (ollama|llama)")
 _ANYTHING = "..."
