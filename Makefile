@@ -47,6 +47,7 @@ check: $(DEV)/.installed
 	$(DEV)/bin/ruff check $(CHECKED)
 	$(DEV)/bin/mypy
 	$(DEV)/bin/lint-imports --no-logo
+	$(DEV)/bin/python scripts/check_names.py --left
 
 bench: $(DEV)/.installed
 	$(DEV)/bin/python bench/run.py

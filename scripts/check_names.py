@@ -44,7 +44,8 @@ class Rename:
 
 
 _INGESTING = ("ingesting/",)
-_EXTRACTIVE = ("components/generators/",)
+_CONVERSATION = ("answering/", "core/")
+_EXTRACTIVE = ("components/generators/extractive",)
 _STORES = ("components/stores/", "integrations/haystack_store")
 _CHAT = ("frontends/cli/chat/",)
 _HUB = ("models/hub",)
@@ -55,7 +56,7 @@ _URIS = (
     "components/stores/folder_lock",
     "components/stores/qdrant_edge_folder",
     "components/stores/store_uris",
-    "frontends/cli/",
+    "frontends/cli/terminal",
     "integrations/",
     "settings/store_uris",
 )
@@ -74,7 +75,6 @@ RENAMES = (
     Rename(5, "once", "Lazy", "parts.py"),
     Rename(6, "lies_in_a_folder", "is_embedded", "parts.py"),
     Rename(7, "components/stores/places.py", "components/stores/store_uris.py", "stores/places.py"),
-    Rename(7, "frontends/cli/places.py", "settings/store_uris.py", "cli/places.py"),
     Rename(7, "place", "location, uri", "terminal.py, app.py, stores", _URIS),
     Rename(7, "_place", "location, uri", "app.py, collection_folder.py", _URIS),
     Rename(
@@ -90,7 +90,7 @@ RENAMES = (
     Rename(9, "_held_since", "(the buffer of EmbeddedBatch)", "pipelines/ingest.py"),
     Rename(9, "_take", "_write_if_due", "pipelines/ingest.py", _INGESTING),
     Rename(9, "settle", "finish_interrupted", "pipelines/ingest.py", ("ingesting/ingest_run",)),
-    Rename(10, "Ready", "EmbeddedBatch", "pipelines/publishing.py"),
+    Rename(10, "Ready", "EmbeddedBatch", "pipelines/publishing.py", _INGESTING),
     Rename(10, "Stamp", "MetadataUpdate", "core/ledger.py"),
     Rename(
         10,
@@ -104,10 +104,10 @@ RENAMES = (
     Rename(10, "unstamped", "pending_metadata_updates", "core/ledger.py"),
     Rename(10, "stamped", "mark_metadata_applied", "core/ledger.py"),
     Rename(10, "abandon", "discard_pending", "core/ledger.py"),
-    Rename(10, "retire", "mark_deleted", "core/ledger.py"),
-    Rename(12, "Work", "PreparedItem", "pipelines/reading.py"),
+    Rename(10, "retire", "mark_deleted", "core/ledger.py", ("core/", "catalog/")),
+    Rename(12, "Work", "PreparedItem", "pipelines/reading.py", _INGESTING),
     Rename(12, "Closed", "Stopped", "pipelines/reading.py"),
-    Rename(12, "Reader", "Preparer", "pipelines/reading.py"),
+    Rename(12, "Reader", "Preparer", "pipelines/reading.py", _INGESTING),
     Rename(13, "_Candidate", "(a dataclass)", "pipelines/retrieve.py"),
     Rename(15, "_Sealer", "Fingerprinter", "pipelines/copying.py"),
     Rename(15, "seal", "fingerprint", "pipelines/copying.py"),
@@ -124,7 +124,7 @@ RENAMES = (
     ),
     Rename(19, "aside", "is_secondary", "passages.py"),
     Rename(19, "announces", "introduces_next", "passages.py"),
-    Rename(19, "is_frame", "is_table_header", "passages.py"),
+    Rename(19, "is_frame", "is_table_header", "passages.py", _EXTRACTIVE),
     Rename(19, "as_written", "keep_line_breaks", "passages.py"),
     Rename(19, "also", "duplicate_markers", "passages.py", _EXTRACTIVE),
     Rename(
@@ -139,7 +139,9 @@ RENAMES = (
     Rename(20, "_section", "template", "presets.py", _SETTINGS),
     Rename(21, "_grounded", "generate_answer", "pipelines/chat.py"),
     Rename(21, "_run", "generate_answer", "pipelines/answer.py", ("answering/",)),
-    Rename(21, "Documents", "(Conversation: history and refiner)", "pipelines/chat.py"),
+    Rename(
+        21, "Documents", "(Conversation: history and refiner)", "pipelines/chat.py", _CONVERSATION
+    ),
     Rename(21, "_Search", "(Conversation: history and refiner)", "pipelines/chat.py"),
     Rename(22, "PATIENCE", "LOCK_NOTICE_SECONDS", "models/hub.py"),
     Rename(22, "_alone", "_exclusive", "models/hub.py", _HUB),
@@ -187,7 +189,7 @@ RENAMES = (
         "parts.py",
         ("app", "collection", "settings/"),
     ),
-    Rename(0, "TextStream", "(typed events)", "pipelines/text_stream.py"),
+    Rename(0, "TextStream", "(typed events)", "pipelines/text_stream.py", _CONVERSATION),
     Rename(0, "Whole", "(typed events)", "pipelines/text_stream.py"),
     Rename(0, "_finish", "(typed events)", "pipelines/text_stream.py", ("answering/", "core/")),
     Rename(0, "FilterLike", "(one definition)", "app.py, pipelines/answer.py", ("answering/",)),

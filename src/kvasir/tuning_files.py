@@ -117,12 +117,12 @@ def keep_answers(data_folder: Path, name: str, answers: Iterable[LoggedAnswer]) 
 
 
 def is_good(answer: LoggedAnswer) -> bool:
-    """True if an answer may be learnt: it was rated as good, and is no refusal."""
+    """Return True if an answer may be learnt: it was rated as good, and is no refusal."""
     return answer.rating == 1 and is_answer(answer)
 
 
 def is_answer(answer: LoggedAnswer) -> bool:
-    """True if an answer says something, however it was rated."""
+    """Return True if an answer says something, however it was rated."""
     return not answer.refused and bool(answer.answer.strip())
 
 

@@ -151,7 +151,7 @@ class Access:
 
 
 def _is_administrator(caller: Caller) -> bool:
-    """True if the rights on collections do not limit the caller.
+    """Return True if the rights on collections do not limit the caller.
 
     The scopes of the credential limit what is done, the role of its user limits to what.
     """

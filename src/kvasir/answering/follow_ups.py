@@ -220,8 +220,8 @@ class FollowUps:
             if not terms <= own_terms
         ]
         order = [text for turn in subject for text in (turn.question, turn.answer) if text]
-        spoken = [self._terms(_MARKER.sub(" ", text), language) - own_terms for text in order]
-        kept = self._kept(own_terms, words, spoken, hits)
+        turn_terms = [self._terms(_MARKER.sub(" ", text), language) - own_terms for text in order]
+        kept = self._kept(own_terms, words, turn_terms, hits)
         asked = "" if interrogative(own) else interrogative(subject[-1].question)
         chosen: dict[AbstractSet[int], str] = {}
         for word, terms in words:
@@ -233,7 +233,7 @@ class FollowUps:
         self,
         own: AbstractSet[int],
         words: Sequence[tuple[str, AbstractSet[int]]],
-        spoken: Sequence[AbstractSet[int]],
+        turn_terms: Sequence[AbstractSet[int]],
         hits: Sequence[Hit],
     ) -> AbstractSet[int]:
         """Return the terms of the conversation that the question is about.
@@ -246,7 +246,7 @@ class FollowUps:
         counts = Counter(term for sentence in sentences for term in sentence.terms)
         weights = {
             term: inverse_document_frequency(len(sentences), counts[term])
-            for term in sorted(frozenset(own).union(candidates, *spoken))
+            for term in sorted(frozenset(own).union(candidates, *turn_terms))
         }
 
         def weight(terms: AbstractSet[int]) -> float:
@@ -258,8 +258,8 @@ class FollowUps:
             return (
                 weight(own & sentence.terms),
                 weight(own & under),
-                *(weight(terms & under) for terms in spoken),
-                *(weight(terms & sentence.around) for terms in spoken),
+                *(weight(terms & under) for terms in turn_terms),
+                *(weight(terms & sentence.around) for terms in turn_terms),
             )
 
         best = max(sentences, key=rank, default=None)

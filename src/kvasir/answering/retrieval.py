@@ -292,9 +292,11 @@ class Retriever:
             found = iter(rows)
             return [rank(_pooled(found, len(each)), threshold) for each in parts]
         languages = self._detect(queries)
-        spoken = [language for each, language in zip(parts, languages, strict=True) for _ in each]
+        part_languages = [
+            language for each, language in zip(parts, languages, strict=True) for _ in each
+        ]
         pending = self._start_embedding(texts)
-        legs = self._hybrid.search_hybrid(pending, texts, spoken, depth, filters)
+        legs = self._hybrid.search_hybrid(pending, texts, part_languages, depth, filters)
         rows = [list(leg) for leg in legs]
         ranked, first = [], 0
         for each, language in zip(parts, languages, strict=True):

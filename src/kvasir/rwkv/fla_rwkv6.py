@@ -54,7 +54,7 @@ _OWN_LAYER = re.compile(r"blocks\.(\d+)\.(.+)")
 
 
 def is_rwkv6(tensors: Mapping[str, Tensor]) -> bool:
-    """True if tensors are those of an RWKV-6 model in the layout of fla."""
+    """Return True if tensors are those of an RWKV-6 model in the layout of fla."""
     return f"model.layers.0.{_BIAS}" in tensors
 
 

@@ -163,7 +163,7 @@ def _unpickled(file: Path) -> Any:
 
 
 def _has_numbers(tensor: Tensor) -> bool:
-    """True if a tensor is dense and holds floating-point numbers."""
+    """Return True if a tensor is dense and holds floating-point numbers."""
     is_plain = tensor.layout is torch.strided and not tensor.is_meta
     return is_plain and tensor.is_floating_point()
 

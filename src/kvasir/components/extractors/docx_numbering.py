@@ -15,7 +15,7 @@ from lxml import etree
 from kvasir.components.extractors.docx_xml import W, is_on, value_at
 from kvasir.components.extractors.list_numbers import number_text, whole_number
 
-_PLACE = re.compile(r"%(\d)")
+_LEVEL_NUMBER = re.compile(r"%(\d)")
 _DEEPEST = 8
 
 
@@ -87,7 +87,7 @@ class Numbering:
                 counts[at] = self._start(number_id, at, shown)
             return number_text(counts[at] or 0, "decimal" if level.is_legal else shown.style)
 
-        return _PLACE.sub(number, level.pattern) or "-"
+        return _LEVEL_NUMBER.sub(number, level.pattern) or "-"
 
     def _count(self, number_id: str, abstract: str, levels: Levels, depth: int) -> list[int | None]:
         counts = self._counts[abstract]

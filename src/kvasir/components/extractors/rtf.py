@@ -80,8 +80,8 @@ def _row_start(segment: str, *, is_after_row: bool) -> int:
 
 
 def _cells(row: str) -> list[str]:
-    clean = _MARKED.sub("", row.replace(LINE_MARK, " ").replace(ROW_START_MARK, ""))
-    *cells, last = clean.split(CELL_MARK)
+    unmarked = _MARKED.sub("", row.replace(LINE_MARK, " ").replace(ROW_START_MARK, ""))
+    *cells, last = unmarked.split(CELL_MARK)
     return [*cells, last] if last.strip() else cells
 
 

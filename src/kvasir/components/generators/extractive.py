@@ -234,11 +234,11 @@ class ExtractiveGenerator(EmbedderChoice):
         counts = Counter(term for overlap in overlaps for term in overlap.shared)
         language = found[0].language
         sides: list[int] = []
-        if kind is QuestionKind.DIFFERENCE and (both := sides_of(question)):
-            described = [described_side(p, both) for p in found]
-            if len(set().union(*described)) == len(both):
+        if kind is QuestionKind.DIFFERENCE and (asked_sides := sides_of(question)):
+            described = [described_side(p, asked_sides) for p in found]
+            if len(set().union(*described)) == len(asked_sides):
                 return described
-            sides = self._rarest_of_each(both, language, counts)
+            sides = self._rarest_of_each(asked_sides, language, counts)
         if kind is QuestionKind.DIFFERENCE and len(sides) < 2:
             held = [term for term, count in counts.items() if count < len(found)]
             sides = sorted(held, key=counts.__getitem__)[:MOST_SIDES]
@@ -255,8 +255,8 @@ class ExtractiveGenerator(EmbedderChoice):
             for vector in self._analyzer.query_terms(texts, [language] * len(texts))
         ]
         rarest: list[int] = []
-        for own in terms:
-            new = own.difference(*(other for other in terms if other is not own))
+        for each in terms:
+            new = each.difference(*(other for other in terms if other is not each))
             rarest += sorted(new, key=counts.__getitem__)[:1]
         return rarest
 
@@ -278,7 +278,7 @@ class ExtractiveGenerator(EmbedderChoice):
         term, described = described_names(question, kind)
         names = {_plain(match[0]) for match in NUMBERED.finditer(question)}
         # Of a question with one term, such as an error code, a row cannot have two.
-        fewest = {code: min(len(own), FEWEST_SHARED_BY_A_ROW) for code, own in wanted.items()}
+        fewest = {code: min(len(each), FEWEST_SHARED_BY_A_ROW) for code, each in wanted.items()}
         asked = normalized(question) if question.rstrip().endswith(("?", "？")) else ""
         asked = asked if count_words(asked) >= SHORTEST_REPEATED else ""
         overlaps = []

@@ -217,17 +217,17 @@ def _is_about_another(
     It lacks a term or numbered name of the question that the quoted one has, has none that this one
     lacks, and is built alike: a row, an item of a list, or a sentence with mostly the same words.
     """
-    own, other = overlaps[number], overlaps[quoted]
-    lacks_some = own.shared != other.shared or own.names != other.names
-    if not (lacks_some and own.shared <= other.shared and own.names <= other.names):
+    this, other = overlaps[number], overlaps[quoted]
+    lacks_some = this.shared != other.shared or this.names != other.names
+    if not (lacks_some and this.shared <= other.shared and this.names <= other.names):
         return False
     passage, before = found[number], found[quoted]
     if (passage.is_row and before.is_row) or (passage.is_item and before.is_item):
         return True
     if abs(number - quoted) == 1 and blocks.in_one_paragraph(found, min(number, quoted)):
         return False
-    longer = max(len(own.terms), len(other.terms))
-    return len(own.terms & other.terms) >= max(FEWEST_PARALLEL, PARALLEL * longer)
+    longer = max(len(this.terms), len(other.terms))
+    return len(this.terms & other.terms) >= max(FEWEST_PARALLEL, PARALLEL * longer)
 
 
 def _completed(

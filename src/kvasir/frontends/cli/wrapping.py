@@ -62,7 +62,7 @@ def wrapped(text: Text, width: int | None, *, first: int | None = None) -> list[
 
 @cache
 def _piece() -> re.Pattern[str]:
-    """What stays together: a word, or one character of a script without spaces, with its marks.
+    """Return what stays together: a word, or a character of a script without spaces, and marks.
 
     Compiled when it is first needed: a class of thousands of characters takes milliseconds.
     """
