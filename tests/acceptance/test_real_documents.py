@@ -54,7 +54,7 @@ def test_answers_reach_their_figures(kvasir: Kvasir, shared_data: Path) -> None:
         str(shared_data / "chunking" / "questions.jsonl"),
     ).json
     assert figures["questions"] == 1190
-    assert figures["answer_recall"] >= 0.89
+    assert figures["answer_recall"] >= 0.9
     assert figures["words"] <= 60
     assert figures["refused_off_topic"] >= 0.79
     assert figures["refused_off_topic"] + figures["unsure_off_topic"] >= 0.95

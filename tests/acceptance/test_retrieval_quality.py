@@ -12,7 +12,7 @@ from kvasir.evaluation.datasets import load_dataset
 from kvasir.evaluation.retrieval import evaluate_retrieval, to_document
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "retrieval"
-LEAST = {"en": 0.978, "es": 0.965, "vi": 0.960, "zh": 0.925}
+LEAST = {"en": 0.978, "es": 0.965, "vi": 0.960, "zh": 0.958}
 """nDCG@10 that each language must reach alone."""
 MOST_LOST = 0.03
 """What any of them may lose when all four share a collection."""

@@ -58,7 +58,7 @@ def evaluate(cache_vectors):
 def test_english_questions_are_answered_briefly_and_others_refused(evaluate):
     off_topic = load_questions(DATA / "chunking" / "questions.jsonl")[::8]
     result = evaluate("en", off_topic)
-    assert result.answer_recall > 0.85
+    assert result.answer_recall >= 0.9
     assert result.words <= 60
     assert result.citation_validity == result.cited == 1.0
     assert result.removed_citations == 0
@@ -66,9 +66,10 @@ def test_english_questions_are_answered_briefly_and_others_refused(evaluate):
     assert result.refused_off_topic >= 0.95
 
 
-@pytest.mark.parametrize("language", ["es", "zh"])
-def test_languages_that_the_model_does_not_know_are_answered_too(evaluate, language):
+@pytest.mark.parametrize(("language", "least"), [("es", 0.84), ("vi", 0.84), ("zh", 0.81)])
+def test_languages_that_the_model_does_not_know_are_answered_too(evaluate, language, least):
     result = evaluate(language)
-    assert result.answer_recall > 0.7
+    assert result.answer_recall >= least
+    assert result.words <= 62
     assert result.citation_validity == result.cited == 1.0
-    assert result.refused_on_topic <= 0.15
+    assert result.refused_on_topic <= 0.03
