@@ -16,6 +16,7 @@ from libraries import library
 from kvasir.app import App
 from kvasir.core.services.jobs import NewJob
 from kvasir.frontends.aws_lambda.objects import changes_of
+from kvasir.jobs.celery_app import CeleryOptions
 from kvasir.settings import components
 from kvasir.settings.document_names import CELERY_NAMES, LAMBDA_NAMES, NAMES
 from kvasir.settings.loading import load_settings
@@ -30,6 +31,7 @@ COMPOSE = [ROOT / "docker-compose.yml", *sorted((DEPLOY / "compose").glob("*.yam
 COMPOSE = [path for path in COMPOSE if not path.name.endswith("settings.yaml")]
 COMPOSE.append(ROOT / ".devcontainer" / "compose.yaml")
 PROGRAMS = Path(sys.executable).parent
+QUEUES = CeleryOptions("redis://localhost").queues
 FOREIGN = {"ScaledObject", "TriggerAuthentication", "Route"}
 """Kinds that Kubernetes itself does not have."""
 
@@ -162,6 +164,21 @@ def test_the_pods_environment_is_settings_of_kvasir(manifests, overlay, tmp_path
         if name == "api":
             server = settings.server
             assert template["spec"]["terminationGracePeriodSeconds"] > server.shutdown_seconds + 5
+
+
+def queues_of(commands):
+    """Return the queues that workers with these command lines read."""
+    read = set()
+    for command in commands:
+        if command[:1] == ["worker"]:
+            read |= set(command[command.index("--queues") + 1].split(","))
+    return read
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_workers_of_an_overlay_read_every_queue(manifests, overlay):
+    containers = [pod["spec"]["containers"][0] for _, _, pod in pods_of(manifests[overlay])]
+    assert queues_of(each.get("args", []) for each in containers) == set(QUEUES)
 
 
 def test_the_settings_of_the_pods_and_of_the_course_are_the_presets():
@@ -300,6 +317,18 @@ def test_the_environment_of_a_stack_is_settings_of_kvasir(stack, tmp_path, monke
         assert settings.database_url.startswith(("mysql://", "postgresql://"))
         checked += 1
     assert checked >= 3
+
+
+def test_the_workers_of_the_celery_stack_read_every_queue():
+    services = services_of("celery.yaml").values()
+    started = [each.get("command", []) for each in services if "profiles" not in each]
+    assert queues_of(started) == set(QUEUES)
+
+
+def test_the_services_on_ecs_read_every_queue():
+    page = (ROOT / "docs/aws.md").read_text("utf-8")
+    commands = re.findall(r"`(worker --queues [^`]*)`", page)
+    assert queues_of(each.split() for each in commands) == set(QUEUES)
 
 
 def test_the_generator_of_the_celery_stack_is_made_as_its_page_says():
