@@ -1,5 +1,6 @@
 """The function of AWS Lambda, driven by Lambda's own runtime client; S3 is moto's server."""
 
+import io
 import json
 import subprocess
 import sys
@@ -7,14 +8,18 @@ import sys
 import boto3
 import pytest
 from chroma_server import chroma_server
+from fastapi.testclient import TestClient
 from free_ports import free_port
 from lambda_runtime import LambdaFunction, s3_record, sqs_event
 from moto.server import ThreadedMotoServer
 
 from kvasir.app import App
 from kvasir.core.services.accounts import Role, Scope
+from kvasir.core.services.jobs import BATCH, JobState, NewJob
+from kvasir.frontends.api.application import make_application
 from kvasir.frontends.aws_lambda.objects import Change, changes_of
-from kvasir.settings.loading import load_settings
+from kvasir.frontends.aws_lambda.process import LambdaProcess, unshared
+from kvasir.settings.loading import derive_settings, load_settings
 
 pytestmark = pytest.mark.xdist_group("lambda")
 
@@ -186,6 +191,63 @@ def test_an_upload_is_indexed_before_its_request_is_answered(function, ask, docu
     job = json.loads(ask("GET", json.loads(body)["new_file_path"])[2])
     assert job["state"] == "done", job
     assert any(uri.endswith("black.md") for uri in documents())
+
+
+def instance(folder, name):
+    """Return an instance of the function: the databases are shared, its disk is its own."""
+    database = f"sqlite:///{folder}/shared.db"
+    chosen = {
+        "environment": "lambda",
+        "data_dir": str(folder / name),
+        "catalog.url": database,
+        "database.url": database,
+        "rag.embedding_model.type": "kvasir.testing.fakes:FakeEmbedder",
+        "rag.ingest.workers": 1,
+        "server.job_workers": 0,
+        "server.share_index": False,
+    }
+    return App(load_settings({}, chosen, {}))
+
+
+def test_an_instance_leaves_an_upload_to_the_one_that_has_its_bytes(tmp_path):
+    with instance(tmp_path, "mine") as mine, instance(tmp_path, "other") as other:
+        digest, size = mine.services.spool.put(io.BytesIO(TEA.encode()), max_bytes=1000)
+        source = {"uri": "upload:ana/tea.md", "media_type": "", "digest": digest, "size": size}
+        jobs = mine.services.jobs
+        job = jobs.add(NewJob("ingest_upload", source, collection="tea", digest=digest)).id
+        batch = {"sources": [source | {"uri": "upload:ana/more.md"}]}
+        batch = jobs.add(NewJob("ingest_batch", batch, collection="tea", digest=BATCH)).id
+        for app, state in ((other, JobState.WAITING), (mine, JobState.DONE)):
+            process = LambdaProcess(app)
+            process._has_job.set()
+            process._do_jobs()
+            assert [jobs.job(each).state for each in (job, batch)] == [state, state]
+
+
+def test_a_folder_of_uploads_that_other_instances_do_not_see_is_told(tmp_path):
+    with instance(tmp_path, "mine") as app:
+        assert any("bytes of uploads for itself" in each for each in unshared(app.settings))
+        chosen = derive_settings(app.settings, {"server.spool": "s3://bucket/uploads"})
+        assert not any("bytes of uploads" in each for each in unshared(chosen))
+
+
+def test_the_image_that_only_streams_refuses_uploads(tmp_path):
+    """Its server has no worker, and nobody else has its folder of uploads."""
+    with instance(tmp_path, "stream") as app:
+        user = app.services.accounts.register("ana@x.org", "ana", "secret horse", role=Role.ADMIN)
+        _, key = app.services.accounts.create_api_key(user.id, "a test", set(Scope))
+        with TestClient(make_application(app), headers={"x-api-key": key}) as client:
+            file = {"file": ("tea.md", TEA, "text/markdown")}
+            address = {"url": "https://x.example/"}
+            for reply in (
+                client.post("/v1/collections/default/documents", files=file),
+                client.post("/uploadfile/", files=file),
+                client.post("/v1/collections/default/documents/from-url", json=address),
+            ):
+                assert reply.status_code == 400, reply.text
+                assert "only answers" in reply.text
+        assert not list(app.services.spool.digests())
+        assert app.services.jobs.jobs() == []
 
 
 _LOADED = """
