@@ -477,6 +477,12 @@ def test_the_template_has_a_schedule_that_keeps_a_collection_equal_to_a_list(fun
     assert (change.listing, change.collection) == ("s3://docs/manuals", "manuals")
 
 
+def test_the_gateway_of_the_template_takes_and_gives_bytes():
+    text = (DEPLOY / "aws" / "template.yaml").read_text("utf-8")
+    gateway = yaml.load(text, Template)["Resources"]["Gateway"]["Properties"]
+    assert gateway["BinaryMediaTypes"] == ["*~1*"]
+
+
 def test_the_template_gives_the_variables_of_document_003():
     text = (DEPLOY / "aws" / "template.yaml").read_text("utf-8")
     # The model's folder is that of the package.

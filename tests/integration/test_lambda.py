@@ -10,7 +10,14 @@ import pytest
 from chroma_server import chroma_server
 from fastapi.testclient import TestClient
 from free_ports import free_port
-from lambda_runtime import LambdaFunction, s3_record, sqs_event
+from lambda_runtime import (
+    LambdaFunction,
+    function_url,
+    load_balancer,
+    rest_api,
+    s3_record,
+    sqs_event,
+)
 from moto.server import ThreadedMotoServer
 
 from kvasir.app import App
@@ -248,6 +255,21 @@ def test_the_image_that_only_streams_refuses_uploads(tmp_path):
                 assert "only answers" in reply.text
         assert not list(app.services.spool.digests())
         assert app.services.jobs.jobs() == []
+
+
+@pytest.mark.parametrize("make", [function_url, rest_api, load_balancer])
+def test_errors_are_sent_as_text_and_bytes_in_base64(function, ask, make):
+    """What receives it decodes Base64 only where the types of binary bodies say so."""
+    _, refused = function.invoke(make("POST", "/api/v1/predict", {}, QUESTION))
+    assert (refused["statusCode"], refused["isBase64Encoded"]) == (401, False)
+    assert json.loads(refused["body"])["code"] == "not_authenticated"
+    headers = {"x-api-key": function.key, "content-type": "application/json"}
+    # As API Gateway sends it where all types may be binary.
+    body = json.dumps({"name": make.__name__}).encode()
+    _, made = function.invoke(make("POST", "/v1/collections", headers, body))
+    assert (made["statusCode"], made["isBase64Encoded"]) == (201, False)
+    _, exported = function.invoke(make("GET", "/v1/backup", headers, None))
+    assert (exported["statusCode"], exported["isBase64Encoded"]) == (200, True)
 
 
 _LOADED = """

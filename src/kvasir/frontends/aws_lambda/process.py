@@ -24,6 +24,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mangum import Mangum
+from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
 from kvasir.app import App
 from kvasir.collection import Collection
@@ -63,6 +64,8 @@ _WITHOUT_THREADS: Mapping[str, Any] = {
     "questions.workers": 0,
     "mail.send": False,
 }
+_TEXT_TYPES = (*DEFAULT_TEXT_MIME_TYPES, "+json", "application/jsonl")
+"""Parts of the media types whose bodies are sent as they are; others are sent in Base64."""
 _FOR_AN_ANSWER = (
     "kvasir.accounts.sql",
     "kvasir.answering.answers",
@@ -95,7 +98,7 @@ class LambdaProcess:
         app.keep_open()
         # A lifespan would begin and end with every event.
         api = make_application(app)
-        self._http = Mangum(api, lifespan="off")
+        self._http = Mangum(api, lifespan="off", text_mime_types=list(_TEXT_TYPES))
         self._has_job = threading.Event()
         api.state.wake_workers = self._has_job.set
         api.state.takes_jobs = True
