@@ -16,6 +16,7 @@ from lambda_runtime import (
     load_balancer,
     rest_api,
     s3_record,
+    sns_event,
     sqs_event,
 )
 from moto.server import ThreadedMotoServer
@@ -121,6 +122,8 @@ def test_an_object_is_indexed_answered_and_forgotten_again(function, s3, ask, do
     assert json.loads(body)["citations"][0]["source_uri"] == "s3://docs/tea.md"
     status, _, body = ask("GET", "/openapi.json")
     assert json.loads(body)["info"]["title"] == "scalable-rag"
+    by_topic = sns_event({"Records": [put(s3, "tea.md", TEA)]})
+    assert function.invoke(by_topic) == ("response", {"done": 1})
     s3.delete_object(Bucket="docs", Key="tea.md")
     gone = s3_record("docs", "tea.md", "ObjectRemoved:Delete")
     assert function.invoke({"Records": [gone]})[0] == "response"
@@ -312,7 +315,10 @@ def test_a_request_without_a_key_is_refused_and_logged_once(function):
             [Change("", "", "https://x.example/", "c")],
         ),
         ({"sync": "s3://b/docs"}, [Change(listing="s3://b/docs")]),
-        ({"Records": [{"eventSource": "aws:sns"}]}, None),
+        (sns_event({"Records": [s3_record("b", "tea.md")]}), [Change("b", "tea.md")]),
+        (sns_event({"Event": "s3:TestEvent", "Bucket": "b"}), []),
+        (sns_event({"sync": "s3://b/docs"}), [Change(listing="s3://b/docs")]),
+        ({"Records": [{"eventSource": "aws:kinesis"}]}, None),
         ({"source": "aws.s3", "detail-type": "Object Tags Added", "detail": {}}, None),
         ({}, None),
     ],

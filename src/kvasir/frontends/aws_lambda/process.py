@@ -13,7 +13,6 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +39,7 @@ from kvasir.core.errors import (
 from kvasir.core.run import Run, StopToken
 from kvasir.core.services.jobs import Job, JobState, digests_of
 from kvasir.frontends.api.application import make_application
-from kvasir.frontends.aws_lambda.objects import Change, changes_of
+from kvasir.frontends.aws_lambda.objects import Change, changes_of, changes_of_message
 from kvasir.frontends.process import request_id, set_log_level
 from kvasir.settings.loading import derive_settings, load_settings
 from kvasir.settings.schema import Settings
@@ -151,7 +150,7 @@ class LambdaProcess:
         if "requestContext" not in event:
             raise RequestError(
                 "the event is of no known kind: it must be of API Gateway, a function URL, an "
-                "application load balancer, SQS, S3 or EventBridge"
+                "application load balancer, SQS, SNS, S3 or EventBridge"
             )
         response = self._http(event, context)
         self._do_jobs()
@@ -173,7 +172,7 @@ class LambdaProcess:
 
     def _is_done(self, record: Mapping[str, Any]) -> bool:
         try:
-            for change in _changes_of_message(record["body"]):
+            for change in changes_of_message(record["body"]):
                 self._apply(change)
         except KvasirError as error:
             logger.error("message %s failed: %s: %s", record["messageId"], error.code, error)
@@ -299,24 +298,6 @@ def unshared(settings: Settings) -> Iterator[str]:
         )
     if settings.server.signing_key is None:
         yield "each instance signs logins with a key of its own: set server.signing_key"
-
-
-def _changes_of_message(body: str) -> list[Change]:
-    """Return what a message of SQS asks for.
-
-    Raises:
-        RequestError: It is no JSON, or names nothing to index.
-    """
-    try:
-        event = json.loads(body)
-    except ValueError as error:
-        raise RequestError(f"the message is no JSON: {error}") from None
-    if isinstance(event, dict) and event.get("Type") == "Notification" and "Message" in event:
-        return _changes_of_message(str(event["Message"]))  # S3 through SNS
-    changes = changes_of(event) if isinstance(event, dict) else None
-    if changes is None:
-        raise RequestError("the message is neither an event of S3 nor has it a 'url' or 'sync'")
-    return changes
 
 
 def _seconds_left(context: Any) -> float | None:
