@@ -236,6 +236,26 @@ def test_workers_are_scaled_on_the_jobs_that_wait_and_run(manifests, overlay):
             assert grace < behavior["scaleDown"]["stabilizationWindowSeconds"]
 
 
+@pytest.mark.parametrize("overlay", ["production", "gpu"])
+def test_the_scaler_reaches_the_database_from_its_own_namespace(manifests, overlay):
+    found = manifests[overlay]
+    (databases,) = [
+        each
+        for each in found
+        if each["kind"] == "Secret" and each["metadata"]["name"].startswith("databases")
+    ]
+    connection = base64.b64decode(databases["data"]["mysql-connection"]).decode()
+    assert "@tcp(mysql.kvasir.svc:3306)/" in connection
+    (policy,) = [each for each in found if each["metadata"]["name"] == "mysql-from-keda"]
+    (mysql,) = [pod for _, name, pod in pods_of(found) if name == "mysql"]
+    assert labels_match(policy["spec"]["podSelector"], mysql["metadata"]["labels"])
+    (rule,) = policy["spec"]["ingress"]
+    names = {port["name"] for port in mysql["spec"]["containers"][0]["ports"]}
+    assert {port["port"] for port in rule["ports"]} <= names
+    (peer,) = rule["from"]
+    assert peer["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "keda"}}
+
+
 def test_the_query_of_the_scaler_counts_jobs(tmp_path, manifests):
     """The tables are the same in every database."""
     (scaled,) = [each for each in manifests["production"] if each["kind"] == "ScaledObject"]
