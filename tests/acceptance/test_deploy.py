@@ -362,6 +362,17 @@ def test_the_services_on_ecs_read_every_queue():
     assert queues_of(each.split() for each in commands) == set(QUEUES)
 
 
+def test_an_image_that_embeds_vietnamese_can_cut_it_into_words():
+    build = services_of("celery.yaml")["worker-gpu"]["build"]
+    assert {"torch", "vietnamese"} <= set(build["args"]["EXTRAS"].split(","))
+
+
+def test_flower_has_a_login_only_where_one_is_given():
+    """A required variable would be asked for without the profile, too."""
+    assert services_of("celery.yaml")["flower"]["environment"]["FLOWER_BASIC_AUTH"] is None
+    assert "`FLOWER_BASIC_AUTH=" in (ROOT / "docs/docker.md").read_text("utf-8")
+
+
 def test_the_generator_of_the_celery_stack_is_made_as_its_page_says():
     page = (ROOT / "docs/docker.md").read_text("utf-8")
     words = re.search(r"set `(GENERATOR=openai [^`]*)`", page)[1].split()
