@@ -56,7 +56,7 @@ class _FiniteRange(click.FloatRange):
 @click.option(
     "--processor",
     type=click.Choice([*TOKENS_PER_SECOND, _HERE]),
-    default="amx",
+    default="bf16",
     show_default=True,
     help="What the machines compute with; 'here' measures this machine for some seconds.",
 )
