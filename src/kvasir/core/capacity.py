@@ -2,8 +2,8 @@
 
 The figures are those of ``bench/RESULTS.md`` (the default model and store on two cores: of a Xeon
 with AMX, and for the speed of ``bf16`` of an AMD EPYC). Memory and disk grow with the chunks in a
-straight line, the slowest searches with their logarithm; the lines go through the measured points at
-10,000 and 300,000 chunks. Waiting is that of a queue with several servers (Erlang 1917). A test
+straight line, the slowest searches with their logarithm; the lines go through the measured points
+at 10,000 and 300,000 chunks. Waiting is that of a queue with several servers (Erlang 1917). A test
 holds the predictions against measured points that were not used here.
 """
 
