@@ -2,7 +2,7 @@
 
     python bench/load_lambda.py [--rate 58] [--seconds 60] [--chunks 20000] [--instances 3]
                                 [--route search|answers] [--json FILE] [--python fn/bin/python]
-    python bench/load_lambda.py --throughput 400 --instances 1,2,4     how many a second at most
+    python bench/load_lambda.py --throughput 300 --instances 1,2,4     how many a second at most
 
 Lambda's own runtime client runs the handler in so many processes, as many instances as Lambda would
 have at this rate; an event waits for a free one, as Lambda's queue would not: the figures include

@@ -29,7 +29,7 @@ def main() -> None:
         [*load, "--rate", "58", *kept, "--page", PAGE],
         [*load, "--route", "answers", "--rate", "20", "--seconds", "30", *kept],
         [*load, "--rate", "10,20,30,40,50,58,65", "--seconds", "10", "--json", latency],
-        [*load, "--throughput", "400", "--instances", "1,2,4", "--json", throughput],
+        [*load, "--throughput", "300", "--instances", "1,2,4", "--json", throughput],
         ["peers/run.py", "--page", PAGE],
         ["plots.py"],
     ):

@@ -17,8 +17,8 @@ from kvasir.core.run import Run, StopToken
 from kvasir.core.services.jobs import Job
 from kvasir.core.services.questions import Question
 from kvasir.core.types import Answer
+from kvasir.jobs.chunk_embedding import EMBED_TASK, queued
 from kvasir.jobs.chunk_embedding import embedding_for as embedding_for
-from kvasir.jobs.chunk_embedding import queued
 from kvasir.settings.schema import Settings
 
 if TYPE_CHECKING:
@@ -92,7 +92,13 @@ def make_queued_embedder(
         wake: Called when jobs were added.
     """
     jobs, spool = app.services.jobs, app.services.spool
-    return queued(embedder, collection, jobs, spool, stop=stop, wake=wake)
+    queue = embedding_queue(options_of(app.settings))
+    return queued(embedder, collection, jobs, spool, queue=queue, stop=stop, wake=wake)
+
+
+def embedding_queue(options: CeleryOptions) -> str:
+    """Return the queue of the jobs that embed chunks, without the prefix."""
+    return options.queue_of(EMBED_TASK)
 
 
 def _turns(app: App) -> Turns:

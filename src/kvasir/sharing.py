@@ -42,6 +42,24 @@ def is_embedded(settings: Settings) -> bool:
     return "://" not in settings.store_uri.removeprefix("file://")
 
 
+def has_own_spool(settings: Settings) -> bool:
+    """Return True if the bytes of uploads are kept in a folder of this machine."""
+    return "://" not in settings.spool_uri
+
+
+def indexes_nothing(settings: Settings) -> bool:
+    """Return True if neither this process nor another one does the jobs that it would add.
+
+    An instance of AWS Lambda without workers shares its folder of uploads with nobody.
+    """
+    return (
+        settings.environment == "lambda"
+        and settings.jobs.backend == "database"
+        and not settings.server.job_workers
+        and has_own_spool(settings)
+    )
+
+
 def check_jobs(settings: Settings) -> None:
     """Check that worker processes can open the store, where Celery brings them jobs.
 

@@ -34,7 +34,7 @@ from kvasir.core.reports import IngestReport
 from kvasir.core.run import Run, StopToken
 from kvasir.core.services.accounts import Caller, Role, Scope
 from kvasir.core.services.answer_log import LoggedAnswer
-from kvasir.core.services.jobs import Job, JobState, Spool
+from kvasir.core.services.jobs import Job, JobState, Spool, digests_of
 from kvasir.core.services.questions import Question
 from kvasir.core.types import Answer, LocalFile, Source
 from kvasir.core.wire import to_json
@@ -116,7 +116,6 @@ def ingest_batch(app: App, job: Job, run: Run) -> Any:
     added the job, by dotted key.
     """
     given = job.arguments
-    digests = [source["digest"] for source in given["sources"] if "digest" in source]
     with (
         with_settings(app, given.get("settings", {})) as chosen,
         chosen.collection(job.collection) as collection,
@@ -140,7 +139,7 @@ def ingest_batch(app: App, job: Job, run: Run) -> Any:
         )
     report.unchanged += done
     if not report.interrupted and not app.settings.server.keep_originals:
-        for digest in digests:
+        for digest in digests_of(given):
             release(app, digest, besides=job.id)
     return to_json(report)
 

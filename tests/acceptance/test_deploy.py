@@ -16,6 +16,7 @@ from libraries import library
 from kvasir.app import App
 from kvasir.core.services.jobs import NewJob
 from kvasir.frontends.aws_lambda.objects import changes_of
+from kvasir.jobs.celery_app import CeleryOptions
 from kvasir.settings import components
 from kvasir.settings.document_names import CELERY_NAMES, LAMBDA_NAMES, NAMES
 from kvasir.settings.loading import load_settings
@@ -30,6 +31,7 @@ COMPOSE = [ROOT / "docker-compose.yml", *sorted((DEPLOY / "compose").glob("*.yam
 COMPOSE = [path for path in COMPOSE if not path.name.endswith("settings.yaml")]
 COMPOSE.append(ROOT / ".devcontainer" / "compose.yaml")
 PROGRAMS = Path(sys.executable).parent
+QUEUES = CeleryOptions("redis://localhost").queues
 FOREIGN = {"ScaledObject", "TriggerAuthentication", "Route"}
 """Kinds that Kubernetes itself does not have."""
 
@@ -137,6 +139,17 @@ def test_pods_are_confined_and_probed(manifests, overlay):
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_second_apply_meets_no_job_of_the_first(manifests, overlay):
+    """A job's template is immutable, and it names maps and images that change."""
+    jobs = [each for each in manifests[overlay] if each["kind"] == "Job"]
+    assert [each["metadata"]["name"] for each in jobs] == ["migration"]
+    assert jobs[0]["spec"]["ttlSecondsAfterFinished"] <= 300
+    page = (ROOT / "docs/kubernetes.md").read_text("utf-8")
+    first, second = (found.start() for found in re.finditer(r"^ +kubectl apply -k", page, re.M))
+    assert first < page.index("delete job migration --ignore-not-found") < second
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_pods_environment_is_settings_of_kvasir(manifests, overlay, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = manifests[overlay]
@@ -162,6 +175,21 @@ def test_the_pods_environment_is_settings_of_kvasir(manifests, overlay, tmp_path
         if name == "api":
             server = settings.server
             assert template["spec"]["terminationGracePeriodSeconds"] > server.shutdown_seconds + 5
+
+
+def queues_of(commands):
+    """Return the queues that workers with these command lines read."""
+    read = set()
+    for command in commands:
+        if command[:1] == ["worker"]:
+            read |= set(command[command.index("--queues") + 1].split(","))
+    return read
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_workers_of_an_overlay_read_every_queue(manifests, overlay):
+    containers = [pod["spec"]["containers"][0] for _, _, pod in pods_of(manifests[overlay])]
+    assert queues_of(each.get("args", []) for each in containers) == set(QUEUES)
 
 
 def test_the_settings_of_the_pods_and_of_the_course_are_the_presets():
@@ -217,6 +245,26 @@ def test_workers_are_scaled_on_the_jobs_that_wait_and_run(manifests, overlay):
         if name == "worker":
             grace = template["spec"]["terminationGracePeriodSeconds"]
             assert grace < behavior["scaleDown"]["stabilizationWindowSeconds"]
+
+
+@pytest.mark.parametrize("overlay", ["production", "gpu"])
+def test_the_scaler_reaches_the_database_from_its_own_namespace(manifests, overlay):
+    found = manifests[overlay]
+    (databases,) = [
+        each
+        for each in found
+        if each["kind"] == "Secret" and each["metadata"]["name"].startswith("databases")
+    ]
+    connection = base64.b64decode(databases["data"]["mysql-connection"]).decode()
+    assert "@tcp(mysql.kvasir.svc:3306)/" in connection
+    (policy,) = [each for each in found if each["metadata"]["name"] == "mysql-from-keda"]
+    (mysql,) = [pod for _, name, pod in pods_of(found) if name == "mysql"]
+    assert labels_match(policy["spec"]["podSelector"], mysql["metadata"]["labels"])
+    (rule,) = policy["spec"]["ingress"]
+    names = {port["name"] for port in mysql["spec"]["containers"][0]["ports"]}
+    assert {port["port"] for port in rule["ports"]} <= names
+    (peer,) = rule["from"]
+    assert peer["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "keda"}}
 
 
 def test_the_query_of_the_scaler_counts_jobs(tmp_path, manifests):
@@ -300,6 +348,29 @@ def test_the_environment_of_a_stack_is_settings_of_kvasir(stack, tmp_path, monke
         assert settings.database_url.startswith(("mysql://", "postgresql://"))
         checked += 1
     assert checked >= 3
+
+
+def test_the_workers_of_the_celery_stack_read_every_queue():
+    services = services_of("celery.yaml").values()
+    started = [each.get("command", []) for each in services if "profiles" not in each]
+    assert queues_of(started) == set(QUEUES)
+
+
+def test_the_services_on_ecs_read_every_queue():
+    page = (ROOT / "docs/aws.md").read_text("utf-8")
+    commands = re.findall(r"`(worker --queues [^`]*)`", page)
+    assert queues_of(each.split() for each in commands) == set(QUEUES)
+
+
+def test_an_image_that_embeds_vietnamese_can_cut_it_into_words():
+    build = services_of("celery.yaml")["worker-gpu"]["build"]
+    assert {"torch", "vietnamese"} <= set(build["args"]["EXTRAS"].split(","))
+
+
+def test_flower_has_a_login_only_where_one_is_given():
+    """A required variable would be asked for without the profile, too."""
+    assert services_of("celery.yaml")["flower"]["environment"]["FLOWER_BASIC_AUTH"] is None
+    assert "`FLOWER_BASIC_AUTH=" in (ROOT / "docs/docker.md").read_text("utf-8")
 
 
 def test_the_generator_of_the_celery_stack_is_made_as_its_page_says():
@@ -446,6 +517,12 @@ def test_the_template_has_a_schedule_that_keeps_a_collection_equal_to_a_list(fun
         event = event.replace(f"${{{name}}}", value)
     (change,) = changes_of(json.loads(event))
     assert (change.listing, change.collection) == ("s3://docs/manuals", "manuals")
+
+
+def test_the_gateway_of_the_template_takes_and_gives_bytes():
+    text = (DEPLOY / "aws" / "template.yaml").read_text("utf-8")
+    gateway = yaml.load(text, Template)["Resources"]["Gateway"]["Properties"]
+    assert gateway["BinaryMediaTypes"] == ["*~1*"]
 
 
 def test_the_template_gives_the_variables_of_document_003():

@@ -1,5 +1,6 @@
 """The function of AWS Lambda, driven by Lambda's own runtime client; S3 is moto's server."""
 
+import io
 import json
 import subprocess
 import sys
@@ -7,14 +8,26 @@ import sys
 import boto3
 import pytest
 from chroma_server import chroma_server
+from fastapi.testclient import TestClient
 from free_ports import free_port
-from lambda_runtime import LambdaFunction, s3_record, sqs_event
+from lambda_runtime import (
+    LambdaFunction,
+    function_url,
+    load_balancer,
+    rest_api,
+    s3_record,
+    sns_event,
+    sqs_event,
+)
 from moto.server import ThreadedMotoServer
 
 from kvasir.app import App
 from kvasir.core.services.accounts import Role, Scope
+from kvasir.core.services.jobs import BATCH, JobState, NewJob
+from kvasir.frontends.api.application import make_application
 from kvasir.frontends.aws_lambda.objects import Change, changes_of
-from kvasir.settings.loading import load_settings
+from kvasir.frontends.aws_lambda.process import LambdaProcess, unshared
+from kvasir.settings.loading import derive_settings, load_settings
 
 pytestmark = pytest.mark.xdist_group("lambda")
 
@@ -109,6 +122,8 @@ def test_an_object_is_indexed_answered_and_forgotten_again(function, s3, ask, do
     assert json.loads(body)["citations"][0]["source_uri"] == "s3://docs/tea.md"
     status, _, body = ask("GET", "/openapi.json")
     assert json.loads(body)["info"]["title"] == "scalable-rag"
+    by_topic = sns_event({"Records": [put(s3, "tea.md", TEA)]})
+    assert function.invoke(by_topic) == ("response", {"done": 1})
     s3.delete_object(Bucket="docs", Key="tea.md")
     gone = s3_record("docs", "tea.md", "ObjectRemoved:Delete")
     assert function.invoke({"Records": [gone]})[0] == "response"
@@ -188,6 +203,78 @@ def test_an_upload_is_indexed_before_its_request_is_answered(function, ask, docu
     assert any(uri.endswith("black.md") for uri in documents())
 
 
+def instance(folder, name):
+    """Return an instance of the function: the databases are shared, its disk is its own."""
+    database = f"sqlite:///{folder}/shared.db"
+    chosen = {
+        "environment": "lambda",
+        "data_dir": str(folder / name),
+        "catalog.url": database,
+        "database.url": database,
+        "rag.embedding_model.type": "kvasir.testing.fakes:FakeEmbedder",
+        "rag.ingest.workers": 1,
+        "server.job_workers": 0,
+        "server.share_index": False,
+    }
+    return App(load_settings({}, chosen, {}))
+
+
+def test_an_instance_leaves_an_upload_to_the_one_that_has_its_bytes(tmp_path):
+    with instance(tmp_path, "mine") as mine, instance(tmp_path, "other") as other:
+        digest, size = mine.services.spool.put(io.BytesIO(TEA.encode()), max_bytes=1000)
+        source = {"uri": "upload:ana/tea.md", "media_type": "", "digest": digest, "size": size}
+        jobs = mine.services.jobs
+        job = jobs.add(NewJob("ingest_upload", source, collection="tea", digest=digest)).id
+        batch = {"sources": [source | {"uri": "upload:ana/more.md"}]}
+        batch = jobs.add(NewJob("ingest_batch", batch, collection="tea", digest=BATCH)).id
+        for app, state in ((other, JobState.WAITING), (mine, JobState.DONE)):
+            process = LambdaProcess(app)
+            process._has_job.set()
+            process._do_jobs()
+            assert [jobs.job(each).state for each in (job, batch)] == [state, state]
+
+
+def test_a_folder_of_uploads_that_other_instances_do_not_see_is_told(tmp_path):
+    with instance(tmp_path, "mine") as app:
+        assert any("bytes of uploads for itself" in each for each in unshared(app.settings))
+        chosen = derive_settings(app.settings, {"server.spool": "s3://bucket/uploads"})
+        assert not any("bytes of uploads" in each for each in unshared(chosen))
+
+
+def test_the_image_that_only_streams_refuses_uploads(tmp_path):
+    """Its server has no worker, and nobody else has its folder of uploads."""
+    with instance(tmp_path, "stream") as app:
+        user = app.services.accounts.register("ana@x.org", "ana", "secret horse", role=Role.ADMIN)
+        _, key = app.services.accounts.create_api_key(user.id, "a test", set(Scope))
+        with TestClient(make_application(app), headers={"x-api-key": key}) as client:
+            file = {"file": ("tea.md", TEA, "text/markdown")}
+            address = {"url": "https://x.example/"}
+            for reply in (
+                client.post("/v1/collections/default/documents", files=file),
+                client.post("/uploadfile/", files=file),
+                client.post("/v1/collections/default/documents/from-url", json=address),
+            ):
+                assert reply.status_code == 400, reply.text
+                assert "only answers" in reply.text
+        assert not list(app.services.spool.digests())
+        assert app.services.jobs.jobs() == []
+
+
+@pytest.mark.parametrize("make", [function_url, rest_api, load_balancer])
+def test_errors_are_sent_as_text_and_bytes_in_base64(function, ask, make):
+    """What receives it decodes Base64 only where the types of binary bodies say so."""
+    _, refused = function.invoke(make("POST", "/api/v1/predict", {}, QUESTION))
+    assert (refused["statusCode"], refused["isBase64Encoded"]) == (401, False)
+    assert json.loads(refused["body"])["code"] == "not_authenticated"
+    headers = {"x-api-key": function.key, "content-type": "application/json"}
+    # As API Gateway sends it where all types may be binary.
+    body = json.dumps({"name": make.__name__}).encode()
+    _, made = function.invoke(make("POST", "/v1/collections", headers, body))
+    assert (made["statusCode"], made["isBase64Encoded"]) == (201, False)
+    _, exported = function.invoke(make("GET", "/v1/backup", headers, None))
+    assert (exported["statusCode"], exported["isBase64Encoded"]) == (200, True)
+
+
 _LOADED = """
 import gc, json, sys
 from kvasir.frontends.aws_lambda import handler
@@ -228,7 +315,10 @@ def test_a_request_without_a_key_is_refused_and_logged_once(function):
             [Change("", "", "https://x.example/", "c")],
         ),
         ({"sync": "s3://b/docs"}, [Change(listing="s3://b/docs")]),
-        ({"Records": [{"eventSource": "aws:sns"}]}, None),
+        (sns_event({"Records": [s3_record("b", "tea.md")]}), [Change("b", "tea.md")]),
+        (sns_event({"Event": "s3:TestEvent", "Bucket": "b"}), []),
+        (sns_event({"sync": "s3://b/docs"}), [Change(listing="s3://b/docs")]),
+        ({"Records": [{"eventSource": "aws:kinesis"}]}, None),
         ({"source": "aws.s3", "detail-type": "Object Tags Added", "detail": {}}, None),
         ({}, None),
     ],

@@ -251,3 +251,26 @@ def sqs_event(*bodies, queue_name="documents"):
             for number, body in enumerate(bodies)
         ]
     }
+
+
+def sns_event(*messages):
+    """Return an event of SNS. Source: https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html."""
+    topic = "arn:aws:sns:eu-west-1:123456789012:documents"
+    return {
+        "Records": [
+            {
+                "EventVersion": "1.0",
+                "EventSubscriptionArn": f"{topic}:id",
+                "EventSource": "aws:sns",
+                "Sns": {
+                    "Type": "Notification",
+                    "MessageId": "id",
+                    "TopicArn": topic,
+                    "Subject": "Amazon S3 Notification",
+                    "Message": json.dumps(message),
+                    "MessageAttributes": {},
+                },
+            }
+            for message in messages
+        ]
+    }

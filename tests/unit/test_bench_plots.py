@@ -51,6 +51,10 @@ def test_the_manual_states_the_figures_that_were_measured():
     assert sorted(at_once) == [1, 2, 4]
     said = f"one process answers {at_once[1]} a second, two {at_once[2]}, four {at_once[4]}."
     assert said in text
+    (requests,) = {each["requests"] for each in read("throughput")}
+    assert f"{requests} searches that come at once" in text
+    assert f"--throughput {requests} " in text
+    assert f'"--throughput", "{requests}"' in (ROOT / "bench" / "page.py").read_text("utf-8")
     for each in (*read("latency"), *read("throughput")):
         assert each["processor"]
         assert each["load_average"] > 0

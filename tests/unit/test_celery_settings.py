@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from celery.concurrency import get_implementation
@@ -16,6 +17,7 @@ from kvasir.core.types import Source
 from kvasir.frontends.api.application import make_application
 from kvasir.frontends.worker.process import WorkerProcess, on_device
 from kvasir.jobs.celery_app import CeleryOptions, dead_letters, make_celery
+from kvasir.jobs.chunk_embedding import QueuedEmbedder
 from kvasir.settings.loading import load_settings
 from kvasir.settings.schema import Settings
 from kvasir.tasks import TASKS
@@ -139,6 +141,39 @@ def test_a_queue_that_does_not_exist_is_refused(tmp_path: Path):
         pytest.raises(SettingsError, match="no queue 'video'; there are ingest, embed, answers"),
     ):
         WorkerProcess(app)
+
+
+@pytest.mark.parametrize(
+    ("routes", "queues", "hands_over"),
+    [
+        ({}, ["ingest", "embed"], False),
+        ({}, ["ingest"], True),
+        ({"embed_chunks": "gpu"}, ["ingest", "gpu"], False),
+        ({"embed_chunks": "gpu"}, ["ingest", "embed"], True),
+    ],
+)
+@pytest.mark.parametrize("on_the_command_line_of_celery", [False, True])
+def test_a_worker_hands_chunks_over_unless_it_reads_their_queue(
+    tmp_path: Path, routes, queues, hands_over, on_the_command_line_of_celery
+):
+    """Otherwise a worker of one thread would wait for itself."""
+    given = {
+        "data_dir": tmp_path,
+        "rag.vectordb.uri": "http://127.0.0.1:9",
+        "rag.vectordb.type": "qdrant-server",
+        "rag.embedding_model.type": "kvasir.testing.fakes:FakeEmbedder",
+        "jobs.routes": routes,
+    }
+    if not on_the_command_line_of_celery:
+        given["jobs.queues"] = queues
+    with App(settings(**given)) as app:
+        worker = WorkerProcess(app)
+        if on_the_command_line_of_celery:
+            worker.celery.amqp.queues.select([f"kvasir.{name}" for name in queues])
+        pool = get_implementation("threads")
+        worker._check(instance=SimpleNamespace(pool_cls=pool, prefetch_multiplier=1))
+        embedder = app.ingest_embedder(app.embedder, "tea")
+        assert isinstance(embedder, QueuedEmbedder) is hands_over
 
 
 @pytest.mark.filterwarnings("ignore:Payload indexes have no effect")

@@ -37,6 +37,8 @@ _KEPT = 16
 _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.2
 _ALONE_SECONDS = 60.0
 """After that it is logged that nobody embeds."""
+_UNREAD_SECONDS = 300.0
+"""After that no worker reads the queue, if none has begun or ended a job of it meanwhile."""
 _MOST_BYTES = 1 << 30
 
 
@@ -87,6 +89,7 @@ class QueuedEmbedder:
         jobs: JobQueue,
         spool: Spool,
         *,
+        queue: str,
         stop: StopToken,
         wake: Callable[[], None],
     ) -> None:
@@ -97,6 +100,7 @@ class QueuedEmbedder:
             collection: Its name.
             jobs: Has the jobs.
             spool: Has texts and vectors.
+            queue: The name of the queue whose workers embed.
             stop: Ends waiting.
             wake: Called when jobs were added.
         """
@@ -104,6 +108,7 @@ class QueuedEmbedder:
         self._collection = collection
         self._jobs = jobs
         self._spool = spool
+        self._queue = queue
         self._stop = stop
         self._wake = wake
         self.name, self.dimension = embedder.name, embedder.dimension
@@ -118,6 +123,7 @@ class QueuedEmbedder:
 
         Raises:
             RequestError: The texts cannot be embedded; the message says why.
+            ComponentError: No worker embeds.
             StoppedError: The process ends.
         """
         owner = _owner.get()
@@ -179,19 +185,36 @@ class QueuedEmbedder:
         return digest, job
 
     def _wait(self, job: Job) -> Job:
-        """Return a job that has ended."""
-        pause, begun, has_told = _FIRST_LOOK, time.monotonic(), False
+        """Return a job that has ended.
+
+        Raises:
+            ComponentError: No worker embeds; the job that waits is tried again later.
+            StoppedError: The process ends.
+        """
+        pause, since, seen = _FIRST_LOOK, time.monotonic(), None
         while job.state in (JobState.WAITING, JobState.RUNNING):
             if self._stop.wait(pause):
                 raise StoppedError
             pause = min(1.5 * pause, _LONGEST_LOOK)
             job = self._jobs.job(job.id)
-            if not has_told and not job.attempts and time.monotonic() - begun > _ALONE_SECONDS:
-                has_told = True
-                logger.warning(
-                    "chunks wait for %d s for a worker of the queue that embeds", _ALONE_SECONDS
-                )
+            waited = time.monotonic() - since
+            if seen is None and waited > _ALONE_SECONDS:
+                seen = self._taken()
+                if not job.attempts:
+                    logger.warning(
+                        "chunks wait for %d s for a worker of the queue '%s'", waited, self._queue
+                    )
+            if waited > _UNREAD_SECONDS:
+                before, seen, since = seen, self._taken(), time.monotonic()
+                if before == seen:
+                    cause = f"no worker reads the queue '{self._queue}'"
+                    raise ComponentError("embedding", "waiting", cause, kind="unreachable")
         return job
+
+    def _taken(self) -> set[tuple[str, int, JobState]]:
+        """Return the last jobs that workers took; it changes while any worker embeds."""
+        found = self._jobs.jobs(task=EMBED_TASK, states=set(JobState) - {JobState.WAITING})
+        return {(each.id, each.attempts, each.state) for each in found}
 
 
 class CountingQueuedEmbedder(QueuedEmbedder):
@@ -213,12 +236,13 @@ def queued(
     jobs: JobQueue,
     spool: Spool,
     *,
+    queue: str,
     stop: StopToken,
     wake: Callable[[], None],
 ) -> QueuedEmbedder:
     """Return an embedder as ``QueuedEmbedder``; it counts tokens if the other one does."""
     kind = CountingQueuedEmbedder if isinstance(embedder, TokenCounter) else QueuedEmbedder
-    return kind(embedder, collection, jobs, spool, stop=stop, wake=wake)
+    return kind(embedder, collection, jobs, spool, queue=queue, stop=stop, wake=wake)
 
 
 def read_texts(stream: BinaryIO) -> list[str]:

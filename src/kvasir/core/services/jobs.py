@@ -86,6 +86,13 @@ class ClaimedJob:
     token: str
 
 
+def digests_of(arguments: Mapping[str, Any]) -> list[str]:
+    """Return the digests of the bytes in the spool that the arguments of a job name."""
+    return [
+        each["digest"] for each in (arguments, *arguments.get("sources", ())) if "digest" in each
+    ]
+
+
 class JobQueue(Protocol):
     """Durable jobs with leases: each is finished once, however often workers die."""
 

@@ -28,7 +28,7 @@ from kvasir.frontends.api.tracing import Tracing
 from kvasir.frontends.process import configure_logging
 from kvasir.settings.loading import load_settings
 from kvasir.settings.schema import Settings
-from kvasir.sharing import check_jobs, is_embedded
+from kvasir.sharing import check_jobs, indexes_nothing, is_embedded
 
 _SEARCHES_PER_PROCESSOR = 2
 _SEARCHES_ON_SERVERS = 40
@@ -136,6 +136,7 @@ def make_application(
     api.state.answers = RunningAnswers()
     api.state.cached_answers = CachedAnswers(app)
     api.state.wake_workers = background.wake
+    api.state.takes_jobs = not indexes_nothing(app.settings)
     api.state.tidy_up = background.tidy_up
     api.state.generator_state = lambda: background.generator_state
     api.state.admission = admission

@@ -1,11 +1,13 @@
 """What events of S3 and messages name.
 
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html,
-https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html,
+https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +44,7 @@ class Change:
 
 
 def changes_of(event: Mapping[str, Any]) -> list[Change] | None:
-    """Return what an event is about; None if it is neither of S3 nor names what to index.
+    """Return what an event is about; None if it is not of S3, also by SNS, nor names what to index.
 
     Raises:
         RequestError: A part of it is missing.
@@ -59,6 +61,9 @@ def changes_of(event: Mapping[str, Any]) -> list[Change] | None:
                 return [Change(url=_text(event["url"]), collection=collection)]
             return [Change(listing=_listing(event["sync"]), collection=collection)]
         records = event.get("Records")
+        if records and all(each.get("EventSource") == "aws:sns" for each in records):
+            messages = [changes_of_message(each["Sns"]["Message"]) for each in records]
+            return [change for message in messages for change in message]
         if not records or any(each.get("eventSource") != "aws:s3" for each in records):
             return None
         return [
@@ -67,6 +72,24 @@ def changes_of(event: Mapping[str, Any]) -> list[Change] | None:
         ]
     except (KeyError, TypeError, AttributeError) as error:
         raise RequestError(f"the event is malformed: {error!r}") from None
+
+
+def changes_of_message(body: str) -> list[Change]:
+    """Return what a message of SQS or SNS asks for.
+
+    Raises:
+        RequestError: It is no JSON, or names nothing to index.
+    """
+    try:
+        event = json.loads(body)
+    except ValueError as error:
+        raise RequestError(f"the message is no JSON: {error}") from None
+    if isinstance(event, dict) and event.get("Type") == "Notification" and "Message" in event:
+        return changes_of_message(str(event["Message"]))  # SNS through SQS
+    changes = changes_of(event) if isinstance(event, dict) else None
+    if changes is None:
+        raise RequestError("the message is neither an event of S3 nor has it a 'url' or 'sync'")
+    return changes
 
 
 def _listing(value: object) -> str:

@@ -13,7 +13,6 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mangum import Mangum
+from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
 from kvasir.app import App
 from kvasir.collection import Collection
@@ -37,13 +37,13 @@ from kvasir.core.errors import (
     RequestError,
 )
 from kvasir.core.run import Run, StopToken
-from kvasir.core.services.jobs import Job
+from kvasir.core.services.jobs import Job, JobState, digests_of
 from kvasir.frontends.api.application import make_application
-from kvasir.frontends.aws_lambda.objects import Change, changes_of
+from kvasir.frontends.aws_lambda.objects import Change, changes_of, changes_of_message
 from kvasir.frontends.process import request_id, set_log_level
 from kvasir.settings.loading import derive_settings, load_settings
 from kvasir.settings.schema import Settings
-from kvasir.sharing import is_embedded
+from kvasir.sharing import has_own_spool, is_embedded
 from kvasir.tasks import check_report, perform
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ _RESERVED_SECONDS = 1.0
 """Left for the response when the function's own time limit comes near."""
 _LEAST_SECONDS = 2.0
 """With less time left, the next message of a batch is not begun."""
+_OPEN = frozenset({JobState.WAITING, JobState.RUNNING})
 _WITHOUT_THREADS: Mapping[str, Any] = {
     "jobs.backend": "database",
     "server.job_workers": 0,
@@ -62,6 +63,8 @@ _WITHOUT_THREADS: Mapping[str, Any] = {
     "questions.workers": 0,
     "mail.send": False,
 }
+_TEXT_TYPES = (*DEFAULT_TEXT_MIME_TYPES, "+json", "application/jsonl")
+"""Parts of the media types whose bodies are sent as they are; others are sent in Base64."""
 _FOR_AN_ANSWER = (
     "kvasir.accounts.sql",
     "kvasir.answering.answers",
@@ -94,9 +97,10 @@ class LambdaProcess:
         app.keep_open()
         # A lifespan would begin and end with every event.
         api = make_application(app)
-        self._http = Mangum(api, lifespan="off")
+        self._http = Mangum(api, lifespan="off", text_mime_types=list(_TEXT_TYPES))
         self._has_job = threading.Event()
         api.state.wake_workers = self._has_job.set
+        api.state.takes_jobs = True
 
     @cached_property
     def _bucket(self) -> Bucket:
@@ -146,7 +150,7 @@ class LambdaProcess:
         if "requestContext" not in event:
             raise RequestError(
                 "the event is of no known kind: it must be of API Gateway, a function URL, an "
-                "application load balancer, SQS, S3 or EventBridge"
+                "application load balancer, SQS, SNS, S3 or EventBridge"
             )
         response = self._http(event, context)
         self._do_jobs()
@@ -168,7 +172,7 @@ class LambdaProcess:
 
     def _is_done(self, record: Mapping[str, Any]) -> bool:
         try:
-            for change in _changes_of_message(record["body"]):
+            for change in changes_of_message(record["body"]):
                 self._apply(change)
         except KvasirError as error:
             logger.error("message %s failed: %s: %s", record["messageId"], error.code, error)
@@ -238,17 +242,25 @@ class LambdaProcess:
                 timer.cancel()
 
     def _do_jobs(self) -> None:
-        """Do the jobs that wait, such as that of an upload, whose bytes this instance has.
+        """Do the jobs that wait and whose bytes this instance has, such as that of an upload.
 
-        What is not done in time is given back; its upload has to be sent again.
+        The table of jobs is that of all instances; a folder of uploads is not. What is not done
+        in time is given back, and goes on after the next request.
         """
         if not self._has_job.is_set():
             return
         self._has_job.clear()
+        services = self._app.services
         with self._stopping_in_time() as stop:
-            worker = self._app.services.make_job_worker(self._perform, stop)
-            while not stop.is_set() and worker.work_once():
-                pass
+            worker = services.make_job_worker(self._perform, stop)
+            for job in reversed(services.jobs.jobs(states=_OPEN)):
+                if stop.is_set():
+                    break
+                has_bytes = all(map(services.spool.has, digests_of(job.arguments)))
+                if has_bytes and (claimed := worker.claim(job.id)) is not None:
+                    worker.work_on(claimed)
+            if stop.is_set():
+                self._has_job.set()
 
     def _perform(self, job: Job, run: Run) -> Any:
         with _logged_as(job.id):
@@ -279,26 +291,13 @@ def unshared(settings: Settings) -> Iterator[str]:
             "each instance has a catalog and accounts of its own in SQLite: set catalog.url and "
             "database.url to a PostgreSQL, MariaDB or MySQL server"
         )
+    if has_own_spool(settings):
+        yield (
+            f"each instance keeps the bytes of uploads for itself in '{settings.spool_uri}': set "
+            "server.spool to s3://BUCKET/FOLDER"
+        )
     if settings.server.signing_key is None:
         yield "each instance signs logins with a key of its own: set server.signing_key"
-
-
-def _changes_of_message(body: str) -> list[Change]:
-    """Return what a message of SQS asks for.
-
-    Raises:
-        RequestError: It is no JSON, or names nothing to index.
-    """
-    try:
-        event = json.loads(body)
-    except ValueError as error:
-        raise RequestError(f"the message is no JSON: {error}") from None
-    if isinstance(event, dict) and event.get("Type") == "Notification" and "Message" in event:
-        return _changes_of_message(str(event["Message"]))  # S3 through SNS
-    changes = changes_of(event) if isinstance(event, dict) else None
-    if changes is None:
-        raise RequestError("the message is neither an event of S3 nor has it a 'url' or 'sync'")
-    return changes
 
 
 def _seconds_left(context: Any) -> float | None:

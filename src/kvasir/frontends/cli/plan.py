@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import click
 
 from kvasir.core.capacity import CPU_SECONDS, TOKENS_PER_SECOND, Load, Plan, tokens_per_second
 from kvasir.core.capacity import plan as plan_load
-from kvasir.core.errors import RequestError
 from kvasir.frontends.cli.rendering import json_option, print_result
 
-_POSITIVE = click.FloatRange(min=0, min_open=True)
 _HERE = "here"
 
 
+class _FiniteRange(click.FloatRange):
+    """A range of numbers; ``nan`` is in none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a valid float.", param, ctx)
+        return number
+
+
 @click.command("plan")
-@click.option("--documents", type=click.IntRange(min=1), required=True, help="Documents in all.")
 @click.option(
-    "--requests-per-day", type=click.FloatRange(min=0), required=True, help="Requests in all."
+    "--documents", type=click.IntRange(1, 10**12), required=True, help="Documents in all."
 )
 @click.option(
-    "--words", type=click.IntRange(min=1), default=600, show_default=True, help="Of a document."
+    "--requests-per-day", type=_FiniteRange(0, 1e15), required=True, help="Requests in all."
+)
+@click.option(
+    "--words", type=click.IntRange(1, 10**9), default=600, show_default=True, help="Of a document."
 )
 @click.option(
     "--kind",
@@ -29,15 +44,19 @@ _HERE = "here"
     help="What a request is; an answer without a language model.",
 )
 @click.option(
-    "--peak", type=_POSITIVE, default=5.0, show_default=True, help="Peak rate by the daily mean."
+    "--peak",
+    type=_FiniteRange(0, 1000, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="Peak rate by the daily mean.",
 )
 @click.option(
-    "--cores", type=click.IntRange(min=1), default=2, show_default=True, help="Of each machine."
+    "--cores", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Of each machine."
 )
 @click.option(
     "--processor",
     type=click.Choice([*TOKENS_PER_SECOND, _HERE]),
-    default="amx",
+    default="bf16",
     show_default=True,
     help="What the machines compute with; 'here' measures this machine for some seconds.",
 )
@@ -55,8 +74,6 @@ def plan(
 
     A model of measured figures, for the default model and store; a language model comes on top.
     """
-    if requests_per_day > 1e15:
-        raise RequestError("requests per day must be at most 1e15")
     speed = _measured() if processor == _HERE else TOKENS_PER_SECOND[processor]
     load = Load(documents, requests_per_day, words, peak, kind, cores, speed)  # type: ignore[arg-type]
     found = plan_load(load)

@@ -13,6 +13,7 @@ from celery import Celery, signals
 from kvasir.app import App
 from kvasir.celery_jobs import (
     embedding_for,
+    embedding_queue,
     make_celery_worker,
     make_queued_embedder,
     make_sender,
@@ -103,9 +104,7 @@ class WorkerProcess:
         )
         if app.settings.jobs.queues:
             self._select(app.settings.jobs.queues)
-        self._hands_over = self._reads("ingest") and not self._reads("embed")
-        if self._hands_over:
-            app.ingest_embedder = self._queued_embedder
+        self._hands_over = False
         signals.celeryd_after_setup.connect(self._check, weak=False)
         signals.worker_ready.connect(self._begin, weak=False)
         signals.worker_shutting_down.connect(self._end_soon, weak=False)
@@ -134,6 +133,11 @@ class WorkerProcess:
         return self._options.full_name(queue) in self.celery.amqp.queues.consume_from
 
     def _check(self, *, instance: Any, **_: Any) -> None:
+        # Celery's own command line has chosen the queues by now, too.
+        self._hands_over = not self._reads(embedding_queue(self._options))
+        if self._hands_over:
+            self._app.ingest_embedder = self._queued_embedder
+
         def check() -> None:
             self._options.check_worker(instance.pool_cls, instance.prefetch_multiplier)
             self.check()

@@ -19,7 +19,13 @@ from kvasir.frontends.api.callers import (
     Writer,
     check_may_write,
 )
-from kvasir.frontends.api.routes.documents import MetadataValues, OnConflict, add_job, checked_uri
+from kvasir.frontends.api.routes.documents import (
+    MetadataValues,
+    OnConflict,
+    add_job,
+    check_takes_jobs,
+    checked_uri,
+)
 from kvasir.settings.masking import names_a_secret
 
 router = APIRouter(
@@ -81,6 +87,7 @@ def upload_batch(
 ) -> Response:
     """Upload documents that one job indexes; its result is the report on each of them."""
     check_may_write(kvasir, caller, name)
+    check_takes_jobs(request)
     try:
         given = Batch.model_validate_json(batch)
     except ValidationError as error:

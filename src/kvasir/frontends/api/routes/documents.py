@@ -91,6 +91,7 @@ def upload(
     Uploading a document with the same identity again replaces it.
     """
     check_may_write(kvasir, caller, name)
+    check_takes_jobs(request)
     uri = checked_uri(source or f"upload:{_user(caller)}/{_file_name(file.filename)}")
     uri = _known_spelling(kvasir, caller, name, uri)
     arguments: dict[str, Any] = {"uri": uri, "metadata": _metadata(metadata)}
@@ -330,10 +331,24 @@ def delete(name: str, document_id: str, kvasir: Kvasir, caller: Writer) -> Respo
     return Response(status_code=204)
 
 
+def check_takes_jobs(request: Request) -> None:
+    """Check that what this server is sent will be indexed.
+
+    Raises:
+        RequestError: Nobody would do its jobs.
+    """
+    if not request.app.state.takes_jobs:
+        raise RequestError(
+            "this server only answers: send documents to the function that indexes, or into its "
+            "bucket"
+        )
+
+
 def add_job(
     request: Request, kvasir: App, caller: Caller, new: NewJob, wait: float = 0.0
 ) -> Response:
     """Add a job to the queue; return it as a response, at its end if that is soon enough."""
+    check_takes_jobs(request)
     job = kvasir.services.jobs.add(new)
     if job.collection != new.collection or dict(job.arguments) != dict(new.arguments):
         raise ConflictError(f"the idempotency key '{new.key}' was used for another request")
