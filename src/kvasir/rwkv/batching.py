@@ -153,6 +153,11 @@ class Batch:
         self._waiting = deque(each for each in self._waiting if each.number != number)
         self._keep([row for row in self._rows if row.number != number])
 
+    def clear(self) -> None:
+        """Take all requests out. Computes nothing, so it works after a failure, too."""
+        self._waiting.clear()
+        self._rows, self._state = [], None
+
     @torch.inference_mode()
     def step(self) -> list[Written]:
         """Read a part of one prompt, and write a token of each text.
