@@ -551,7 +551,8 @@ def test_ctrl_c_while_processes_start_leaves_no_traceback_and_no_file(tmp_path):
         start_new_session=True, check=False, env=environment(),
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("stopped\n", "")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "main.py"]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [".data.lock", "a.jsonl", "main.py"]
 
 
 @pytest.mark.parametrize(
