@@ -31,10 +31,12 @@ from kvasir.rwkv.weights import check_finite, read_tensors
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 PISSA_START = "init_pissa.pth"
-_OTHER_SCALES = ("alpha_pattern", "rank_pattern")
-"""Keys of peft's by which modules have scales of their own."""
+_UNSUPPORTED = ("alpha_pattern", "lora_bias", "rank_pattern", "use_dora")
+"""Keys of peft's by which an adapter is more than two matrices and one scale."""
+_CHANGED_BASES = ("pissa", "olora", "corda", "loftq", "lora_ga")
+"""Beginnings of peft's ``init_lora_weights`` that change the weights of the base."""
 _NAME = re.compile(
-    r"(?:base_model\.model\.)?(blocks\.\d+\.\w+\.\w+)\.(init_)?lora_([AB])(?:\.\w+)*"
+    r"(?:base_model\.model\.)?(blocks\.\d+\.\w+\.\w+)\.(init_)?lora_([AB])(?:\.(?!bias)\w+)*"
 )
 
 
@@ -75,8 +77,15 @@ def _config(folder: Path) -> dict[str, Any]:
         raise SettingsError(f"{folder / CONFIG} is not valid JSON") from error
     if not isinstance(found, dict):
         raise SettingsError(f"{folder / CONFIG} is no configuration of an adapter")
-    if other := sorted(key for key in _OTHER_SCALES if found.get(key)):
+    if other := sorted(key for key in _UNSUPPORTED if found.get(key)):
         raise SettingsError(f"{folder / CONFIG} has {other[0]}, which is not supported")
+    start = str(found.get("init_lora_weights")).lower()
+    if start.startswith(_CHANGED_BASES):
+        raise SettingsError(
+            f"{folder / CONFIG} has init_lora_weights {start}, an adapter of weights that it has "
+            "changed: write it with peft's save_pretrained and its argument "
+            "path_initial_model_for_weight_conversion, which converts it for the unchanged base"
+        )
     return found
 
 
