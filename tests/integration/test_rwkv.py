@@ -479,11 +479,9 @@ def test_a_reranker_is_refused_until_it_beat_none(base, tmp_path):
     assert len(registry.build("rerankers", "rwkv", options).rerank("tea", hits, 2)) == 2
 
 
-def test_models_of_embedding_rwkv_go_through_their_head_for_retrieval(tmp_path):
-    """The layout of the package rwkv-emb: the hidden vector at token 65535, through a head."""
-    model = random_model(7, vocabulary=65_536, layers=2, width=64, head_size=32)
-    generator = torch.Generator().manual_seed(1)
-    heads = {
+def embedding_heads(seed):
+    generator = torch.Generator().manual_seed(seed)
+    return {
         f"head.{kind}_head.{name}": torch.randn(*shape, generator=generator) * 0.2
         for kind in ("cls", "sts", "retr")
         for name, shape in (
@@ -493,7 +491,27 @@ def test_models_of_embedding_rwkv_go_through_their_head_for_retrieval(tmp_path):
             ("norm.bias", (64,)),
         )
     }
-    tensors = {f"rwkv.{k}": v for k, v in model.state_dict().items() if k != "head.weight"}
+
+
+def embedding_base(model):
+    return {f"rwkv.{k}": v for k, v in model.state_dict().items() if k != "head.weight"}
+
+
+def test_models_of_embedding_rwkv_with_one_base_and_other_heads_are_other_embedders(tmp_path):
+    tensors = embedding_base(random_model(7, vocabulary=65_536, layers=1, width=64, head_size=32))
+    found = []
+    for number, precision in ((1, "f32"), (2, "f32"), (2, "bf16")):
+        path = tmp_path / f"emb{number}.pth"
+        weights.save_pth(tensors | embedding_heads(number), path)
+        options = {"name": str(path), "precision": precision}
+        found.append(registry.build("embedders", "rwkv", options).fingerprint)
+    assert found[0] != found[1] == found[2]
+
+
+def test_models_of_embedding_rwkv_go_through_their_head_for_retrieval(tmp_path):
+    """The layout of the package rwkv-emb: the hidden vector at token 65535, through a head."""
+    model = random_model(7, vocabulary=65_536, layers=2, width=64, head_size=32)
+    heads, tensors = embedding_heads(1), embedding_base(model)
     weights.save_pth(tensors | heads, tmp_path / "emb.pth")
     found = registry.build("embedders", "rwkv", {"name": str(tmp_path / "emb.pth")})
     tokenizer = library("kvasir.rwkv.tokenizer").WorldTokenizer()

@@ -46,11 +46,6 @@ class TextEmbedding:
         self._max_tokens = max_tokens
         self._head = _retrieval_head(base)
 
-    @property
-    def has_head(self) -> bool:
-        """True if the model was trained for embedding."""
-        return self._head is not None
-
     def tokens(self, text: str) -> list[int]:
         """Return the tokens of a text, cut to the limit, and the one at its end."""
         found = self._base.tokenizer.encode(text)[: self._max_tokens - 1]

@@ -65,7 +65,7 @@ class RwkvEmbedder:
         self.max_tokens = max_tokens
         identity = [
             self._tuned.fingerprint,
-            "head" if self._texts.has_head else pooling,
+            base.heads_fingerprint or pooling,
             str(max_tokens),
             query_prompt,
             document_prompt,
