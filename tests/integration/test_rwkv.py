@@ -333,8 +333,44 @@ def test_a_vocabulary_that_is_larger_than_the_model_is_refused(base, tmp_path):
     path = tmp_path / "m.pth"
     path.write_bytes(base.read_bytes())  # Without the vocabulary of its folder.
     generator = registry.build("generators", "rwkv", {"model": str(path)})
-    with pytest.raises(ComponentError, match="fewer than its tokenizer"):
-        generator.prepare(Run())
+    named = {"name": str(path)}
+    for load in (
+        lambda: generator.prepare(Run()),
+        lambda: registry.build("embedders", "rwkv", named),
+        lambda: registry.build("rerankers", "rwkv", named | {"without_proof": True}),
+    ):
+        with pytest.raises(ComponentError, match="fewer than its tokenizer"):
+            load()
+
+
+def test_numbers_that_are_not_finite_are_no_vectors_no_scores_and_no_states(base, tmp_path):
+    """Such as those of weights that are too large for 16 bits."""
+    write_vocabulary(tmp_path)
+    tensors = dict(weights.read_weights(base).tensors)
+    for key in ("blocks.0.ffn.value.weight", "blocks.0.ffn.key.weight"):
+        tensors[key] = tensors[key] * 1e4
+    weights.save_pth(tensors, tmp_path / "wide.pth")
+    named = {"name": str(tmp_path / "wide.pth")}
+    asked = {"model": named["name"], "max_tokens": 2, "reading": "composed"}
+    hits = [hit_of(number, text) for number, text in enumerate(TEXTS)]
+    for precision in ("f16", "f32"):
+        options = {"precision": precision}
+        embedder = registry.build("embedders", "rwkv", named | options)
+        proofless = named | options | {"without_proof": True}
+        reranker = registry.build("rerankers", "rwkv", proofless, {"data_dir": tmp_path})
+        generator = registry.build("generators", "rwkv", asked | options, {"data_dir": tmp_path})
+        for work in (
+            lambda embedder=embedder: embedder.embed_queries(["tea"]),
+            lambda reranker=reranker: reranker.rerank("tea", hits, 2),
+            lambda generator=generator: answer(generator),
+        ):
+            if precision == "f32":
+                assert len(work())
+                continue
+            with pytest.raises(ComponentError, match=r"not finite.* f16 is too narrow"):
+                work()
+            assert not list(tmp_path.rglob("*.state"))
+        generator.close()
 
 
 def test_too_little_memory_is_refused_with_the_figures(base, monkeypatch):
@@ -533,6 +569,11 @@ def test_models_of_embedding_rwkv_go_through_their_head_for_retrieval(tmp_path):
     with pytest.raises(SettingsError, match=r"heads that are not known") as raised:
         registry.build("embedders", "rwkv", {"name": str(tmp_path / "odd.pth")})
     assert "\n" not in str(raised.value)
+    write_vocabulary(tmp_path)
+    tensors = embedding_base(random_model(7, vocabulary=300, layers=1, width=64, head_size=32))
+    weights.save_pth(tensors | heads, tmp_path / "few.pth")
+    with pytest.raises(SettingsError, match=r"300 tokens, without EmbeddingRWKV's 65535"):
+        registry.build("embedders", "rwkv", {"name": str(tmp_path / "few.pth")})
 
 
 def test_another_state_pooling_or_adapter_is_another_embedder(base, tmp_path):

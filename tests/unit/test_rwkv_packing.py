@@ -87,7 +87,7 @@ def test_threads_that_load_adapters_at_the_same_time_have_each_applied_once(monk
         both.wait(0.5)
         return found(model)
 
-    monkeypatch.setattr(adapters, "linear_modules", slow)
+    monkeypatch.setattr("kvasir.rwkv.adapters.linear_modules", slow)
     threads = [threading.Thread(target=adapters.accept_adapters, args=(model,)) for _ in range(2)]
     for thread in threads:
         thread.start()

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvasir.core.errors import SettingsError
+from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.models.rwkv_files import find_rwkv
 from kvasir.rwkv.adapter_files import load_adapter
 from kvasir.rwkv.adapters import Adapter, accept_adapters, applied
@@ -73,9 +73,17 @@ def load_tuned(
     Raises:
         ModelNotFoundError: There is no such file.
         SettingsError: A file is unusable or of another model, or an option is unusable.
-        ComponentError: A file is damaged, or there is too little memory.
+        ComponentError: A file is damaged, the tokenizer is that of a larger vocabulary, or there is
+            too little memory.
     """
     base = shared_base(find_rwkv(name, data_dir), device, precision)
+    if base.tokenizer.size > base.model.config.vocabulary:
+        raise ComponentError(
+            "rwkv",
+            "loading the model",
+            f"{base.path} has {base.model.config.vocabulary} tokens, fewer than its tokenizer "
+            f"({base.tokenizer.size}): put its vocabulary rwkv_vocab*.txt into its folder",
+        )
     state_file = find_rwkv(state, data_dir) if state else None
     initial = base.initial_state(state_file)
     adapter_file = find_rwkv(adapter, data_dir) if adapter else None

@@ -91,5 +91,5 @@ class RwkvEmbedder:
         try:
             with self._tuned.applied():
                 return self._texts.embed([prompt + text for text in texts])
-        except RuntimeError as error:
+        except (RuntimeError, ArithmeticError) as error:
             raise ComponentError("embedder 'rwkv'", "inference", error) from error

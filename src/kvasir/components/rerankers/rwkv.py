@@ -80,7 +80,7 @@ class RwkvReranker:
         try:
             with self._tuned.applied():
                 scores = self._relevance.scores(query, [hit.chunk.passage for hit in hits])
-        except RuntimeError as error:
+        except (RuntimeError, ArithmeticError) as error:
             raise ComponentError("reranker 'rwkv'", "inference", error) from error
         rated = zip(hits, scores.tolist(), strict=True)
         ordered = sorted(rated, key=lambda pair: -pair[1])
