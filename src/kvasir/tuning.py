@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +242,8 @@ def export_model(model: str, target: Path, *, data_dir: Path, adapter: str | Non
     ``adapter`` is merged into the weights.
 
     Raises:
-        SettingsError: The model or the adapter is unusable, or the target is there already.
+        SettingsError: The model or the adapter is unusable, the target is there already, or its
+            layout cannot hold the model.
         ConflictError: Another process writes this target.
         StorageError: The folder cannot be written.
         MissingExtraError: PyTorch is not installed.
@@ -256,16 +257,20 @@ def export_model(model: str, target: Path, *, data_dir: Path, adapter: str | Non
         if target.exists():
             raise SettingsError(f"{target} is there already")
         path = find_rwkv(model, data_dir)
-        found = weights.read_weights(path)
-        tensors = dict(found.tensors)
+        found, is_folder = weights.read_weights(path), target.suffix != ".pth"
+        if is_folder and (found.time_state or found.layout == weights.EMBEDDING):
+            has = "a tuned state" if found.time_state else "heads for embedding"
+            raise SettingsError(
+                f"{path} has {has}, which the layout of fla cannot hold: write it as a .pth file"
+            )
         if adapter:
             made = weights.make_model(found, path)
             loaded = adapter_files.load_adapter(
-                find_rwkv(adapter, data_dir), made, weights.fingerprint(tensors)
+                find_rwkv(adapter, data_dir), made, weights.fingerprint(found.tensors)
             )
-            tensors = adapter_files.merge(tensors, loaded)
-        if target.suffix == ".pth":
-            weights.save_pth(tensors | found.time_state, target)
+            found = replace(found, tensors=adapter_files.merge(found.tensors, loaded))
+        if is_folder:
+            weights.save_fla(found.tensors, target)
         else:
-            weights.save_fla(tensors, target)
+            weights.save_pth(found.named_as_pth(), target)
     return target
