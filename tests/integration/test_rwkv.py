@@ -216,6 +216,19 @@ def test_kept_states_are_those_of_the_model_and_its_state(make, base, tmp_path):
         assert generator.cache.hits == 1
 
 
+def test_a_generator_with_a_small_budget_leaves_the_rerankers_states(make, base, tmp_path):
+    named = {"name": str(base), "without_proof": True}
+    reranker = registry.build("rerankers", "rwkv", named, {"data_dir": tmp_path})
+    reranker.rerank("tea", [hit_of(number, text) for number, text in enumerate(TEXTS)], 3)
+    kept = list((tmp_path / "rwkv-states").rglob("*.state"))
+    assert len(kept) == len(TEXTS)
+    generator = make(cache_mb=1)
+    for number in range(12):
+        answer(generator, prompt_of(texts=[f"{number} {text}" for text in TEXTS]))
+    assert generator.cache.used <= 1 << 20
+    assert all(path.is_file() for path in kept)
+
+
 def test_markers_are_renumbered_also_when_they_are_cut():
     numbers = prompts.Renumbering({1: 2, 2: 0, 3: 1})
     pieces = ["a [1", "] b [", "2][3", "] [9] [x] [12345] [", "1"]

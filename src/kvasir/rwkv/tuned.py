@@ -19,7 +19,7 @@ from kvasir.rwkv.state import State
 from kvasir.rwkv.state_cache import PRECISIONS, StateCache
 
 _FOLDER = "rwkv-states"
-"""Of the kept states, in the data folder."""
+"""Of the kept states, in the data folder; each user of a cache has a folder there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,16 @@ def load_tuned(
     return TunedBase(base, initial, found, file, seen.hexdigest()[:32])
 
 
-def cache_of(data_dir: Path | str | None, megabytes: int, precision: str) -> StateCache | None:
-    """Return the cache of states in a data folder; None if none are to be kept.
+def cache_of(
+    data_dir: Path | str | None, user: str, megabytes: int, precision: str
+) -> StateCache | None:
+    """Return the cache of a user's states in a data folder; None if none are to be kept.
+
+    Args:
+        data_dir: The data folder.
+        user: ``generator`` or ``reranker``, each of which has a budget of its own.
+        megabytes: The budget.
+        precision: That of the kept states.
 
     Raises:
         SettingsError: The precision is unknown, or the budget below 0.
@@ -110,4 +118,4 @@ def cache_of(data_dir: Path | str | None, megabytes: int, precision: str) -> Sta
         raise SettingsError(f"cache_mb must be at least 0, not {megabytes}")
     if not megabytes or data_dir is None:
         return None
-    return StateCache(Path(data_dir) / _FOLDER, megabytes << 20, precision)
+    return StateCache(Path(data_dir) / _FOLDER / user, megabytes << 20, precision)

@@ -150,7 +150,7 @@ class RwkvGenerator:
         self._stops = tuple([stop] if isinstance(stop, str) else stop)
         self._template, self._system, self._reading = template, system, reading
         self._data_dir = data_dir
-        self.cache = cache_of(data_dir, cache_mb, cache_precision)
+        self.cache = cache_of(data_dir, "generator", cache_mb, cache_precision)
         self._use(self._files)
 
     def _use(self, files: _Files, loaded: _Loaded | None = None) -> None:
