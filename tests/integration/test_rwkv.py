@@ -645,9 +645,19 @@ def test_pissa_of_rwkv_peft_needs_no_changed_weights(base, tmp_path):
         tmp_path / "init_pissa.pth",
     )
     found = adapter_files.load_adapter(tmp_path / "pissa.pth", model)
+    (tmp_path / "again").mkdir()
     expected = module.weight - start_b @ start_a + b @ a
     merged = module.weight + found.parts[key].delta()
     torch.testing.assert_close(merged, expected, atol=1e-5, rtol=1e-5)
+    # Both files are written as they were.
+    adapter_files.save_rwkv_peft_pissa(found, tmp_path / "again" / "pissa.pth")
+    for name in ("pissa.pth", "init_pissa.pth"):
+        first, again = (weights.read_tensors(tmp_path / folder / name) for folder in ("", "again"))
+        assert first.keys() == again.keys()
+        assert all(torch.equal(first[key], again[key]) for key in first)
+    odd = adapters.Adapter({key: adapters.LowRank(a[:3], b[:, :3], 1.0)})
+    with pytest.raises(ValueError, match="even rank"):
+        adapter_files.save_rwkv_peft_pissa(odd, tmp_path / "odd.pth")
 
 
 def test_a_conversation_remembers_its_turns(tmp_path):

@@ -197,11 +197,34 @@ def save_adapter(adapter: Adapter, folder: Path, base: str = "") -> None:
 
 
 def save_rwkv_peft(adapter: Adapter, file: Path) -> None:
-    """Write an adapter as RWKV-PEFT's LoRA does, in a ``.pth`` file; its scale must be 1."""
+    """Write an adapter as RWKV-PEFT's LoRA does, in a ``.pth`` file whose scale is 1."""
     tensors = {}
     for name, part in adapter.parts.items():
         tensors[f"{name}.lora_A"] = part.a.contiguous().clone()
         tensors[f"{name}.lora_B"] = (part.b * part.scale).contiguous()
+    replace_file(file, lambda stream: torch.save(tensors, stream))
+
+
+def save_rwkv_peft_pissa(adapter: Adapter, file: Path) -> None:
+    """Write an adapter as RWKV-PEFT's PiSSA does: a ``.pth`` file, and its start beside it.
+
+    The adapter is one for the unchanged base, as it was trained or read: ``[A; -A0]``, ``[B, B0]``.
+
+    Raises:
+        ValueError: A rank is odd, so that it has no two such halves.
+    """
+    tensors, start = {}, {}
+    for name, part in adapter.parts.items():
+        rank, odd = divmod(part.a.shape[0], 2)
+        if odd:
+            raise ValueError(f"an adapter of PiSSA has an even rank, not {part.a.shape[0]}")
+        b = part.b * part.scale
+        tensors[f"{name}.lora_A"] = part.a[:rank].clone()
+        tensors[f"{name}.lora_B"] = b[:, :rank].clone()
+        start[f"{name}.init_lora_A"] = -part.a[rank:]
+        start[f"{name}.init_lora_B"] = b[:, rank:].clone()
+    # First: an adapter without its start would be taken for one of LoRA.
+    replace_file(file.with_name(PISSA_START), lambda stream: torch.save(start, stream))
     replace_file(file, lambda stream: torch.save(tensors, stream))
 
 
