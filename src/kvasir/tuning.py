@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ def prepare_data(
 
     Raises:
         RequestError: A line has no text.
+        ConflictError: Another process writes this target.
+        StorageError: The folder cannot be written.
         MissingExtraError: PyTorch is not installed.
         StoppedError: The run was stopped.
     """
@@ -53,8 +55,8 @@ def prepare_data(
         from kvasir.rwkv.binidx import prepare
     except ModuleNotFoundError as error:
         raise MissingExtraError("tuning", "torch") from error
-    target.parent.mkdir(parents=True, exist_ok=True)
-    count = prepare(sources, target, processes=processes, run=run)
+    with _only_writer(target):
+        count = prepare(sources, target, processes=processes, run=run)
     return PreparedData(str(target), count)
 
 
@@ -133,21 +135,44 @@ def work_folder(folder: Path) -> Iterator[None]:
         ConflictError: Another process works in it.
     """
     file = folder / ".lock"
-    lock, is_new = FileLock(file, timeout=0), not folder.exists()
+    is_new = not folder.exists()
+    with _locked(file, f"another process works in {folder}"):
+        try:
+            yield
+        except BaseException:
+            if is_new and list(folder.iterdir()) == [file]:
+                file.unlink()
+                folder.rmdir()
+            raise
+
+
+@contextmanager
+def _only_writer(target: Path) -> Iterator[None]:
+    """Let one process at a time write a target; its folder is made.
+
+    Raises:
+        StorageError: The folder cannot be made or written.
+        ConflictError: Another process writes it.
+    """
+    file = target.with_name(f".{target.name}.lock")
+    with _locked(file, f"another process writes {target}"):
+        yield
+
+
+@contextmanager
+def _locked(file: Path, conflict: str) -> Iterator[None]:
+    """Hold a lock; raise ``ConflictError`` with this message if another process has it."""
+    lock = FileLock(file, timeout=0)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
-        raise ConflictError(f"another process works in {folder}") from error
+        raise ConflictError(conflict) from error
     except OSError as error:
-        raise StorageError(f"nothing can be written in {folder}: {error.strerror}") from error
+        why = f"nothing can be written in {file.parent}: {error.strerror}"
+        raise StorageError(why) from error
     try:
         yield
-    except BaseException:
-        if is_new and list(folder.iterdir()) == [file]:
-            file.unlink()
-            folder.rmdir()
-        raise
     finally:
         lock.release()
 
@@ -217,7 +242,10 @@ def export_model(model: str, target: Path, *, data_dir: Path, adapter: str | Non
     ``adapter`` is merged into the weights.
 
     Raises:
-        SettingsError: The model or the adapter is unusable, or the target is there already.
+        SettingsError: The model or the adapter is unusable, the target is there already, or its
+            layout cannot hold the model.
+        ConflictError: Another process writes this target.
+        StorageError: The folder cannot be written.
         MissingExtraError: PyTorch is not installed.
     """
     try:
@@ -225,20 +253,24 @@ def export_model(model: str, target: Path, *, data_dir: Path, adapter: str | Non
         from kvasir.rwkv import adapter_files, weights
     except ModuleNotFoundError as error:
         raise MissingExtraError("tuning", "torch") from error
-    if target.exists():
-        raise SettingsError(f"{target} is there already")
-    path = find_rwkv(model, data_dir)
-    found = weights.read_weights(path)
-    tensors = dict(found.tensors)
-    if adapter:
-        made = weights.make_model(found, path)
-        loaded = adapter_files.load_adapter(
-            find_rwkv(adapter, data_dir), made, weights.fingerprint(tensors)
-        )
-        tensors = adapter_files.merge(tensors, loaded)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.suffix == ".pth":
-        weights.save_pth(tensors | found.time_state, target)
-    else:
-        weights.save_fla(tensors, target)
+    with _only_writer(target):
+        if target.exists():
+            raise SettingsError(f"{target} is there already")
+        path = find_rwkv(model, data_dir)
+        found, is_folder = weights.read_weights(path), target.suffix != ".pth"
+        if is_folder and (found.time_state or found.layout == weights.EMBEDDING):
+            has = "a tuned state" if found.time_state else "heads for embedding"
+            raise SettingsError(
+                f"{path} has {has}, which the layout of fla cannot hold: write it as a .pth file"
+            )
+        if adapter:
+            made = weights.make_model(found, path)
+            loaded = adapter_files.load_adapter(
+                find_rwkv(adapter, data_dir), made, weights.fingerprint(found.tensors)
+            )
+            found = replace(found, tensors=adapter_files.merge(found.tensors, loaded))
+        if is_folder:
+            weights.save_fla(found.tensors, target)
+        else:
+            weights.save_pth(found.named_as_pth(), target)
     return target

@@ -216,6 +216,19 @@ def test_kept_states_are_those_of_the_model_and_its_state(make, base, tmp_path):
         assert generator.cache.hits == 1
 
 
+def test_a_generator_with_a_small_budget_leaves_the_rerankers_states(make, base, tmp_path):
+    named = {"name": str(base), "without_proof": True}
+    reranker = registry.build("rerankers", "rwkv", named, {"data_dir": tmp_path})
+    reranker.rerank("tea", [hit_of(number, text) for number, text in enumerate(TEXTS)], 3)
+    kept = list((tmp_path / "rwkv-states").rglob("*.state"))
+    assert len(kept) == len(TEXTS)
+    generator = make(cache_mb=1)
+    for number in range(12):
+        answer(generator, prompt_of(texts=[f"{number} {text}" for text in TEXTS]))
+    assert generator.cache.used <= 1 << 20
+    assert all(path.is_file() for path in kept)
+
+
 def test_markers_are_renumbered_also_when_they_are_cut():
     numbers = prompts.Renumbering({1: 2, 2: 0, 3: 1})
     pieces = ["a [1", "] b [", "2][3", "] [9] [x] [12345] [", "1"]
@@ -333,8 +346,44 @@ def test_a_vocabulary_that_is_larger_than_the_model_is_refused(base, tmp_path):
     path = tmp_path / "m.pth"
     path.write_bytes(base.read_bytes())  # Without the vocabulary of its folder.
     generator = registry.build("generators", "rwkv", {"model": str(path)})
-    with pytest.raises(ComponentError, match="fewer than its tokenizer"):
-        generator.prepare(Run())
+    named = {"name": str(path)}
+    for load in (
+        lambda: generator.prepare(Run()),
+        lambda: registry.build("embedders", "rwkv", named),
+        lambda: registry.build("rerankers", "rwkv", named | {"without_proof": True}),
+    ):
+        with pytest.raises(ComponentError, match="fewer than its tokenizer"):
+            load()
+
+
+def test_numbers_that_are_not_finite_are_no_vectors_no_scores_and_no_states(base, tmp_path):
+    """Such as those of weights that are too large for 16 bits."""
+    write_vocabulary(tmp_path)
+    tensors = dict(weights.read_weights(base).tensors)
+    for key in ("blocks.0.ffn.value.weight", "blocks.0.ffn.key.weight"):
+        tensors[key] = tensors[key] * 1e4
+    weights.save_pth(tensors, tmp_path / "wide.pth")
+    named = {"name": str(tmp_path / "wide.pth")}
+    asked = {"model": named["name"], "max_tokens": 2, "reading": "composed"}
+    hits = [hit_of(number, text) for number, text in enumerate(TEXTS)]
+    for precision in ("f16", "f32"):
+        options = {"precision": precision}
+        embedder = registry.build("embedders", "rwkv", named | options)
+        proofless = named | options | {"without_proof": True}
+        reranker = registry.build("rerankers", "rwkv", proofless, {"data_dir": tmp_path})
+        generator = registry.build("generators", "rwkv", asked | options, {"data_dir": tmp_path})
+        for work in (
+            lambda embedder=embedder: embedder.embed_queries(["tea"]),
+            lambda reranker=reranker: reranker.rerank("tea", hits, 2),
+            lambda generator=generator: answer(generator),
+        ):
+            if precision == "f32":
+                assert len(work())
+                continue
+            with pytest.raises(ComponentError, match=r"not finite.* f16 is too narrow"):
+                work()
+            assert not list(tmp_path.rglob("*.state"))
+        generator.close()
 
 
 def test_too_little_memory_is_refused_with_the_figures(base, monkeypatch):
@@ -479,11 +528,9 @@ def test_a_reranker_is_refused_until_it_beat_none(base, tmp_path):
     assert len(registry.build("rerankers", "rwkv", options).rerank("tea", hits, 2)) == 2
 
 
-def test_models_of_embedding_rwkv_go_through_their_head_for_retrieval(tmp_path):
-    """The layout of the package rwkv-emb: the hidden vector at token 65535, through a head."""
-    model = random_model(7, vocabulary=65_536, layers=2, width=64, head_size=32)
-    generator = torch.Generator().manual_seed(1)
-    heads = {
+def embedding_heads(seed):
+    generator = torch.Generator().manual_seed(seed)
+    return {
         f"head.{kind}_head.{name}": torch.randn(*shape, generator=generator) * 0.2
         for kind in ("cls", "sts", "retr")
         for name, shape in (
@@ -493,7 +540,27 @@ def test_models_of_embedding_rwkv_go_through_their_head_for_retrieval(tmp_path):
             ("norm.bias", (64,)),
         )
     }
-    tensors = {f"rwkv.{k}": v for k, v in model.state_dict().items() if k != "head.weight"}
+
+
+def embedding_base(model):
+    return {f"rwkv.{k}": v for k, v in model.state_dict().items() if k != "head.weight"}
+
+
+def test_models_of_embedding_rwkv_with_one_base_and_other_heads_are_other_embedders(tmp_path):
+    tensors = embedding_base(random_model(7, vocabulary=65_536, layers=1, width=64, head_size=32))
+    found = []
+    for number, precision in ((1, "f32"), (2, "f32"), (2, "bf16")):
+        path = tmp_path / f"emb{number}.pth"
+        weights.save_pth(tensors | embedding_heads(number), path)
+        options = {"name": str(path), "precision": precision}
+        found.append(registry.build("embedders", "rwkv", options).fingerprint)
+    assert found[0] != found[1] == found[2]
+
+
+def test_models_of_embedding_rwkv_go_through_their_head_for_retrieval(tmp_path):
+    """The layout of the package rwkv-emb: the hidden vector at token 65535, through a head."""
+    model = random_model(7, vocabulary=65_536, layers=2, width=64, head_size=32)
+    heads, tensors = embedding_heads(1), embedding_base(model)
     weights.save_pth(tensors | heads, tmp_path / "emb.pth")
     found = registry.build("embedders", "rwkv", {"name": str(tmp_path / "emb.pth")})
     tokenizer = library("kvasir.rwkv.tokenizer").WorldTokenizer()
@@ -515,6 +582,11 @@ def test_models_of_embedding_rwkv_go_through_their_head_for_retrieval(tmp_path):
     with pytest.raises(SettingsError, match=r"heads that are not known") as raised:
         registry.build("embedders", "rwkv", {"name": str(tmp_path / "odd.pth")})
     assert "\n" not in str(raised.value)
+    write_vocabulary(tmp_path)
+    tensors = embedding_base(random_model(7, vocabulary=300, layers=1, width=64, head_size=32))
+    weights.save_pth(tensors | heads, tmp_path / "few.pth")
+    with pytest.raises(SettingsError, match=r"300 tokens, without EmbeddingRWKV's 65535"):
+        registry.build("embedders", "rwkv", {"name": str(tmp_path / "few.pth")})
 
 
 def test_another_state_pooling_or_adapter_is_another_embedder(base, tmp_path):
@@ -573,9 +645,19 @@ def test_pissa_of_rwkv_peft_needs_no_changed_weights(base, tmp_path):
         tmp_path / "init_pissa.pth",
     )
     found = adapter_files.load_adapter(tmp_path / "pissa.pth", model)
+    (tmp_path / "again").mkdir()
     expected = module.weight - start_b @ start_a + b @ a
     merged = module.weight + found.parts[key].delta()
     torch.testing.assert_close(merged, expected, atol=1e-5, rtol=1e-5)
+    # Both files are written as they were.
+    adapter_files.save_rwkv_peft_pissa(found, tmp_path / "again" / "pissa.pth")
+    for name in ("pissa.pth", "init_pissa.pth"):
+        first, again = (weights.read_tensors(tmp_path / folder / name) for folder in ("", "again"))
+        assert first.keys() == again.keys()
+        assert all(torch.equal(first[key], again[key]) for key in first)
+    odd = adapters.Adapter({key: adapters.LowRank(a[:3], b[:, :3], 1.0)})
+    with pytest.raises(ValueError, match="even rank"):
+        adapter_files.save_rwkv_peft_pissa(odd, tmp_path / "odd.pth")
 
 
 def test_a_conversation_remembers_its_turns(tmp_path):

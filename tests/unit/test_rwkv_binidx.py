@@ -3,13 +3,15 @@
 import json
 import random
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 from libraries import library
 
-from kvasir.core.errors import ComponentError, RequestError, StoppedError
+from kvasir.core.errors import ComponentError, ConflictError, RequestError, StoppedError
 from kvasir.core.run import Run, StopToken
+from kvasir.tuning import export_model, prepare_data
 
 binidx = library("kvasir.rwkv.binidx", "torch", extra="torch")
 tokenizer = library("kvasir.rwkv.tokenizer", "torch", extra="torch")
@@ -93,3 +95,54 @@ def test_damaged_files_are_named(tmp_path):
     index.unlink()
     with pytest.raises(ComponentError):
         binidx.Documents(tmp_path / "data")
+
+
+def test_an_index_that_belongs_to_other_tokens_is_refused(tmp_path):
+    for name, texts in (("old", TEXTS[:2]), ("new", TEXTS)):
+        binidx.prepare([write_lines(tmp_path / f"{name}.jsonl", texts)], tmp_path / name)
+    (tmp_path / "new.idx").write_bytes((tmp_path / "old.idx").read_bytes())
+    with pytest.raises(ComponentError, match="belongs to other tokens"):
+        binidx.Documents(tmp_path / "new")
+
+
+def test_a_crash_never_leaves_an_older_index_beside_newer_tokens(tmp_path, monkeypatch):
+    source = write_lines(tmp_path / "a.jsonl", TEXTS)
+    binidx.prepare([source], tmp_path / "data")
+    replace = Path.replace
+
+    def crash(path, target):
+        if path.name == "data.idx.partial":
+            raise SystemExit
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", crash)
+    # As many tokens in other documents.
+    source = write_lines(tmp_path / "a.jsonl", TEXTS[::-1])
+    with pytest.raises(SystemExit):
+        binidx.prepare([source], tmp_path / "data")
+    with pytest.raises(ComponentError, match=r"data\.idx"):
+        binidx.Documents(tmp_path / "data")
+
+
+def test_a_target_has_one_writer_at_a_time(tmp_path):
+    """Another one is refused, whether it prepares data or exports a model."""
+    source, target = write_lines(tmp_path / "a.jsonl", TEXTS), tmp_path / "data"
+    refused = []
+
+    class Reporting(Run):
+        def report(self, *arguments, **named):
+            super().report(*arguments, **named)
+            for write in (
+                lambda: prepare_data([source], target),
+                lambda: export_model("base.pth", target, data_dir=tmp_path),
+            ):
+                with pytest.raises(ConflictError, match=f"another process writes {target}"):
+                    write()
+                refused.append(write)
+            prepare_data([source], tmp_path / "other")
+
+    many = write_lines(tmp_path / "many.jsonl", TEXTS * 60)
+    prepare_data([many], target, run=Reporting())
+    assert len(refused) == 2
+    assert len(binidx.Documents(target)) == len(TEXTS) * 60
+    assert prepare_data([source], target).documents == len(TEXTS)

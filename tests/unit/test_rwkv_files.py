@@ -8,6 +8,8 @@ import pytest
 from libraries import library
 from small_rwkv import random_model, random_tokens, write_model
 
+from kvasir.tuning import export_model
+
 torch = library("torch", extra="torch")
 safetensors = library("safetensors.torch", "safetensors")
 weights = library("kvasir.rwkv.weights", "torch", extra="torch")
@@ -143,6 +145,29 @@ def test_rwkv6_in_the_layout_of_fla_is_what_fla_computes_and_round_trips(tmp_pat
     safetensors.save_file(odd, tmp_path / "fla" / "model.safetensors")
     with pytest.raises(errors.SettingsError, match=r"not known: model\.layers\.0\.attn\.odd"):
         load(tmp_path / "fla")
+
+
+def test_a_model_is_exported_whole_or_not_at_all(model, tmp_path):
+    tensors = model.state_dict()
+    tuned = state_files.time_state(model(torch.tensor([TOKENS]))[1])
+    base = {f"rwkv.{key}": value for key, value in tensors.items() if key != "head.weight"}
+    files = {
+        "a tuned state": tensors | tuned,
+        "heads for embedding": base | {"head.retr_head.fc1.weight": torch.ones(2, 2)},
+    }
+    for number, (part, content) in enumerate(files.items()):
+        source, folder = tmp_path / f"m{number}.pth", tmp_path / f"fla{number}"
+        weights.save_pth(content, source)
+        with pytest.raises(errors.SettingsError, match=f"has {part}.* as a .pth file") as raised:
+            export_model(str(source), folder, data_dir=tmp_path)
+        assert "\n" not in str(raised.value)
+        assert not folder.exists()
+        written = export_model(str(source), tmp_path / f"again{number}.pth", data_dir=tmp_path)
+        again = weights.read_tensors(written)
+        assert again.keys() == content.keys()
+        assert all(torch.equal(again[key], content[key]) for key in content)
+    plain = write_model(model, tmp_path / "plain.pth")
+    assert weights.read_weights(export_model(str(plain), tmp_path / "fla", data_dir=tmp_path))
 
 
 def test_a_model_in_several_safetensors_files_is_read_whole(model, tmp_path):

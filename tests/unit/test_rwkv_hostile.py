@@ -183,6 +183,13 @@ def test_a_damaged_note_of_a_state_is_named(note, model, tmp_path):
         ({}, {"lora_alpha": None}, "lora_alpha and r are no numbers"),
         ({}, {"lora_alpha": math.inf}, "lora_alpha and r are no numbers"),
         ({}, {"alpha_pattern": {"key": 8}}, "alpha_pattern, which is not supported"),
+        ({}, {"use_dora": True}, "use_dora, which is not supported"),
+        ({}, {"lora_bias": True}, "lora_bias, which is not supported"),
+        *(
+            ({}, {"init_lora_weights": start}, "path_initial_model_for_weight_conversion")
+            for start in ("pissa", "pissa_niter_16", "OLoRA", "corda", "loftq", "lora_ga")
+        ),
+        ({"lora_A": (4, 64), "lora_B.bias": (64,), "lora_B": (64, 4)}, {}, "it has .*bias"),
         ({}, [], "no configuration of an adapter"),
     ],
 )
@@ -192,6 +199,15 @@ def test_an_adapter_of_other_shapes_or_scales_is_refused(tensors, config, told, 
     torch.save(made, tmp_path / "a.pth")
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
     refused(SettingsError, told, adapter_files.load_adapter, tmp_path / "a.pth", model)
+
+
+@pytest.mark.parametrize("start", [True, "gaussian", "eva", "orthogonal"])
+def test_an_adapter_whose_start_left_the_base_unchanged_is_read(start, model, tmp_path):
+    made = {"lora_A": torch.ones(4, 64), "lora_B": torch.ones(64, 4)}
+    torch.save({f"blocks.0.att.key.{k}": v for k, v in made.items()}, tmp_path / "a.pth")
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"init_lora_weights": start}))
+    found = adapter_files.load_adapter(tmp_path / "a.pth", model)
+    assert found.parts["blocks.0.att.key"].delta()[0, 0] == 4
 
 
 def test_the_scale_of_rank_stabilized_lora_is_that_of_peft(model, tmp_path):
@@ -551,7 +567,8 @@ def test_ctrl_c_while_processes_start_leaves_no_traceback_and_no_file(tmp_path):
         start_new_session=True, check=False, env=environment(),
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("stopped\n", "")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "main.py"]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [".data.lock", "a.jsonl", "main.py"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import weakref
 from pathlib import Path
 
@@ -73,6 +74,26 @@ def test_an_adapter_changes_a_packed_model_as_it_changes_the_model():
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
     assert (logits - without).abs().max() > 0.1
     assert torch.equal(found(tokens)[0], without)
+
+
+def test_threads_that_load_adapters_at_the_same_time_have_each_applied_once(monkeypatch):
+    model = random_model(7, layers=2, width=64, head_size=32)
+    found, entered, both = adapters.linear_modules, [], threading.Event()
+
+    def slow(model):
+        entered.append(model)
+        if len(entered) == 2:
+            both.set()
+        both.wait(0.5)
+        return found(model)
+
+    monkeypatch.setattr("kvasir.rwkv.adapters.linear_modules", slow)
+    threads = [threading.Thread(target=adapters.accept_adapters, args=(model,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {len(module._forward_hooks) for module in found(model).values()} == {1}
 
 
 def test_rows_of_packed_weights_are_those_of_the_weights():

@@ -113,6 +113,28 @@ def test_the_budget_counts_what_other_processes_wrote(tmp_path, state):
     assert second.get(key_of(9)) is not None
 
 
+def test_caches_of_several_processes_keep_one_budget_together(tmp_path, state):
+    probe = state_cache.StateCache(tmp_path / "probe", 1 << 30)
+    probe.put(key_of(0), state)
+    budget = 20 * probe.used
+    caches = [state_cache.StateCache(tmp_path / "shared", budget) for _ in range(4)]
+    largest = 0
+    for number in range(80):
+        caches[number % 4].put(key_of(number), state)
+        largest = max(largest, caches[0].used)
+    assert budget / 2 < largest <= budget * 1.2
+
+
+def test_a_state_of_another_precision_is_another_state(tmp_path, state):
+    caches = [state_cache.StateCache(tmp_path, 1 << 30, p) for p in state_cache.PRECISIONS]
+    keys = state_cache.prefix_keys("model", [[1]])
+    caches[2].put(keys[0], state)
+    assert caches[0].longest(keys) == caches[1].longest(keys) == (0, None)
+    for cache in caches:
+        cache.put(keys[0], state)
+    assert torch.equal(caches[0].get(keys[0]).wkv, state.wkv)
+
+
 def test_a_damaged_or_strange_file_is_a_miss_and_is_replaced(tmp_path, state):
     cache = state_cache.StateCache(tmp_path, 1 << 30)
     for damage in (b"", b"not a state", None):

@@ -31,10 +31,12 @@ from kvasir.rwkv.weights import check_finite, read_tensors
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 PISSA_START = "init_pissa.pth"
-_OTHER_SCALES = ("alpha_pattern", "rank_pattern")
-"""Keys of peft's by which modules have scales of their own."""
+_UNSUPPORTED = ("alpha_pattern", "lora_bias", "rank_pattern", "use_dora")
+"""Keys of peft's by which an adapter is more than two matrices and one scale."""
+_CHANGED_BASES = ("pissa", "olora", "corda", "loftq", "lora_ga")
+"""Beginnings of peft's ``init_lora_weights`` that change the weights of the base."""
 _NAME = re.compile(
-    r"(?:base_model\.model\.)?(blocks\.\d+\.\w+\.\w+)\.(init_)?lora_([AB])(?:\.\w+)*"
+    r"(?:base_model\.model\.)?(blocks\.\d+\.\w+\.\w+)\.(init_)?lora_([AB])(?:\.(?!bias)\w+)*"
 )
 
 
@@ -75,8 +77,15 @@ def _config(folder: Path) -> dict[str, Any]:
         raise SettingsError(f"{folder / CONFIG} is not valid JSON") from error
     if not isinstance(found, dict):
         raise SettingsError(f"{folder / CONFIG} is no configuration of an adapter")
-    if other := sorted(key for key in _OTHER_SCALES if found.get(key)):
+    if other := sorted(key for key in _UNSUPPORTED if found.get(key)):
         raise SettingsError(f"{folder / CONFIG} has {other[0]}, which is not supported")
+    start = str(found.get("init_lora_weights")).lower()
+    if start.startswith(_CHANGED_BASES):
+        raise SettingsError(
+            f"{folder / CONFIG} has init_lora_weights {start}, an adapter of weights that it has "
+            "changed: write it with peft's save_pretrained and its argument "
+            "path_initial_model_for_weight_conversion, which converts it for the unchanged base"
+        )
     return found
 
 
@@ -188,11 +197,34 @@ def save_adapter(adapter: Adapter, folder: Path, base: str = "") -> None:
 
 
 def save_rwkv_peft(adapter: Adapter, file: Path) -> None:
-    """Write an adapter as RWKV-PEFT's LoRA does, in a ``.pth`` file; its scale must be 1."""
+    """Write an adapter as RWKV-PEFT's LoRA does, in a ``.pth`` file whose scale is 1."""
     tensors = {}
     for name, part in adapter.parts.items():
         tensors[f"{name}.lora_A"] = part.a.contiguous().clone()
         tensors[f"{name}.lora_B"] = (part.b * part.scale).contiguous()
+    replace_file(file, lambda stream: torch.save(tensors, stream))
+
+
+def save_rwkv_peft_pissa(adapter: Adapter, file: Path) -> None:
+    """Write an adapter as RWKV-PEFT's PiSSA does: a ``.pth`` file, and its start beside it.
+
+    The adapter is one for the unchanged base, as it was trained or read: ``[A; -A0]``, ``[B, B0]``.
+
+    Raises:
+        ValueError: A rank is odd, so that it has no two such halves.
+    """
+    tensors, start = {}, {}
+    for name, part in adapter.parts.items():
+        rank, odd = divmod(part.a.shape[0], 2)
+        if odd:
+            raise ValueError(f"an adapter of PiSSA has an even rank, not {part.a.shape[0]}")
+        b = part.b * part.scale
+        tensors[f"{name}.lora_A"] = part.a[:rank].clone()
+        tensors[f"{name}.lora_B"] = b[:, :rank].clone()
+        start[f"{name}.init_lora_A"] = -part.a[rank:]
+        start[f"{name}.init_lora_B"] = b[:, rank:].clone()
+    # First: an adapter without its start would be taken for one of LoRA.
+    replace_file(file.with_name(PISSA_START), lambda stream: torch.save(start, stream))
     replace_file(file, lambda stream: torch.save(tensors, stream))
 
 

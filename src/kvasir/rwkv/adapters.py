@@ -9,6 +9,7 @@ Source: Hu et al. 2021, arXiv 2106.09685; Meng et al. 2024, arXiv 2404.02948
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -61,6 +62,7 @@ class Adapter:
 
 _ACTIVE: ContextVar[Adapter | None] = ContextVar("kvasir_rwkv_adapter", default=None)
 _hooked: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+_hooking = threading.Lock()
 
 
 @contextmanager
@@ -83,12 +85,13 @@ def linear_modules(model: nn.Module) -> dict[str, nn.Linear]:
 
 
 def accept_adapters(model: nn.Module) -> None:
-    """Have a model's linear modules apply the adapter of each call."""
-    if model in _hooked:
-        return
-    for name, module in linear_modules(model).items():
-        module.register_forward_hook(_hook(name))
-    _hooked.add(model)
+    """Have a model's linear modules apply the adapter of each call; a second time does nothing."""
+    with _hooking:
+        if model in _hooked:
+            return
+        for name, module in linear_modules(model).items():
+            module.register_forward_hook(_hook(name))
+        _hooked.add(model)
 
 
 def _hook(name: str) -> Any:

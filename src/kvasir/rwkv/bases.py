@@ -43,6 +43,7 @@ class Base:
         self.model: Rwkv = make_model(weights, path, device=device, dtype=dtype)
         pack(self.model)
         self.fingerprint = fingerprint(weights.tensors)
+        self.heads_fingerprint = fingerprint(weights.heads) if weights.heads else ""
         # Copies: one tensor of a mapped file keeps all of it in memory.
         self.heads = {
             key: value.to(device=device, dtype=dtype, copy=True)

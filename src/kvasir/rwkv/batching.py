@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from kvasir.rwkv.reading import check_computed
 from kvasir.rwkv.sampling import Logits, Sampler, Sampling, StopFilter
 from kvasir.rwkv.state import State, join
 from kvasir.rwkv.tokenizer import END_OF_DOCUMENT, TextStream, WorldTokenizer
@@ -153,6 +154,11 @@ class Batch:
         self._waiting = deque(each for each in self._waiting if each.number != number)
         self._keep([row for row in self._rows if row.number != number])
 
+    def clear(self) -> None:
+        """Take all requests out. Computes nothing, so it works after a failure, too."""
+        self._waiting.clear()
+        self._rows, self._state = [], None
+
     @torch.inference_mode()
     def step(self) -> list[Written]:
         """Read a part of one prompt, and write a token of each text.
@@ -178,12 +184,9 @@ class Batch:
 
     def _logits(self, hidden: torch.Tensor) -> Logits:
         """Return the logits [rows, vocabulary] after the last token of each row."""
-        found: Logits = self._model.head(hidden[:, -1]).float().cpu().numpy()
-        if not np.isfinite(found).all():
-            raise ArithmeticError(
-                "the model computes numbers that are not finite: its file is damaged, or precision "
-                "f16 is too narrow for it (bf16 and f32 are not)"
-            )
+        logits = self._model.head(hidden[:, -1]).float().cpu()
+        check_computed(logits)
+        found: Logits = logits.numpy()
         return found
 
     def _read(self) -> None:

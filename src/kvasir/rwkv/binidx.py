@@ -51,7 +51,8 @@ def prepare(
     """Write the texts of JSONL files as ``TARGET.bin`` and ``TARGET.idx``; return their number.
 
     Each line is ``{"text": "..."}``. The result does not depend on the number of processes. Files
-    are written under other names first, so that an interrupted run leaves none.
+    are written under other names first, so that an interrupted run leaves none. The caller sees to
+    it that no two runs write one target.
 
     Raises:
         RequestError: A line has no text, or there is none; names file and line.
@@ -73,6 +74,8 @@ def prepare(
         if not sizes:
             raise RequestError("there is no text in the files")
         _write_index(partial_idx, sizes)
+        # An older index must never stand beside newer tokens, not even after a crash.
+        made[1].unlink(missing_ok=True)
         partial_bin.replace(made[0])
         partial_idx.replace(made[1])
     finally:
@@ -188,6 +191,8 @@ class Documents:
             raise _damaged(index, "it has a document of negative length or place")
         if (self._places + self._sizes > len(self._tokens)).any():
             raise _damaged(tokens, "it is cut off")
+        if self._sizes.sum(dtype=np.int64) != len(self._tokens):
+            raise _damaged(index, "it belongs to other tokens than those beside it")
 
     def __len__(self) -> int:
         return len(self._sizes)

@@ -18,7 +18,7 @@ from torch.nn import functional
 from kvasir.core.errors import SettingsError
 from kvasir.core.types import Matrix
 from kvasir.rwkv.bases import Base
-from kvasir.rwkv.reading import read_texts
+from kvasir.rwkv.reading import check_computed, read_texts
 from kvasir.rwkv.state import State
 from kvasir.rwkv.tokenizer import END_OF_DOCUMENT
 
@@ -46,18 +46,17 @@ class TextEmbedding:
         self._max_tokens = max_tokens
         self._head = _retrieval_head(base)
 
-    @property
-    def has_head(self) -> bool:
-        """True if the model was trained for embedding."""
-        return self._head is not None
-
     def tokens(self, text: str) -> list[int]:
         """Return the tokens of a text, cut to the limit, and the one at its end."""
         found = self._base.tokenizer.encode(text)[: self._max_tokens - 1]
         return [*found, END_OF_TEXT if self._head else END_OF_DOCUMENT]
 
     def embed(self, texts: Sequence[str]) -> Matrix:
-        """Return float32 [n, C], unit length, in the order of the texts."""
+        """Return float32 [n, C], unit length, in the order of the texts.
+
+        Raises:
+            ArithmeticError: The model computes numbers that are not finite.
+        """
         width = self._base.model.config.width
         vectors = torch.zeros(len(texts), width)
         tokens = [self.tokens(text) for text in texts]
@@ -73,6 +72,7 @@ class TextEmbedding:
             vectors[number] = pooled.float().cpu()
 
         read_texts(self._base.model, tokens, [self._state] * len(texts), pool)
+        check_computed(vectors)
         unit = functional.normalize(vectors, dim=1).numpy()
         return np.ascontiguousarray(unit, dtype=np.float32)
 
@@ -85,6 +85,11 @@ def _retrieval_head(base: Base) -> Mapping[str, Tensor] | None:
         raise SettingsError(
             f"{base.path} has heads that are not known: "
             f"{', '.join(sorted(base.heads)[:4])}; EmbeddingRWKV's models are supported"
+        )
+    if (vocabulary := base.model.config.vocabulary) <= END_OF_TEXT:
+        raise SettingsError(
+            f"{base.path} has {vocabulary} tokens, without EmbeddingRWKV's {END_OF_TEXT} for the "
+            "end of a text"
         )
     return head
 

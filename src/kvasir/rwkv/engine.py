@@ -92,10 +92,10 @@ class Engine:
         with self._changed:
             if self._is_closed:
                 raise ClosedError("the language model was unloaded")
-            self._joining += zip(requests, queues, strict=True)
-            if not self._is_running:
-                self._is_running = True
+            if not self._is_running:  # Set after the thread has started, which may fail.
                 start_daemon(self._work)
+                self._is_running = True
+            self._joining += zip(requests, queues, strict=True)
             self._changed.notify_all()
 
         def break_off() -> None:
@@ -155,11 +155,16 @@ class Engine:
                         replies.put(ClosedError("the language model was unloaded"))
                 elif not self._batch.is_empty:
                     return True
-                elif not self._is_retired and self._changed.wait(_IDLE_SECONDS):
+                elif not self._is_retired and self._changed.wait_for(
+                    self._has_changes, _IDLE_SECONDS
+                ):
                     continue
                 self._is_running = False
                 self._changed.notify_all()
                 return False
+
+    def _has_changes(self) -> bool:
+        return bool(self._joining or self._leaving or self._is_closed or self._is_retired)
 
     def _step(self) -> None:
         try:
@@ -169,7 +174,7 @@ class Engine:
                     del self._replies[written.request]
         except Exception as error:  # noqa: BLE001  every waiting request gets it
             failed = ComponentError("rwkv", "generating", error)
-            for number, replies in self._replies.items():
+            self._batch.clear()
+            for replies in self._replies.values():
                 replies.put(failed)
-                self._batch.leave(number)
             self._replies.clear()

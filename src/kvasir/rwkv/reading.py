@@ -38,6 +38,9 @@ def read_texts(
         states: Those of one row before each text.
         result: Is called for each text, in any order.
         batch_tokens: Most tokens of a batch; one longer text is a batch of its own.
+
+    Raises:
+        ArithmeticError: The model computes numbers that are not finite.
     """
     device = model.emb.weight.device
     for numbers in _batches([len(text) for text in texts], batch_tokens):
@@ -51,7 +54,17 @@ def read_texts(
             None if is_even else torch.tensor(lengths, device=device),
         )
         for row, (number, length) in enumerate(zip(numbers, lengths, strict=True)):
+            check_computed(hidden[row, :length])
             result(number, hidden[row, :length], state.take([row]))
+
+
+def check_computed(values: Tensor) -> None:
+    """Raise ``ArithmeticError`` if a model computed numbers that are not finite."""
+    if not values.isfinite().all():
+        raise ArithmeticError(
+            "the model computes numbers that are not finite: its file is damaged, or precision "
+            "f16 is too narrow for it (bf16 and f32 are not)"
+        )
 
 
 def _batches(lengths: Sequence[int], budget: int) -> list[list[int]]:

@@ -20,7 +20,7 @@ from kvasir.core.text import one_paragraph
 from kvasir.core.wire import dumps, from_json
 from kvasir.rwkv.bases import Base
 from kvasir.rwkv.packing import rows_of
-from kvasir.rwkv.reading import read_texts
+from kvasir.rwkv.reading import check_computed, read_texts
 from kvasir.rwkv.state import State
 from kvasir.rwkv.state_cache import StateCache, prefix_keys
 
@@ -110,7 +110,11 @@ class Relevance:
         self._rows = rows_of(base.model.head, self._answers)
 
     def scores(self, query: str, passages: Sequence[str]) -> Tensor:
-        """Return float32 [n], 0 to 1: the probability of yes against no."""
+        """Return float32 [n], 0 to 1: the probability of yes against no.
+
+        Raises:
+            ArithmeticError: The model computes numbers that are not finite.
+        """
         encode = self._base.tokenizer.encode
         states = self._passage_states(passages)
         asked = encode(QUERY.format(query=one_paragraph(query)))[: self._max_tokens]
@@ -123,6 +127,7 @@ class Relevance:
             found[number] = torch.sigmoid(yes - no).cpu()
 
         read_texts(self._base.model, [asked] * len(passages), states, score)
+        check_computed(found)
         return found
 
     def _passage_states(self, passages: Sequence[str]) -> list[State]:

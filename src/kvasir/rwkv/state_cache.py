@@ -33,6 +33,8 @@ _SUFFIX, _PARTIAL = ".state", ".partial"
 _FORMAT = "1"
 _LEFT = 0.9
 """Part of the budget that is left after making room, so that it is not made for every state."""
+_UNMEASURED = 1 / 32
+"""Part of the budget that is written before the files are measured again, others' included."""
 
 
 def prefix_keys(start: str, segments: Sequence[Sequence[int]]) -> list[str]:
@@ -47,6 +49,9 @@ def prefix_keys(start: str, segments: Sequence[Sequence[int]]) -> list[str]:
 
 class StateCache:
     """States in a folder. Safe to use from several threads and processes.
+
+    Processes with the same folder and budget keep within it together, but for what they have
+    written since they last measured the files, a small part of the budget each.
 
     Attributes:
         hits: Prefixes that were found.
@@ -66,7 +71,8 @@ class StateCache:
         """
         self._folder, self._budget, self._precision = folder, budget, precision
         self._lock = threading.Lock()
-        self._size: int | None = None
+        self._size = self._unmeasured = 0
+        self._is_measured = False
         self._has_warned = False
         self.hits = self.misses = 0
         self.kept_tokens = self.read_tokens = 0
@@ -145,7 +151,11 @@ class StateCache:
                 with contextlib.suppress(OSError):
                     Path(name).unlink()
                 raise
-            self._size = self.used if self._size is None else self._size + len(data)
+            self._size += len(data)
+            self._unmeasured += len(data)
+            if not self._is_measured or self._unmeasured > self._budget * _UNMEASURED:
+                self._size = self.used
+                self._is_measured, self._unmeasured = True, 0
             if self._size > self._budget:
                 self._make_room()
 
@@ -159,7 +169,7 @@ class StateCache:
         with self._lock:
             for _, _, path in list(self._files()):
                 path.unlink(missing_ok=True)
-            self._size = None
+            self._is_measured = False
 
     def _make_room(self) -> None:
         files = sorted(self._files())
@@ -179,7 +189,8 @@ class StateCache:
                     yield status.st_mtime_ns, status.st_size, path
 
     def _path(self, key: str) -> Path:
-        return self._folder / key[:2] / f"{key}{_SUFFIX}"
+        # States of another precision are others: the answers may differ.
+        return self._folder / key[:2] / f"{key}-{self._precision}{_SUFFIX}"
 
 
 def rounded(state: State, precision: str) -> State:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvasir.core.errors import SettingsError
+from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.models.rwkv_files import find_rwkv
 from kvasir.rwkv.adapter_files import load_adapter
 from kvasir.rwkv.adapters import Adapter, accept_adapters, applied
@@ -19,7 +19,7 @@ from kvasir.rwkv.state import State
 from kvasir.rwkv.state_cache import PRECISIONS, StateCache
 
 _FOLDER = "rwkv-states"
-"""Of the kept states, in the data folder."""
+"""Of the kept states, in the data folder; each user of a cache has a folder there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,17 @@ def load_tuned(
     Raises:
         ModelNotFoundError: There is no such file.
         SettingsError: A file is unusable or of another model, or an option is unusable.
-        ComponentError: A file is damaged, or there is too little memory.
+        ComponentError: A file is damaged, the tokenizer is that of a larger vocabulary, or there is
+            too little memory.
     """
     base = shared_base(find_rwkv(name, data_dir), device, precision)
+    if base.tokenizer.size > base.model.config.vocabulary:
+        raise ComponentError(
+            "rwkv",
+            "loading the model",
+            f"{base.path} has {base.model.config.vocabulary} tokens, fewer than its tokenizer "
+            f"({base.tokenizer.size}): put its vocabulary rwkv_vocab*.txt into its folder",
+        )
     state_file = find_rwkv(state, data_dir) if state else None
     initial = base.initial_state(state_file)
     adapter_file = find_rwkv(adapter, data_dir) if adapter else None
@@ -90,8 +98,16 @@ def load_tuned(
     return TunedBase(base, initial, found, file, seen.hexdigest()[:32])
 
 
-def cache_of(data_dir: Path | str | None, megabytes: int, precision: str) -> StateCache | None:
-    """Return the cache of states in a data folder; None if none are to be kept.
+def cache_of(
+    data_dir: Path | str | None, user: str, megabytes: int, precision: str
+) -> StateCache | None:
+    """Return the cache of a user's states in a data folder; None if none are to be kept.
+
+    Args:
+        data_dir: The data folder.
+        user: ``generator`` or ``reranker``, each of which has a budget of its own.
+        megabytes: The budget.
+        precision: That of the kept states.
 
     Raises:
         SettingsError: The precision is unknown, or the budget below 0.
@@ -102,4 +118,4 @@ def cache_of(data_dir: Path | str | None, megabytes: int, precision: str) -> Sta
         raise SettingsError(f"cache_mb must be at least 0, not {megabytes}")
     if not megabytes or data_dir is None:
         return None
-    return StateCache(Path(data_dir) / _FOLDER, megabytes << 20, precision)
+    return StateCache(Path(data_dir) / _FOLDER / user, megabytes << 20, precision)

@@ -76,6 +76,14 @@ class Weights:
     time_state: Tensors
     """The initial state that was tuned into the file, by ``blocks.{i}.att.time_state``."""
 
+    def named_as_pth(self) -> Tensors:
+        """Return all tensors under the names that they have in a ``.pth`` file."""
+        found = self.tensors | self.time_state
+        if self.layout != EMBEDDING:
+            return found
+        base = {f"rwkv.{key}": value for key, value in found.items()}
+        return base | {f"head.{key}": value for key, value in self.heads.items()}
+
 
 def read_weights(path: Path) -> Weights:
     """Read a ``.pth`` file, or a safetensors file or a folder of them, in any of the layouts.

@@ -65,7 +65,7 @@ class RwkvEmbedder:
         self.max_tokens = max_tokens
         identity = [
             self._tuned.fingerprint,
-            "head" if self._texts.has_head else pooling,
+            base.heads_fingerprint or pooling,
             str(max_tokens),
             query_prompt,
             document_prompt,
@@ -91,5 +91,5 @@ class RwkvEmbedder:
         try:
             with self._tuned.applied():
                 return self._texts.embed([prompt + text for text in texts])
-        except RuntimeError as error:
+        except (RuntimeError, ArithmeticError) as error:
             raise ComponentError("embedder 'rwkv'", "inference", error) from error

@@ -150,7 +150,7 @@ class RwkvGenerator:
         self._stops = tuple([stop] if isinstance(stop, str) else stop)
         self._template, self._system, self._reading = template, system, reading
         self._data_dir = data_dir
-        self.cache = cache_of(data_dir, cache_mb, cache_precision)
+        self.cache = cache_of(data_dir, "generator", cache_mb, cache_precision)
         self._use(self._files)
 
     def _use(self, files: _Files, loaded: _Loaded | None = None) -> None:
@@ -258,8 +258,11 @@ class RwkvGenerator:
         encode = tuned.base.tokenizer.encode
         (before, _, rest), passages = parts[0], [encode(passage) for _, passage, _ in parts]
         reader = PassageReader(tuned.base.model, tuned.state, self.cache, tuned.identity)
-        with tuned.applied():
-            state = reader.read(encode(before), passages)
+        try:
+            with tuned.applied():
+                state = reader.read(encode(before), passages)
+        except (RuntimeError, ArithmeticError) as error:
+            raise ComponentError("generator 'rwkv'", "reading the passages", error) from error
         if self.cache is not None:
             self.cache.count(0, len(encode(rest)))
         return self._asked(encode(rest), state)
@@ -307,13 +310,6 @@ class RwkvGenerator:
         base = tuned.base
         if not hasattr(base.model.head, "weight"):
             raise SettingsError(f"{path} is an embedding model, which cannot write answers")
-        if base.tokenizer.size > base.model.config.vocabulary:
-            raise ComponentError(
-                "rwkv",
-                "loading the model",
-                f"{path} has {base.model.config.vocabulary} tokens, fewer than its tokenizer "
-                f"({base.tokenizer.size}): put its vocabulary rwkv_vocab*.txt into its folder",
-            )
         return _Loaded(tuned, Engine(base, tuned.adapter, rows=self._parallel))
 
 

@@ -56,7 +56,7 @@ class RwkvReranker:
         """
         if max_tokens < 1:
             raise SettingsError("max_tokens must be at least 1")
-        cache = cache_of(data_dir, cache_mb, cache_precision)
+        cache = cache_of(data_dir, "reranker", cache_mb, cache_precision)
         if not (state or adapter or without_proof):
             raise SettingsError(
                 f"reranker 'rwkv' needs a state or an adapter that was trained for reranking: the "
@@ -68,9 +68,8 @@ class RwkvReranker:
         self.name, self.fingerprint = name, self._tuned.fingerprint
         if not without_proof:
             _check_proof(self.fingerprint, self._tuned.file)
-        identity = f"reranker {self._tuned.identity} {cache_precision}"
         self._relevance = Relevance(
-            self._tuned.base, self._tuned.state, max_tokens, cache, identity
+            self._tuned.base, self._tuned.state, max_tokens, cache, self._tuned.identity
         )
 
     def rerank(self, query: str, hits: Sequence[Hit], top_k: int) -> list[Hit]:
@@ -80,7 +79,7 @@ class RwkvReranker:
         try:
             with self._tuned.applied():
                 scores = self._relevance.scores(query, [hit.chunk.passage for hit in hits])
-        except RuntimeError as error:
+        except (RuntimeError, ArithmeticError) as error:
             raise ComponentError("reranker 'rwkv'", "inference", error) from error
         rated = zip(hits, scores.tolist(), strict=True)
         ordered = sorted(rated, key=lambda pair: -pair[1])
