@@ -147,7 +147,8 @@ def test_a_missing_model_is_one_line(run, notes, tmp_path):
     assert "no RWKV file" in asked.err
 
 
-def test_answers_are_the_same_with_kept_states(notes, tmp_path):
+@pytest.mark.parametrize("precision", ["f16", "int8"])
+def test_answers_are_the_same_with_kept_states(notes, tmp_path, precision):
     """Forty notes, ten questions, asked twice: the second time nearly nothing is read again."""
     write_vocabulary(tmp_path)
     path = write_model(random_model(7, vocabulary=257, layers=2), tmp_path / "m.pth")
@@ -162,7 +163,11 @@ def test_answers_are_the_same_with_kept_states(notes, tmp_path):
 
     def answers(cache_mb):
         values = settings_of(tmp_path, path) | {
-            "generator.options": {"max_tokens": 12, "cache_mb": cache_mb},
+            "generator.options": {
+                "max_tokens": 12,
+                "cache_mb": cache_mb,
+                "cache_precision": precision,
+            },
             "answer.refuse": False,
         }
         with kvasir.App(load_settings({}, values)) as app, app.collection() as collection:

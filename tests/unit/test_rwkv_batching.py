@@ -196,7 +196,7 @@ def test_states_are_given_at_the_marks_of_a_prompt(model, make):
     seen = {}
     batch = make(read_tokens=32)
     request = batching.Request(
-        tokens, 3, marks=(10, 40, 90), reached=lambda at, state: seen.update({at: state})
+        tokens, 3, marks=(10, 40, 90), reached=lambda at, state: seen.setdefault(at, state)
     )
     text = write(batch, request)
     assert sorted(seen) == [10, 40, 90]

@@ -25,8 +25,8 @@ ROWS = 16
 READ_TOKENS = 256
 """Tokens of a prompt that are read in one step."""
 
-Reached = Callable[[int, State], None]
-"""Gets a number of tokens of the prompt and the state after them."""
+Reached = Callable[[int, State], State]
+"""Gets a number of tokens of the prompt and the state after them; returns that to go on with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Request:
         sampling: How tokens are chosen.
         stops: The text ends before the first of these.
         marks: Numbers of tokens, ascending, after which ``reached`` gets the state.
-        reached: Is called while the prompt is read.
+        reached: Is called while the prompt is read, and may replace the state.
         is_scored: ``Written.score`` is computed.
     """
 
@@ -199,7 +199,7 @@ class Batch:
         hidden, reading.state = self._model.read(part, reading.state)
         reading.done = end
         if request.reached is not None and end in request.marks:
-            request.reached(end, reading.state)
+            reading.state = request.reached(end, reading.state)
         if end < len(request.tokens):
             return
         self._waiting.popleft()

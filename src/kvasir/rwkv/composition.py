@@ -125,10 +125,12 @@ class PassageReader:
         def keep(number: int, hidden: Tensor, state: State) -> None:
             del hidden
             place = unread[number]
-            change = found[place] = change_of(state)
+            change = change_of(state)
             if self._cache is not None:
-                self._cache.put(keys[place], change.after)
-                self._cache.put(_transition(keys[place]), _as_state(change.transition))
+                after = self._cache.put(keys[place], change.after)
+                kept = self._cache.put(_transition(keys[place]), _as_state(change.transition))
+                change = Change(after, kept.wkv)
+            found[place] = change
 
         before = with_transition(start)
         texts = [passages[place] for place in unread]
@@ -145,9 +147,7 @@ class PassageReader:
             return kept.moved(self._initial), False
         found: list[State] = []
         read_texts(self._model, [beginning], [self._initial], lambda _n, _h, s: found.append(s))
-        if self._cache is not None:
-            self._cache.put(key, found[0])
-        return found[0], True
+        return (found[0] if self._cache is None else self._cache.put(key, found[0])), True
 
     def _kept(self, key: str) -> Change | None:
         if self._cache is None:

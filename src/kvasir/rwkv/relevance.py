@@ -146,9 +146,7 @@ class Relevance:
         def keep(place: int, hidden: Tensor, state: State) -> None:
             del hidden
             number = unread[place]
-            states[number] = state
-            if self._cache is not None:
-                self._cache.put(keys[number], state)
+            states[number] = state if self._cache is None else self._cache.put(keys[number], state)
 
         texts = [tokens[number] for number in unread]
         read_texts(self._base.model, texts, [self._state] * len(unread), keep)

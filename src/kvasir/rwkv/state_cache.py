@@ -116,20 +116,22 @@ class StateCache:
             self.kept_tokens += kept
             self.read_tokens += read
 
-    def put(self, key: str, state: State) -> None:
-        """Keep the state of one text.
+    def put(self, key: str, state: State) -> State:
+        """Keep the state of one text, and return it as it will be found: rounded.
 
-        One that is larger than the whole budget, or that cannot be written, is not kept; the first
-        time the log says so. The answer does not depend on it.
+        Who goes on with that gets the same, whether a state is kept or not. One that is larger than
+        the whole budget, or that cannot be written, is not kept; the first time the log says so.
         """
-        data = save(_packed(state, self._precision), {"format": _FORMAT})
+        packed = _packed(state, self._precision)
+        data = save(packed, {"format": _FORMAT})
         if len(data) > self._budget:
             self._warn(f"a state has {len(data) >> 20} MB, more than cache_mb allows")
-            return
-        try:
-            self._write(self._path(key), data)
-        except OSError as error:
-            self._warn(f"{self._folder}: {error.strerror}")
+        else:
+            try:
+                self._write(self._path(key), data)
+            except OSError as error:
+                self._warn(f"{self._folder}: {error.strerror}")
+        return _unpacked(packed).moved(state)
 
     def _warn(self, why: str) -> None:
         if not self._has_warned:
@@ -195,7 +197,7 @@ class StateCache:
 
 def rounded(state: State, precision: str) -> State:
     """Return a state as it comes back from a cache of that precision."""
-    return _unpacked(_packed(state, precision))
+    return _unpacked(_packed(state, precision)).moved(state)
 
 
 def _packed(state: State, precision: str) -> dict[str, Tensor]:
@@ -216,7 +218,7 @@ def _unpacked(tensors: dict[str, Tensor]) -> State:
 
 def stored(
     cache: StateCache, keys: Sequence[str], marks: Sequence[int]
-) -> Callable[[int, State], None]:
+) -> Callable[[int, State], State]:
     """Return what puts the state at each mark of a prompt into the cache, under the key for it."""
     by_mark = dict(zip(marks, keys, strict=True))
     return lambda mark, state: cache.put(by_mark[mark], state)

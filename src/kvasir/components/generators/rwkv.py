@@ -39,7 +39,7 @@ from kvasir.rwkv.prompts import (
 )
 from kvasir.rwkv.sampling import Sampling
 from kvasir.rwkv.state import State
-from kvasir.rwkv.state_cache import prefix_keys, stored
+from kvasir.rwkv.state_cache import prefix_keys, rounded, stored
 from kvasir.rwkv.tuned import TunedBase, cache_of, load_tuned
 
 PREFIX, ROWS, COMPOSED = "prefix", "rows", "composed"
@@ -151,6 +151,7 @@ class RwkvGenerator:
         self._template, self._system, self._reading = template, system, reading
         self._data_dir = data_dir
         self.cache = cache_of(data_dir, "generator", cache_mb, cache_precision)
+        self._cache_precision = cache_precision
         self._use(self._files)
 
     def _use(self, files: _Files, loaded: _Loaded | None = None) -> None:
@@ -286,10 +287,13 @@ class RwkvGenerator:
         if self.cache is not None:
             self.cache.count(sum(map(len, tokens[:done])), sum(map(len, rest)))
         asked = self._asked([token for part in rest for token in part], state)
-        marks, keys = _ends(rest[:-1]), keys[done:]
-        if self.cache is None or not keys:
-            return asked
-        return replace(asked, marks=marks, reached=stored(self.cache, keys, marks))
+        marks = _ends(rest[:-1])
+        if self.cache is None:
+            # Rounded as a kept state is: an answer does not depend on what is kept.
+            return replace(
+                asked, marks=marks, reached=lambda _, after: rounded(after, self._cache_precision)
+            )
+        return replace(asked, marks=marks, reached=stored(self.cache, keys[done:], marks))
 
     def _asked(self, tokens: Sequence[int], state: State) -> Request:
         return Request(tokens, self.answer_tokens, state, self._sampling, self._stops)
