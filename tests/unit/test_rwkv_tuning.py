@@ -175,6 +175,26 @@ def test_a_run_that_was_stopped_anywhere_goes_on_with_the_same_losses(kind, tmp_
         assert result.steps == 30
 
 
+@pytest.mark.parametrize("calls", [1, 2, 6, 8, 13])
+def test_nothing_is_computed_after_a_stop(calls, tmp_path, monkeypatch):
+    """Evaluations have five parts, updates two; a stop is seen before the next part."""
+    stop, counted = StopToken(), []
+    run = tune("lora", tmp_path, micro_batch=2, evaluate_every=1)
+    assert (len(run._held_out), run._options.batch) == (10, 4)
+    loss = run.loss
+
+    def counting(part):
+        counted.append(len(part))
+        if len(counted) == calls:
+            stop.set()
+        return loss(part)
+
+    monkeypatch.setattr(run, "loss", counting)
+    with pytest.raises(StoppedError):
+        run.run(Run(stop))
+    assert len(counted) == calls
+
+
 def test_it_ends_early_when_the_held_out_loss_gets_no_better(tmp_path):
     run = tune("state", tmp_path, steps=500, patience=2, learning_rate=3.0, evaluate_every=5)
     result = run.run()
