@@ -717,7 +717,7 @@ def test_a_damaged_record_of_a_round_is_named(content, tmp_path):
     record.write_text(content)
     told = r"record\.json is damaged: delete its folder"
     refused(ComponentError, told, tuning_loop._round, tmp_path)
-    refused(ComponentError, told, tuning_loop._Record, record.parent, {})
+    refused(ComponentError, told, tuning_loop._Record, record.parent, {}, goes_on=True)
 
 
 def test_a_damaged_line_of_judgements_is_named(tmp_path):
@@ -732,5 +732,5 @@ def test_a_round_that_ended_before_its_record_was_written_goes_on(tmp_path):
     number, folder = tuning_loop._round(tmp_path)
     folder.mkdir(parents=True)
     assert tuning_loop._round(tmp_path) == (number, folder)
-    tuning_loop._Record(folder, {"base": "b"}).add("start", {})
-    assert tuning_loop._Record(folder, {"base": "b"}).get("start")
+    tuning_loop._Record(folder, {"base": "b"}, goes_on=False).add("start", {})
+    assert tuning_loop._Record(folder, {"base": "b"}, goes_on=True).get("start")
