@@ -204,7 +204,8 @@ def _found(data_folder: Path, files: Path, name: str, kind: str) -> str:
             raise NotFoundError(f"there is no file '{name}' on this machine") from error
         if path.is_dir():
             path = _only_file(path, name)
-        chosen = "/".join([*name.split("/")[:2], path.name])
+        names_file = name.count("/") > 1
+        chosen = name if names_file else f"{name}/{path.name}"
     else:
         raise RequestError(f"'{name}' is the name of no file")
     if not path.is_file() or file_kind(path) != kind:

@@ -131,6 +131,7 @@ def write_safetensors(folder):
         ("model.safetensors", "{files}/model.safetensors"),
         ("owner/name", "owner/name/model.safetensors"),
         ("owner/name/model.safetensors", "owner/name/model.safetensors"),
+        ("owner/name/sub/model.safetensors", "owner/name/sub/model.safetensors"),
     ],
 )
 def test_a_base_of_safetensors_is_used_with_what_was_tuned_for_it(
@@ -139,6 +140,7 @@ def test_a_base_of_safetensors_is_used_with_what_was_tuned_for_it(
     files = tmp_path / "files"
     write_safetensors(files)
     write_safetensors(tmp_path / "models" / "owner" / "name")
+    write_safetensors(tmp_path / "models" / "owner" / "name" / "sub")
     result = tmp_path / "services" / "ft" / "1" / "state.pth"
     result.parent.mkdir(parents=True)
     result.touch()
