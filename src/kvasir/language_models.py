@@ -15,11 +15,11 @@ from kvasir.core.services.jobs import Job, JobState
 from kvasir.models.language_models import PTH, list_models
 from kvasir.models.language_models import find_local as find_gguf
 from kvasir.models.local import GGUF
-from kvasir.models.rwkv_files import BASE, STATE, find_downloaded, pth_kind
+from kvasir.models.rwkv_files import BASE, STATE, SUFFIXES, file_kind, find_downloaded
 from kvasir.settings.changing import change_section
 from kvasir.settings.running_services import FOLDER, read_record
 from kvasir.settings.schema import Settings
-from kvasir.settings.zeromq_schema import LlmSettings
+from kvasir.settings.zeromq_schema import LlmSettings, TuningSettings
 from kvasir.tuning_files import FILE_NAME, list_files, tuning_folder
 
 ADAPTER = "adapter"
@@ -66,21 +66,27 @@ class ChosenModel:
     can_change: bool
 
 
-def model_files(data_folder: Path, jobs: list[Job]) -> list[LanguageModelFile]:
-    """Return the bases and states on this machine, and the results of jobs of ``ft``."""
-    return [*_downloaded(data_folder), *_in_folder(data_folder), *_results(jobs)]
+def model_files(data_folder: Path, files: Path, jobs: list[Job]) -> list[LanguageModelFile]:
+    """Return the bases and states on this machine, and the results of jobs of ``ft``.
+
+    Args:
+        data_folder: That of the services.
+        files: The folder of tuning.
+        jobs: Those of ``ft``.
+    """
+    return [*_downloaded(data_folder), *_in_folder(files), *_results(jobs)]
 
 
 def _downloaded(data_folder: Path) -> Iterator[LanguageModelFile]:
     for each in list_models(data_folder):
         if each.format == GGUF:
             yield LanguageModelFile(each.name, BASE, GGUF, each.size)
-        elif each.path.suffix == PTH and (kind := pth_kind(each.path)):
+        elif each.path.suffix == PTH and (kind := file_kind(each.path)):
             yield LanguageModelFile(each.name, kind, RWKV, each.size)
 
 
-def _in_folder(data_folder: Path) -> Iterator[LanguageModelFile]:
-    for each in list_files(data_folder):
+def _in_folder(folder: Path) -> Iterator[LanguageModelFile]:
+    for each in list_files(folder):
         if each.kind in (BASE, STATE):
             yield LanguageModelFile(each.name, each.kind, RWKV, each.size)
 
@@ -119,7 +125,7 @@ def chosen_model(settings: Settings, services: Settings | None) -> ChosenModel:
     if llm.generator is not None:
         return ChosenModel(llm.generator.model or llm.generator.type, "", "", can_change=False)
     runs = read_record(settings.data_folder) is not None
-    folder = tuning_folder(settings.data_folder)
+    folder = tuning_folder(settings.data_folder, used.service_of(TuningSettings).folder)
     return ChosenModel(
         _short(llm.base_model_file, folder),
         _short(llm.state_path, settings.data_folder / FOLDER / "ft"),
@@ -139,11 +145,14 @@ def _short(name: str | None, folder: Path) -> str:
     return f"{_OF_JOB}{parts[0]}" if len(parts) > 1 else parts[0]
 
 
-def choose_model(data_folder: Path, base: str, tuned: str = "", job: Job | None = None) -> None:
+def choose_model(
+    data_folder: Path, files: Path, base: str, tuned: str = "", job: Job | None = None
+) -> None:
     """Have the running services use another model.
 
     Args:
         data_folder: Of the services.
+        files: The folder of tuning.
         base: A name of ``model_files``; empty to quote the documents.
         tuned: The name of a state; empty for none.
         job: In place of it, the job whose result is used.
@@ -158,7 +167,7 @@ def choose_model(data_folder: Path, base: str, tuned: str = "", job: Job | None 
     if record is None:
         raise ConflictError("no services run for this data folder: only their model can be changed")
     values: dict[str, str | None] = {
-        "base_model_file": _base(data_folder, base) if base else None,
+        "base_model_file": _base(data_folder, files, base) if base else None,
         "state_path": None,
         "adapter_path": None,
     }
@@ -168,37 +177,48 @@ def choose_model(data_folder: Path, base: str, tuned: str = "", job: Job | None 
             raise RequestError(f"job {job.id} tuned the base {job.arguments.get('base')}")
         values["state_path" if kind == STATE else "adapter_path"] = str(path)
     elif tuned:
-        values["state_path"] = _found(data_folder, tuned, STATE)
-    if (job is not None or tuned) and not str(values["base_model_file"]).endswith(PTH):
+        values["state_path"] = _found(data_folder, files, tuned, STATE)
+    if (job is not None or tuned) and not str(values["base_model_file"]).endswith(SUFFIXES):
         raise RequestError("a tuned state or adapter needs a base of RWKV")
     change_section(Path(record.config), _LLM, values, other_names=LlmSettings.later_names)
 
 
-def _base(data_folder: Path, name: str) -> str:
+def _base(data_folder: Path, files: Path, name: str) -> str:
     if name.casefold().endswith(f".{GGUF}"):
         found = find_gguf(name, data_folder) if _is_hub_name(name) else None
         if found is None or found.format != GGUF:
             raise NotFoundError(f"there is no model '{name}' on this machine")
         return name
-    return _found(data_folder, name, BASE)
+    return _found(data_folder, files, name, BASE)
 
 
-def _found(data_folder: Path, name: str, kind: str) -> str:
+def _found(data_folder: Path, files: Path, name: str, kind: str) -> str:
     """Return a file of the folder of tuning, or the name of a downloaded one."""
     if FILE_NAME.fullmatch(name):
-        path = tuning_folder(data_folder) / name
+        path = files / name
         chosen = str(path)
     elif _is_hub_name(name):
         try:
             path = find_downloaded(name, data_folder)
         except ModelNotFoundError as error:
             raise NotFoundError(f"there is no file '{name}' on this machine") from error
-        chosen = name
+        if path.is_dir():
+            path = _only_file(path, name)
+        names_file = name.count("/") > 1
+        chosen = name if names_file else f"{name}/{path.name}"
     else:
         raise RequestError(f"'{name}' is the name of no file")
-    if not path.is_file() or pth_kind(path) != kind:
+    if not path.is_file() or file_kind(path) != kind:
         raise NotFoundError(f"there is no {kind} '{name}' on this machine")
     return chosen
+
+
+def _only_file(folder: Path, name: str) -> Path:
+    """Return the only file of weights of a downloaded model; llm names a file."""
+    found = sorted(folder.glob("*.safetensors"))
+    if len(found) != 1:
+        raise RequestError(f"llm runs RWKV models of one file, and '{name}' has {len(found)}")
+    return found[0]
 
 
 def _is_hub_name(name: str) -> bool:

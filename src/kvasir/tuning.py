@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from kvasir.core.errors import ConflictError, MissingExtraError, SettingsError, 
 from kvasir.core.operating_system import return_freed_memory
 from kvasir.core.run import Run
 from kvasir.core.services.tuning import MemoryNeed
+
+_LEAST_TOKENS = 2
+"""Of an example: the first token follows no other, so it is not learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,18 @@ class TuningReport:
     loss_before: float  # Of the held-out examples, in nats a token.
     loss: float
     ended_early: bool  # The held-out loss got no better.
+    examples: int  # With those that were held out.
+    shortened: int  # Examples that were longer than the context.
+    left_out: int  # Documents in which there is nothing to learn.
+
+
+@dataclass(slots=True)
+class _Examples:
+    """The examples of a file, and what became of its other documents."""
+
+    examples: list[Any] = field(default_factory=list)
+    shortened: int = 0
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +96,7 @@ def tune(
         data: A JSONL file, or the ``.bin`` and ``.idx`` that were made of some.
         folder: Where checkpoint, metrics and result are written.
         data_dir: The folder below which downloaded models are.
-        context: Longer documents are cut off.
+        context: Most tokens of an example; a longer one loses the beginning of its prompt.
         device: By default CUDA where there is one.
         options: Those of ``kvasir.rwkv.tuning.TuneOptions``.
         run: Stops and reports it.
@@ -111,7 +126,8 @@ def tune(
     on = usable_device(device)
     with work_folder(folder):
         found = weights.read_weights(path)
-        examples = _examples(data, path, context, run)
+        read = _examples(data, path, context, run)
+        examples = read.examples
         memory.check(memory.estimate(found, chosen, examples), on, str(path))
         run.check()
         made = weights.make_model(found, path, device=on)
@@ -120,7 +136,14 @@ def tune(
         base = weights.fingerprint(found.tensors)
         result = tuning.Tuning(made, base, examples, folder, chosen, report).run(run)
     return TuningReport(
-        str(result.file), result.steps, result.before, result.best, result.ended_early
+        str(result.file),
+        result.steps,
+        result.before,
+        result.best,
+        result.ended_early,
+        len(examples),
+        read.shortened,
+        read.left_out,
     )
 
 
@@ -190,7 +213,7 @@ def memory_for_tuning(
     """Return the memory that ``tune`` would need with these arguments, and what is free.
 
     Raises:
-        SettingsError: The base or an option is unusable.
+        SettingsError: The base, the data or an option is unusable.
         ComponentError: A file is damaged.
         MissingExtraError: PyTorch is not installed.
     """
@@ -206,14 +229,16 @@ def memory_for_tuning(
     path = find_rwkv(model, data_dir)
     chosen = tune_options.TuneOptions(kind, **(options or {}))
     # As if all examples were as long as the longest, of which every token is learnt.
-    tokens = min(context, longest_document(data))
+    tokens = min(context + 1, longest_document(data))
+    if tokens < _LEAST_TOKENS:
+        raise _nothing_to_learn(data)
     example = Example((0,) * tokens, (True,) * tokens)
     examples = [example] * chosen.micro_batch
     needed = memory.estimate(weights.read_weights(path), chosen, examples)
     return MemoryNeed(needed.total, memory.free_memory(on), on)
 
 
-def _examples(data: Path, model: Path, context: int, run: Run) -> list[Any]:
+def _examples(data: Path, model: Path, context: int, run: Run) -> _Examples:
     from kvasir.rwkv.binidx import Documents, read_texts
     from kvasir.rwkv.tokenizer import END_OF_DOCUMENT, tokenizer_of
     from kvasir.rwkv.tuning_data import example_of
@@ -225,15 +250,22 @@ def _examples(data: Path, model: Path, context: int, run: Run) -> list[Any]:
     else:
         stored = Documents(data)
         documents = (stored[number] for number in range(len(stored)))
-    examples = []
+    found = _Examples()
     for tokens in documents:
         run.check()
         example = example_of(tokens, tokenizer, context)
-        if example is not None:
-            examples.append(example)
-    if not examples:
-        raise SettingsError(f"{data} has nothing to learn")
-    return examples
+        if example is None:
+            found.left_out += 1
+        else:
+            found.examples.append(example)
+            found.shortened += len(example.tokens) < len(tokens)
+    if not found.examples:
+        raise _nothing_to_learn(data)
+    return found
+
+
+def _nothing_to_learn(data: Path) -> SettingsError:
+    return SettingsError(f"{data} has nothing to learn")
 
 
 def export_model(model: str, target: Path, *, data_dir: Path, adapter: str | None = None) -> Path:

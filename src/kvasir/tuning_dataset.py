@@ -17,10 +17,14 @@ from kvasir.core.errors import MissingExtraError, RequestError
 from kvasir.core.replaced_files import replace_text
 from kvasir.core.run import Run
 from kvasir.core.services.answer_log import LoggedAnswer
+from kvasir.core.text import CJK, SOUTHEAST_ASIAN
 from kvasir.core.types import Hit, Message, Prompt
+from kvasir.language.normalization import normalize
 from kvasir.tuning_files import example_line, is_good
 
-_WORD = re.compile(r"\w+")
+_UNSPACED = CJK + SOUTHEAST_ASIAN
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+"""A word; in a script without spaces, a character."""
 _MARKER = re.compile(r"\[(\d{1,4})\]")
 _ALIKE = 0.7
 """Share of common runs of words from which on two questions count as the same."""
@@ -178,7 +182,7 @@ def _text(answer: LoggedAnswer, hits: Sequence[Hit], form: PromptForm) -> tuple[
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(text.casefold())
+    return _WORD.findall(normalize(text).casefold())
 
 
 def _runs(words: Sequence[str]) -> set[tuple[str, ...]]:

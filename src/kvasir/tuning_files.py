@@ -19,13 +19,13 @@ from kvasir.core.private_files import make_private_folder
 from kvasir.core.services.answer_log import LoggedAnswer
 from kvasir.core.services.tuning import LONGEST_LINE
 from kvasir.core.text import one_paragraph, replace_surrogates
-from kvasir.models.rwkv_files import PTH_KINDS, pth_kind
+from kvasir.models.rwkv_files import FILE_KINDS, file_kind, named_path
 
 FOLDER = "tuning"
-"""In the data folder, if the settings name none."""
+"""In the data folder, if the runners have no folder of their own."""
 FILE_NAME = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 JSONL, PREPARED = "jsonl", "prepared"
-KINDS = (JSONL, PREPARED, *PTH_KINDS)
+KINDS = (JSONL, PREPARED, *FILE_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +56,22 @@ class KeptExamples:
     examples: int
 
 
-def tuning_folder(data_folder: Path) -> Path:
-    """Return the folder, which need not exist."""
-    return data_folder / FOLDER
+def tuning_folder(data_folder: Path, folder: str | None = None) -> Path:
+    """Return the folder, which need not exist.
+
+    Args:
+        data_folder: The data folder.
+        folder: The option of the runners; by default ``tuning`` in the data folder.
+    """
+    return data_folder.parent / named_path(folder) if folder else data_folder / FOLDER
 
 
-def list_files(data_folder: Path) -> list[TuningFile]:
+def list_files(folder: Path) -> list[TuningFile]:
     """Return what jobs may name, by name.
 
     Raises:
         StorageError: The folder cannot be read.
     """
-    folder = tuning_folder(data_folder)
     if not folder.is_dir():
         return []
     try:
@@ -85,13 +89,11 @@ def _files(folder: Path) -> Iterator[TuningFile]:
         elif path.suffix == ".idx" and path.with_suffix(".bin").is_file():
             size = path.stat().st_size + path.with_suffix(".bin").stat().st_size
             yield TuningFile(path.stem, PREPARED, size)
-        elif kind := pth_kind(path):
+        elif kind := file_kind(path):
             yield TuningFile(path.name, kind, path.stat().st_size)
 
 
-def keep_examples(
-    data_folder: Path, name: str, content: BinaryIO, *, most_bytes: int
-) -> KeptExamples:
+def keep_examples(folder: Path, name: str, content: BinaryIO, *, most_bytes: int) -> KeptExamples:
     """Write a JSONL file of ``{"text": ...}`` into the folder; all of it, or nothing.
 
     Raises:
@@ -99,10 +101,10 @@ def keep_examples(
         ConflictError: There is a file of that name.
         TooLargeError: It is longer than allowed.
     """
-    return _write(data_folder, name, _checked(content, most_bytes))
+    return _write(folder, name, _checked(content, most_bytes))
 
 
-def keep_answers(data_folder: Path, name: str, answers: Iterable[LoggedAnswer]) -> KeptExamples:
+def keep_answers(folder: Path, name: str, answers: Iterable[LoggedAnswer]) -> KeptExamples:
     """Write answers of the log as examples of a conversation.
 
     Raises:
@@ -113,7 +115,7 @@ def keep_answers(data_folder: Path, name: str, answers: Iterable[LoggedAnswer]) 
         example_line(f"User: {one_paragraph(each.question)}\n\nAssistant:", each.answer)
         for each in answers
     )
-    return _write(data_folder, name, lines)
+    return _write(folder, name, lines)
 
 
 def is_good(answer: LoggedAnswer) -> bool:
@@ -158,13 +160,12 @@ def _checked(content: BinaryIO, most_bytes: int) -> Iterator[str]:
         yield _line(found)
 
 
-def _write(data_folder: Path, name: str, lines: Iterable[str]) -> KeptExamples:
+def _write(folder: Path, name: str, lines: Iterable[str]) -> KeptExamples:
     if not FILE_NAME.fullmatch(name) or not name.endswith(".jsonl"):
         raise RequestError(
             f"'{name}' cannot be the name of a file: letters, digits, '.', '_' and '-', and .jsonl "
             "at the end"
         )
-    folder = tuning_folder(data_folder)
     target, draft, count = folder / name, folder / f".{uuid4().hex}", 0
     if target.exists():
         raise ConflictError(f"there is a file '{name}' in the folder of tuning")

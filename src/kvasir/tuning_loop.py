@@ -2,7 +2,8 @@
 
 A round has a folder with a record of its steps. A round that was interrupted goes on with the first
 step that is not recorded, or within it: tuning from its checkpoint, an evaluation with the next
-question. What is used is changed at the very end, by replacing one small file.
+question. Until tuning has a checkpoint, the round begins again, with the log and the options of
+then. What is used is changed at the very end, by replacing one small file.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class RoundResult:
         round: Its number, from 1.
         folder: Where its files are.
         examples: Answers of the log that were learnt from.
+        shortened: Examples whose prompts were longer than the context.
+        left_out: Examples in which there was nothing to learn.
         loss_before, loss: Of held-out examples, in nats a token.
         incumbent, candidate: Share of the judged questions that are answered well.
         questions: That were judged.
@@ -54,6 +57,8 @@ class RoundResult:
     round: int
     folder: str
     examples: int
+    shortened: int
+    left_out: int
     loss_before: float
     loss: float
     incumbent: float
@@ -70,14 +75,14 @@ class RoundOptions:
     Attributes:
         kind: ``state``, ``lora`` or ``pissa``.
         questions: File of the questions that decide, as ``load_question_set`` reads it.
-        context: Longer examples are cut off.
+        context: Most tokens of an example; by default the window of the generator.
         device: Where the model is tuned; by default CUDA where there is one.
         tuning: Options of ``kvasir.rwkv.tuning.TuneOptions``.
     """
 
     kind: str
     questions: Path
-    context: int = 2048
+    context: int | None = None
     device: str | None = None
     tuning: Mapping[str, Any] | None = None
 
@@ -85,7 +90,7 @@ class RoundOptions:
 class _Record:
     """The steps of a round that are done, in a file that is replaced with each."""
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any], *, goes_on: bool) -> None:
         """Read the record of a round that goes on, or begin one.
 
         Raises:
@@ -93,7 +98,7 @@ class _Record:
         """
         self._path = folder / RECORD
         self._steps: dict[str, Any] = {}
-        if self._path.is_file():
+        if goes_on and self._path.is_file():
             found = _recorded(self._path)
             differing = [key for key in identity if found["identity"].get(key) != identity[key]]
             if differing:
@@ -153,6 +158,7 @@ def improve(
     try:
         from kvasir.models.rwkv_files import find_rwkv
         from kvasir.rwkv.promotion import Promoted, read_promoted, write_promoted
+        from kvasir.rwkv.tuning import CHECKPOINT
         from kvasir.rwkv.weights import fingerprint, read_weights
     except ModuleNotFoundError as error:
         raise MissingExtraError("tuning", "torch") from error
@@ -165,9 +171,13 @@ def improve(
     base = fingerprint(read_weights(model).tensors)
     with work_folder(folder):
         number, place = _round(folder)
-        record = _Record(place, _identity(options, base))
+        goes_on = (place / RUN / CHECKPOINT).is_file()
+        record = _Record(place, _identity(app, options, base), goes_on=goes_on)
+        if not goes_on:
+            for side in (INCUMBENT, CANDIDATE):
+                (place / f"{side}.jsonl").unlink(missing_ok=True)
         start = record.get("start") or record.add(
-            "start", {"promoted": to_json(read_promoted(folder))}
+            "start", {"promoted": to_json(read_promoted(folder)), "chosen": _chosen_files(app)}
         )
         before = from_json(Promoted | None, start["promoted"])
         if before is not None and before.base != base:
@@ -181,9 +191,10 @@ def improve(
         file = f"{ROUNDS}/{place.name}/{tuned['file']}"
         candidate = Promoted(options.kind, file, base, number)
         judged = {}
-        for side, files in ((INCUMBENT, before), (CANDIDATE, candidate)):
+        used = start["chosen"] if before is None else _files_of(before, folder)
+        for side, files in ((INCUMBENT, used), (CANDIDATE, _files_of(candidate, folder))):
             if record.get(side) is None:
-                answered = _answer(app, folder, place / f"{side}.jsonl", questions, files, run)
+                answered = _answer(app, place / f"{side}.jsonl", questions, files, run)
                 record.add(side, {"satisfying": answered})
             judged[side] = record.get(side)["satisfying"]
         decided = record.get("decision") or record.add("decision", _decide(judged))
@@ -195,6 +206,8 @@ def improve(
         number,
         str(place),
         dataset["written"],
+        tuned["shortened"],
+        tuned["left_out"],
         tuned["loss_before"],
         tuned["loss"],
         decided["incumbent"],
@@ -203,6 +216,24 @@ def improve(
         Comparison(**decided["comparison"]),
         decided["promoted"],
     )
+
+
+def _context(app: App, options: RoundOptions) -> int:
+    """Return the most tokens of an example."""
+    generator: Any = app.generator
+    found: int = options.context or generator.context_tokens()
+    return found
+
+
+def _chosen_files(app: App) -> dict[str, str]:
+    """Return the state and the adapter that the settings choose, as options of the generator."""
+    options = app.settings.generator.options
+    return {key: options[key] for key in _TUNED_OPTIONS if options.get(key)}
+
+
+def _files_of(promoted: Promoted, folder: Path) -> dict[str, str]:
+    """Return a state or an adapter of a round as an option of the generator."""
+    return {"state" if promoted.kind == "state" else "adapter": str(folder / promoted.file)}
 
 
 def _recorded(path: Path) -> dict[str, Any]:
@@ -231,12 +262,12 @@ def _round(folder: Path) -> tuple[int, Path]:
     return last + 1, folder / ROUNDS / f"{last + 1:04}"
 
 
-def _identity(options: RoundOptions, base: str) -> dict[str, Any]:
+def _identity(app: App, options: RoundOptions, base: str) -> dict[str, Any]:
     seen = hashlib.sha256(options.questions.read_bytes()).hexdigest()
     return {
         "base": base,
         "kind": options.kind,
-        "context": options.context,
+        "context": _context(app, options),
         "tuning": dict(options.tuning or {}),
         "questions": seen,
     }
@@ -273,7 +304,7 @@ def _tune(
         place / DATASET,
         place / RUN,
         data_dir=app.settings.data_folder,
-        context=options.context,
+        context=_context(app, options),
         device=options.device,
         options=options.tuning,
         run=run,
@@ -284,10 +315,9 @@ def _tune(
 
 def _answer(
     app: App,
-    folder: Path,
     target: Path,
     questions: Sequence[JudgedQuestion],
-    files: Promoted | None,
+    files: Mapping[str, str],
     run: Run,
 ) -> list[bool | None]:
     """Ask the questions with a state or an adapter; go on after those that are in the file."""
@@ -298,10 +328,8 @@ def _answer(
         for key, value in app.settings.generator.options.items()
         if key not in _TUNED_OPTIONS
     }
-    if files is not None:
-        options["state" if files.kind == "state" else "adapter"] = str(folder / files.file)
     with (
-        with_settings(app, {"generator.options": options}) as derived,
+        with_settings(app, {"generator.options": {**options, **files}}) as derived,
         derived.collection() as collection,
     ):
         for asked in conversations:

@@ -17,7 +17,7 @@ from kvasir.core.services.tuning import MemoryNeed, Report
 from kvasir.core.wire import to_json
 from kvasir.models.rwkv_files import find_downloaded
 from kvasir.tuning import memory_for_tuning, prepare_data, tune
-from kvasir.tuning_files import FILE_NAME, FOLDER
+from kvasir.tuning_files import FILE_NAME, tuning_folder
 
 _MOST_CONTEXT = 65_536
 _MOST_PROCESSES = 64
@@ -34,7 +34,7 @@ class _Runner:
             folder: The files that jobs may name; by default ``tuning`` in the data folder.
         """
         self._data_dir = data_dir
-        self._folder = Path(folder) if folder else data_dir / FOLDER
+        self._folder = tuning_folder(data_dir, folder)
 
     def _place(self, arguments: Mapping[str, Any], key: str, name: Any = None) -> Path:
         """Return the path of a name, which need not exist."""
@@ -104,6 +104,19 @@ class _Training(_Runner):
 
     kind: ClassVar[str]
 
+    def __init__(
+        self, data_dir: Path, folder: str | None = None, device: str | None = None
+    ) -> None:
+        """Keep the places, and the device.
+
+        Args:
+            data_dir: Below it are the downloaded models.
+            folder: The files that jobs may name; by default ``tuning`` in the data folder.
+            device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default CUDA where there is one.
+        """
+        super().__init__(data_dir, folder)
+        self._device = device
+
     def check(self, arguments: Mapping[str, Any]) -> None:
         """Check the arguments of a new job, as ``TuningRunner.check``."""
         self._options(arguments)
@@ -122,6 +135,7 @@ class _Training(_Runner):
             folder / self.kind,
             data_dir=self._data_dir,
             context=_number(arguments, "context", 512, _MOST_CONTEXT),
+            device=self._device,
             options=self._options(arguments),
             run=run,
             report=report,
@@ -136,6 +150,7 @@ class _Training(_Runner):
             self._file(arguments, "data"),
             data_dir=self._data_dir,
             context=_number(arguments, "context", 512, _MOST_CONTEXT),
+            device=self._device,
             options=self._options(arguments),
         )
 

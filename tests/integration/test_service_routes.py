@@ -59,13 +59,19 @@ class Client(httpx.Client):
 @pytest.fixture(scope="module")
 def services(tmp_path_factory):
     folder = tmp_path_factory.mktemp("services")
-    files = folder / "kvasir-data" / "tuning"
-    files.mkdir(parents=True)
+    files = folder / "examples"
+    files.mkdir()
     with one_thread():
         base = random_model(7, vocabulary=65_536, layers=2, width=64, head_size=32)
         write_model(base, files / "base.pth")
     llm = {"embedding_model": FAKE, "num_workers": 1}
-    with StartedServices(folder, llm=llm, index={"enabled": False}, tuning={}) as started:
+
+    def runners(*names, **options):
+        own = options | {"folder": str(files)}
+        return {"runners": {name: {"type": name, "options": own} for name in names}}
+
+    tuning = {"ft": runners("state", "lora", "pissa", device="cpu"), "j2b": runners("j2b")}
+    with StartedServices(folder, llm=llm, index={"enabled": False}, tuning=tuning) as started:
         yield started.start()
 
 

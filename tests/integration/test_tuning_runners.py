@@ -1,6 +1,8 @@
 """RWKV models are tuned by jobs of the services: prepared, followed, cancelled, refused."""
 
 import json
+import os
+import signal
 import time
 
 import pytest
@@ -11,8 +13,10 @@ from started_services import StartedServices
 from kvasir.core.errors import RequestError
 from kvasir.core.services.jobs import JobState
 from kvasir.remote.zeromq.tuning_jobs import RemoteTuningJobs
+from kvasir.tuning import tune
 
 library("torch", extra="torch")
+tuning = library("kvasir.rwkv.tuning", "peft", extra="torch")
 library("peft", extra="torch")
 
 OFF = {"enabled": False}
@@ -48,8 +52,8 @@ def jobs(services):
         each.close()
 
 
-def ended(jobs, job):
-    end = time.monotonic() + PATIENCE
+def ended(jobs, job, patience=PATIENCE):
+    end = time.monotonic() + patience
     while (found := jobs.job(job.id)).state in (JobState.WAITING, JobState.RUNNING):
         assert time.monotonic() < end, found
         time.sleep(0.05)
@@ -79,7 +83,33 @@ def test_a_long_tuning_is_cancelled(jobs):
     job = ft.submit("lora", {**SMALL, "steps": 100_000, "patience": 0})
     next(each for each in ft.follow(job.id) if each.kind == "report")
     ft.cancel(job.id)
-    assert ended(ft, job).state == JobState.CANCELLED
+    # Ten times the seconds that it should take: this machine may be busy.
+    assert ended(ft, job, patience=50).state == JobState.CANCELLED
+
+
+def test_a_job_whose_worker_is_killed_ends_with_the_losses_of_an_undisturbed_run(
+    jobs, services, tmp_path
+):
+    ft = jobs[1]
+    chosen = {"steps": 30, "batch": 4, "rank": 2, "evaluate_every": 5, "patience": 0}
+    (worker,) = services.group("ft")["workers"]
+    job = ft.submit("lora", {"base": "base.pth", "data": "tea.jsonl", **chosen})
+    next(each for each in ft.follow(job.id) if each.data.get("step") == 7)
+    os.kill(worker["pid"], signal.SIGKILL)
+    files = services.folder / "kvasir-data" / "tuning"
+    with one_thread():
+        tune(
+            "lora", str(files / "base.pth"), files / "tea.jsonl", tmp_path / "whole",
+            data_dir=tmp_path, options=chosen,
+        )  # fmt: skip
+    done = ended(ft, job)
+    assert (done.state, done.attempts, done.result["steps"]) == (JobState.DONE, 2, 30)
+    (file,) = services.folder.glob(f"kvasir-data/**/{job.id}/lora/metrics.jsonl")
+    found = tuning.read_metrics(file)
+    expected = tuning.read_metrics(tmp_path / "whole" / "metrics.jsonl")
+    assert [line["step"] for line in found] == list(range(31))
+    for line, other in zip(found, expected, strict=True):
+        assert line == pytest.approx(other, abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from kvasir.core.errors import (
     SettingsError,
     StorageError,
 )
+from kvasir.core.run import Run
 from kvasir.core.types import Chunk, Hit, Message, Prompt, chunk_id, document_id
 from kvasir.tuning import prepare_data, work_folder
 from kvasir.tuning import tune as kvasir_tune
@@ -718,7 +719,13 @@ def test_jobs_name_files_of_the_folder_and_nothing_else(name, tmp_path):
 def test_a_name_too_long_for_any_file_is_the_name_of_no_model(tmp_path):
     for name in ("x" * 300, "a/" + "b" * 300):
         refused(
-            RequestError, "is the name of no file", language_models._found, tmp_path, name, "base"
+            RequestError,
+            "is the name of no file",
+            language_models._found,
+            tmp_path,
+            tmp_path,
+            name,
+            "base",
         )
 
 
@@ -734,7 +741,7 @@ def test_a_damaged_record_of_a_round_is_named(content, tmp_path):
     record.write_text(content)
     told = r"record\.json is damaged: delete its folder"
     refused(ComponentError, told, tuning_loop._round, tmp_path)
-    refused(ComponentError, told, tuning_loop._Record, record.parent, {})
+    refused(ComponentError, told, tuning_loop._Record, record.parent, {}, goes_on=True)
 
 
 def test_a_damaged_line_of_judgements_is_named(tmp_path):
@@ -749,5 +756,27 @@ def test_a_round_that_ended_before_its_record_was_written_goes_on(tmp_path):
     number, folder = tuning_loop._round(tmp_path)
     folder.mkdir(parents=True)
     assert tuning_loop._round(tmp_path) == (number, folder)
-    tuning_loop._Record(folder, {"base": "b"}).add("start", {})
-    assert tuning_loop._Record(folder, {"base": "b"}).get("start")
+    tuning_loop._Record(folder, {"base": "b"}, goes_on=False).add("start", {})
+    assert tuning_loop._Record(folder, {"base": "b"}, goes_on=True).get("start")
+
+
+def test_a_runner_tunes_on_the_device_of_its_options(tmp_path, monkeypatch):
+    (tmp_path / "tuning").mkdir()
+    for name in ("base.pth", "data.jsonl"):
+        (tmp_path / "tuning" / name).write_bytes(b"{}")
+    given, seen = {"base": "base.pth", "data": "data.jsonl"}, []
+
+    def record(*_, device, **__):
+        seen.append(device)
+        raise StorageError("enough")
+
+    made = registry.build("tuners", "lora", {"device": "cuda:7"}, {"data_dir": tmp_path})
+    with monkeypatch.context() as patched:
+        for name in ("tune", "memory_for_tuning"):
+            patched.setattr(tuning_runners, name, record)
+        refused(StorageError, "enough", made.memory, given)
+        refused(StorageError, "enough", made.run, given, tmp_path, Run(), print)
+    assert seen == ["cuda:7", "cuda:7"]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    told = "no CUDA device is usable here; set device to cpu"
+    refused(SettingsError, told, made.memory, given)

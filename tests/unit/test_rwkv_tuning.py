@@ -177,6 +177,26 @@ def test_a_run_that_was_stopped_anywhere_goes_on_with_the_same_losses(kind, tmp_
         assert result.steps == 30
 
 
+@pytest.mark.parametrize("calls", [1, 2, 6, 8, 13])
+def test_nothing_is_computed_after_a_stop(calls, tmp_path, monkeypatch):
+    """Evaluations have five parts, updates two; a stop is seen before the next part."""
+    stop, counted = StopToken(), []
+    run = tune("lora", tmp_path, micro_batch=2, evaluate_every=1)
+    assert (len(run._held_out), run._options.batch) == (10, 4)
+    loss = run.loss
+
+    def counting(part):
+        counted.append(len(part))
+        if len(counted) == calls:
+            stop.set()
+        return loss(part)
+
+    monkeypatch.setattr(run, "loss", counting)
+    with pytest.raises(StoppedError):
+        run.run(Run(stop))
+    assert len(counted) == calls
+
+
 def test_it_ends_early_when_the_held_out_loss_gets_no_better(tmp_path):
     run = tune("state", tmp_path, steps=500, patience=2, learning_rate=3.0, evaluate_every=5)
     result = run.run()
@@ -219,19 +239,36 @@ def test_only_answers_are_learnt(tmp_path):
     assert learnt_text("Assistant: first", tmp_path) == " first"
     plain = "A document without turns."
     assert plain.endswith(learnt_text(plain, tmp_path))
-    assert learnt_text("User: only a question" * 50 + "\n\nAssistant: x", tmp_path, 20) is None
     assert learnt_text("", tmp_path) is None
+
+
+@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n"])
+def test_turns_of_users_and_of_the_system_are_not_learnt(end, tmp_path):
+    turns = ("User: a?", "Assistant: b", "System: c", "User: d?", "Assistant: e\nf")
+    assert learnt_text(end.join(turns), tmp_path).split() == ["b", "e", "f"]
+
+
+def test_a_prompt_that_is_too_long_loses_its_beginning_and_the_answer_stays(tmp_path):
+    coder = tokenizer.WorldTokenizer()
+    text = f"System: s\n\n{'a passage of some words ' * 300}\n\nUser: q\n\nAssistant: two minutes"
+    tokens = [*coder.encode(text), 0]
+    example = tuning_data.example_of(tokens, coder, 64)
+    assert example.tokens == tuple(tokens[-65:])
+    pairs = zip(example.tokens, example.is_learnt, strict=True)
+    assert coder.decode([token for token, learnt in pairs if learnt]) == " two minutes"
+    # Of several answers the first is kept whole, with what follows if there is room.
+    more = [*coder.encode(f"{text}\n\nUser: {'r ' * 200}\n\nAssistant: three"), 0]
+    assert " two minutes" in coder.decode(tuning_data.example_of(more, coder, 64).tokens)
 
 
 def test_the_end_of_a_document_is_learnt_and_a_cut_one_has_none():
     coder = tokenizer.WorldTokenizer()
-    tokens = [*coder.encode("User: q\n\nAssistant: a b c d e f g h"), 0]
+    tokens = [*coder.encode("a b c d e f g h"), 0]
     whole = tuning_data.example_of(tokens, coder, 100)
     assert whole.tokens[-1] == 0
     assert whole.is_learnt[-1]
     cut = tuning_data.example_of(tokens, coder, len(tokens) - 3)
-    assert len(cut.tokens) == len(tokens) - 2
-    assert 0 not in cut.tokens
+    assert cut.tokens == tuple(tokens[:-2])
 
 
 @pytest.mark.parametrize("context", [64, 1_000_000])
@@ -245,14 +282,17 @@ def test_a_conversation_of_many_turns_is_marked_in_linear_time(context):
     assert sum(example.is_learnt) >= len(example.tokens) // 20
 
 
-def test_an_answer_that_ends_behind_the_context_is_learnt_to_the_cut():
+def test_an_answer_that_is_longer_than_the_context_is_learnt_to_the_cut():
     coder = tokenizer.WorldTokenizer()
     tokens = coder.encode("User: q\n\nAssistant: a b c d\n\nUser: more")
-    whole = tuning_data.example_of(tokens, coder, len(tokens))
+    learnt = tuning_data.example_of(tokens, coder, len(tokens)).is_learnt
+    first, size = learnt.index(True), sum(learnt)
     for context in range(1, len(tokens)):
         cut = tuning_data.example_of(tokens, coder, context)
-        learnt = whole.is_learnt[: context + 1]
-        assert (cut.is_learnt if cut else None) == (learnt if any(learnt) else None)
+        start = min(max(0, first + size - context - 1), first - 1)
+        assert cut.tokens == tuple(tokens[start : start + context + 1])
+        assert cut.is_learnt == learnt[start : start + context + 1]
+        assert sum(cut.is_learnt) == min(size, context)
 
 
 def test_equal_examples_are_never_on_both_sides():

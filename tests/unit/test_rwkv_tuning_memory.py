@@ -11,6 +11,7 @@ from small_rwkv import one_thread, random_model, random_tokens, write_model, wri
 
 from kvasir.core.errors import ComponentError, SettingsError, StoppedError
 from kvasir.core.run import Run, StopToken
+from kvasir.tuning import memory_for_tuning
 from kvasir.tuning import tune as kvasir_tune
 
 torch = library("torch", extra="torch")
@@ -155,3 +156,31 @@ def test_too_little_memory_is_refused_with_the_figures(base_and_data, tmp_path, 
             data_dir=tmp_path,
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_memory_of_data_with_nothing_to_learn_is_one_sentence(base_and_data, tmp_path):
+    model, data = str(base_and_data / "small.pth"), tmp_path / "none.jsonl"
+    for content in ("", "\n"):
+        data.write_text(content)
+        with pytest.raises(SettingsError, match=r"none\.jsonl has nothing to learn"):
+            memory_for_tuning("lora", model, data, data_dir=tmp_path)
+
+
+def test_memory_is_estimated_for_the_tokens_that_tuning_keeps(base_and_data, monkeypatch):
+    """A context of N has N tokens to predict, so an example has one more."""
+    seen = []
+    estimate = memory.estimate
+
+    def watched(found, options, given):
+        seen.append(max(len(each.tokens) for each in given))
+        return estimate(found, options, given)
+
+    monkeypatch.setattr("kvasir.rwkv.memory.estimate", watched)
+    model, data = str(base_and_data / "small.pth"), base_and_data / "data.jsonl"
+    for context in (1, 64):
+        need = memory_for_tuning(
+            "state", model, data, data_dir=base_and_data, context=context,
+            options={"micro_batch": 1},
+        )  # fmt: skip
+        assert need.needed > 0
+    assert seen == [2, 65]

@@ -104,6 +104,35 @@ def test_short_questions_about_other_things_do_not_leak():
     assert not check.leaks("Why?")
 
 
+@pytest.mark.parametrize(
+    ("asked", "near", "other"),
+    [
+        (
+            "图书馆星期一早上什么时候开门？",
+            "请问图书馆星期一早上什么时候开门？",
+            "图书馆里有多少本书可以借回家看？",
+        ),
+        (
+            "図書館は月曜日の朝、何時に開きますか。",
+            "では、図書館は月曜日の朝、何時に開きますか？",
+            "図書館には本が何冊ありますか。",
+        ),
+        (
+            "ห้องสมุดเปิดกี่โมงในวันจันทร์",
+            "ห้องสมุดเปิดกี่โมงในวันจันทร์ครับ",
+            "ห้องสมุดมีหนังสือกี่เล่มให้ยืม",
+        ),
+        ("コーヒーは何度で淹れますか", "ｺｰﾋｰは何度で淹れますか?", "コーヒー豆はどこで買えますか"),
+        ("What does the ﬁrst ＡＢＣ test say?", "what does the first ABC test say", "What is ABC?"),
+    ],
+)
+def test_questions_in_scripts_without_spaces_and_in_other_widths_leak(asked, near, other):
+    check = LeakageCheck([asked])
+    assert check.leaks(asked)
+    assert check.leaks(near)
+    assert not check.leaks(other)
+
+
 def test_a_log_without_good_answers_is_one_sentence(tmp_path):
     with pytest.raises(RequestError, match=r"nothing to learn from: 1 answers are not rated"):
         written(tmp_path, [logged("Why?", rating=-1)])

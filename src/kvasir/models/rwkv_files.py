@@ -6,6 +6,7 @@ Face cache. A name is ``OWNER/NAME/FILE``, or ``OWNER/NAME`` if it has one model
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from kvasir.models.local import cache_dir, cached, downloads, models_dir
 
 SUFFIXES = (".pth", ".safetensors")
 BASE, STATE = "base", "state"
-PTH_KINDS = (BASE, STATE)
+FILE_KINDS = (BASE, STATE)
 _MOST_NAMES = 64 << 20
 """Bytes of the names and shapes of a file's tensors."""
 
@@ -76,21 +77,35 @@ def _model(folder: Path, name: str) -> Path:
     return files[0]
 
 
-def pth_kind(path: Path) -> str | None:
-    """Return ``base`` or ``state`` for a ``.pth`` file of RWKV, by the names of its tensors.
+def file_kind(path: Path) -> str | None:
+    """Return ``base`` or ``state`` for a file of RWKV, by the names of its tensors.
 
     None for any other file. Nothing of it is unpickled.
     """
-    if path.suffix != ".pth":
+    if path.suffix not in SUFFIXES:
         return None
+    names = _names_of_pth(path) if path.suffix == ".pth" else _names_of_safetensors(path)
+    if b"emb.weight" in names or b"model.embeddings.weight" in names:
+        return BASE
+    return STATE if b"time_state" in names else None
+
+
+def _names_of_pth(path: Path) -> bytes:
+    """Return the part of a ``.pth`` file that has the names of its tensors; empty if none has."""
     try:
         with zipfile.ZipFile(path) as content:
             names = [name for name in content.namelist() if name.rpartition("/")[2] == "data.pkl"]
             if len(names) != 1 or content.getinfo(names[0]).file_size > _MOST_NAMES:
-                return None
-            index = content.read(names[0])
+                return b""
+            return content.read(names[0])
     except zipfile.BadZipFile:
-        return None  # It is damaged, or of before PyTorch 1.6.
-    if b"emb.weight" in index:
-        return BASE
-    return STATE if b"time_state" in index else None
+        return b""  # It is damaged, or of before PyTorch 1.6.
+
+
+def _names_of_safetensors(path: Path) -> bytes:
+    """Return the header of a safetensors file; empty if it has none."""
+    size = struct.Struct("<Q")
+    with path.open("rb") as stream:
+        start = stream.read(size.size)
+        length = size.unpack(start)[0] if len(start) == size.size else 0
+        return stream.read(length) if length <= _MOST_NAMES else b""

@@ -122,20 +122,19 @@ class Tuning:
         run, options = run or Run(), self._options
         ended_early = self._is_over
         if self._step == 0 and math.isnan(self._before):
-            self._before = self._best = self.evaluate()
+            self._before = self._best = self.evaluate(run)
             self._check(self._before)
             self._keep_best()
             self._save()
             self._log({"step": 0, "held_out": self._before})
         while self._step < options.steps and not ended_early:
-            run.stop.raise_if_set()
-            loss = self._update()
+            loss = self._update(run)
             self._step += 1
             self._check(loss)
             entry: dict[str, Any] = {"step": self._step, "loss": loss}
             is_last = self._step == options.steps
             if self._step % options.evaluate_every == 0 or is_last:
-                entry["held_out"] = self._judge()
+                entry["held_out"] = self._judge(run)
                 self._log(entry)
                 self._save()
                 ended_early = self._is_over and not is_last
@@ -153,11 +152,17 @@ class Tuning:
         return self._folder / (STATE_FILE if is_state else ADAPTER_FOLDER)
 
     @torch.no_grad()
-    def evaluate(self) -> float:
-        """Return the loss of the held-out examples, or of all if none are, in nats a token."""
+    def evaluate(self, run: Run | None = None) -> float:
+        """Return the loss of the held-out examples, or of all if none are, in nats a token.
+
+        Raises:
+            StoppedError: The run was stopped.
+        """
+        run = run or Run()
         examples = self._held_out or self._train
         total, count = 0.0, 0
         for part in micro_batches(examples, self._options.micro_batch):
+            run.check()
             loss, tokens = self.loss(part)
             total, count = total + loss.item(), count + tokens
         return total / count
@@ -184,7 +189,7 @@ class Tuning:
         wkv = torch.stack(list(self._parameters.values())).unsqueeze(1).float()
         return State(zero.shift, wkv).expand(rows)
 
-    def _update(self) -> float:
+    def _update(self, run: Run) -> float:
         options = self._options
         examples = batch_of(self._train, self._step, options.batch, options.seed)
         count = sum(sum(example.is_learnt[1:]) for example in examples)
@@ -194,6 +199,7 @@ class Tuning:
         total = 0.0
         rows = packed(examples, options.pack) if options.pack else examples
         for part in micro_batches(rows, options.micro_batch):
+            run.check()
             loss, _ = self.loss(part)
             (loss / count).backward()  # type: ignore[no-untyped-call]
             total += loss.item()
@@ -201,9 +207,9 @@ class Tuning:
         self._optimizer.step()
         return total / count
 
-    def _judge(self) -> float:
+    def _judge(self, run: Run) -> float:
         """Evaluate, keep the result if it is the best so far, and return the loss."""
-        loss = self.evaluate()
+        loss = self.evaluate(run)
         self._check(loss)
         if loss < self._best:
             self._best, self._worse = loss, 0

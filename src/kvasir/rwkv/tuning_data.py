@@ -1,8 +1,9 @@
 """Training examples: which tokens are learnt, held-out examples, and the order of batches.
 
 Only the answers of a conversation are learnt, from after ``Assistant:`` to the end of that turn; a
-document without such a turn is learnt whole. Everything follows from the seed and the step, so that
-a run that was interrupted goes on with the batches that it would have had.
+document without such a turn is learnt whole. A prompt that is too long loses its beginning.
+Everything follows from the seed and the step, so that a run that was interrupted goes on with the
+batches that it would have had.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from torch import Tensor
 from kvasir.core.errors import SettingsError
 from kvasir.rwkv.tokenizer import WorldTokenizer
 
-_ANSWER = re.compile(rb"(?:^|\n\n)Assistant:(.*?)(?=\n\nUser:|\Z)", re.DOTALL)
+_ANSWER = re.compile(
+    rb"(?:\A|\r?\n\r?\n)Assistant:(.*?)(?=\r?\n\r?\n(?:User|System):|\Z)", re.DOTALL
+)
 IGNORED = -100
 """The target where nothing is learnt."""
 
@@ -36,15 +39,28 @@ def example_of(tokens: Sequence[int], tokenizer: WorldTokenizer, context: int) -
     """Return a document as an example of at most ``context`` tokens; None if nothing is learnt.
 
     A token is learnt if its first byte belongs to an answer. The end of the document is learnt,
-    unless it was cut off.
+    unless it was cut off. Of a longer document the first answer is kept, and as much of the prompt
+    before it as fits; a document without answers is cut at its end.
     """
     text = tokenizer.decode_bytes(tokens)
     spans = [match.span(1) for match in _ANSWER.finditer(text)] or [(0, len(text))]
-    kept = tokens[: context + 1]
-    learnt = _in_spans([len(tokenizer.decode_bytes([token])) for token in kept], spans)
+    learnt = _in_spans([len(tokenizer.decode_bytes([token])) for token in tokens], spans)
     learnt[:1] = [False]  # It follows no token.
-    found = Example(tuple(kept), tuple(learnt))
-    return found if len(found.tokens) > 1 and any(found.is_learnt) else None
+    if True not in learnt:
+        return None
+    start = _first_kept(learnt, context + 1)
+    kept = slice(start, start + context + 1)
+    return Example(tuple(tokens[kept]), tuple(learnt[kept]))
+
+
+def _first_kept(learnt: Sequence[bool], size: int) -> int:
+    """Return where the part of ``size`` tokens begins that has the first answer.
+
+    An answer that is longer follows the token before it, and is cut off at the end.
+    """
+    first = learnt.index(True)
+    end = learnt.index(False, first) if False in learnt[first:] else len(learnt)
+    return max(0, min(end - size, first - 1))
 
 
 def _in_spans(sizes: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[bool]:

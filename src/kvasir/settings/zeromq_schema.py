@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -291,6 +291,16 @@ class TuningPartSettings(ServiceSection):
     def _read_ends(cls, given: Any) -> Any:
         return _with_ports(given, "tuning")
 
+    def folder_of(self, runner: str) -> str | None:
+        """Return the option ``folder`` of a runner; None if it has none."""
+        chosen = self.runners.get(runner)
+        folder = chosen.options.get("folder") if chosen else None
+        return str(folder) if folder else None
+
+
+_RUNNERS_OF_FILES = {"j2b": ("j2b",), "ft": ("state", "lora", "pissa")}
+"""The runners of each part that share a folder of files."""
+
 
 class TuningSettings(BrokeredSection):
     """Preparing data (J2B) and tuning models (FT), as jobs."""
@@ -304,6 +314,29 @@ class TuningSettings(BrokeredSection):
     @classmethod
     def _read_ends(cls, given: Any) -> Any:
         return _with_ports(given, "tuning")
+
+    @model_validator(mode="after")
+    def _have_one_folder(self) -> Self:
+        if len(self._folders) > 1:
+            raise ValueError(
+                "the runners j2b, state, lora and pissa must have the same option 'folder': "
+                "the files of one are those of all"
+            )
+        return self
+
+    @property
+    def _folders(self) -> set[str | None]:
+        return {
+            self.part(part).folder_of(name)
+            for part, names in _RUNNERS_OF_FILES.items()
+            if self.part(part).enabled
+            for name in names
+        }
+
+    @property
+    def folder(self) -> str | None:
+        """The folder of the files that jobs may name; None for that in the data folder."""
+        return next(iter(self._folders), None)
 
     def part(self, name: str) -> TuningPartSettings:
         """Return the section of j2b or ft."""

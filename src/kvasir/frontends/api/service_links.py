@@ -6,6 +6,7 @@ import importlib
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kvasir.core.errors import ComponentError, MissingExtraError
@@ -14,6 +15,7 @@ from kvasir.settings.reached_hosts import reached_host
 from kvasir.settings.running_services import FOLDER, read_record
 from kvasir.settings.schema import Settings
 from kvasir.settings.zeromq_schema import TuningSettings
+from kvasir.tuning_files import tuning_folder
 
 if TYPE_CHECKING:
     from kvasir.remote.zeromq.starter import StarterClient
@@ -59,6 +61,12 @@ def _tuning_section(settings: Settings) -> TuningSettings | None:
     if chosen is None or not chosen.uses("tuning"):
         return None
     return chosen.service_of(TuningSettings)
+
+
+def folder_of_tuning(settings: Settings) -> Path:
+    """Return the folder of the files that jobs of tuning may name."""
+    section = _tuning_section(settings)
+    return tuning_folder(settings.data_folder, section.folder if section else None)
 
 
 @contextmanager

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kvasir.app import App
+    from kvasir.tuning import TuningReport
+    from kvasir.tuning_loop import RoundResult
 
 _FILE = click.Path(path_type=Path)
 
@@ -83,6 +85,7 @@ def _training(kind: str, text: str) -> None:
             report,
             f"held-out loss {report.loss_before:.4f} -> {report.loss:.4f} "
             f"after {report.steps} steps{ended}",
+            *_shortened(report),
             f"wrote {report.file}",
         )
         return 0
@@ -94,7 +97,20 @@ def _training(kind: str, text: str) -> None:
     tune.command(kind)(decorated)
 
 
+def _shortened(report: TuningReport | RoundResult) -> list[str]:
+    """Return a line on the examples that were not learnt as they are; none if there are none."""
+    if not report.shortened and not report.left_out:
+        return []
+    return [
+        f"of {report.examples} examples {report.shortened} were longer than --context and lost the "
+        f"beginning of their prompts; {report.left_out} had nothing to learn and were left out"
+    ]
+
+
 _POSITIVE = click.IntRange(1)
+_CONTEXT = click.option(
+    "--context", type=_POSITIVE, default=512, show_default=True, help="Most tokens of an example."
+)
 _OPTIONS = (
     click.option("--model", required=True, help="The base: a file, or OWNER/NAME/FILE."),
     click.option("--data", required=True, type=_FILE, help="A JSONL file, or prepared data."),
@@ -106,9 +122,7 @@ _OPTIONS = (
     click.option(
         "--micro-batch", type=_POSITIVE, default=8, show_default=True, help="Computed at once."
     ),
-    click.option(
-        "--context", type=_POSITIVE, default=512, show_default=True, help="Tokens of an example."
-    ),
+    _CONTEXT,
     click.option("--learning-rate", type=click.FloatRange(0, min_open=True)),
     click.option(
         "--held-out",
@@ -233,6 +247,7 @@ def _improve(app: App, questions: Path, target: Path, **given: Any) -> int:
         result,
         f"round {result.round}: learnt from {result.examples} answers, held-out loss "
         f"{result.loss_before:.4f} -> {result.loss:.4f}",
+        *_shortened(result),
         f"answered well: {result.incumbent:.1%} before, {result.candidate:.1%} with it, of "
         f"{result.questions} questions (p = {result.comparison.p_value:.4f})",
         f"{decision}: {result.folder}",
@@ -242,7 +257,7 @@ def _improve(app: App, questions: Path, target: Path, **given: Any) -> int:
 
 def _add_improve() -> None:
     decorated: Callable[..., Any] = with_app(_improve)
-    own = [option for option in _OPTIONS if option not in _OPTIONS[:2]]
+    own = [option for option in _OPTIONS if option not in (*_OPTIONS[:2], _CONTEXT)]
     for option in reversed((*own, *_ROUND_OPTIONS)):
         decorated = option(decorated)
     tune.command("improve")(decorated)
@@ -258,6 +273,11 @@ _ROUND_OPTIONS = (
         help="What is trained.",
     ),
     click.option("--rank", type=_POSITIVE, help="Of an adapter.  [default: 32]"),
+    click.option(
+        "--context",
+        type=_POSITIVE,
+        help="Most tokens of an example.  [default: the generator's window]",
+    ),
 )
 _add_improve()
 

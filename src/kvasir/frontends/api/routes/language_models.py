@@ -14,7 +14,7 @@ from kvasir.core.services.jobs import Job
 from kvasir.core.wire import to_json
 from kvasir.frontends.api.callers import Admin, Kvasir
 from kvasir.frontends.api.operations import EVENTS, long_work
-from kvasir.frontends.api.service_links import running_settings, tuning_jobs
+from kvasir.frontends.api.service_links import folder_of_tuning, running_settings, tuning_jobs
 from kvasir.language_models import (
     ChosenModel,
     LanguageModelFile,
@@ -115,19 +115,22 @@ def change_llm(body: WantedLlm, kvasir: Kvasir, caller: Admin) -> JSONResponse:
     after the other. Only names of `files` are taken, and never a path.
     """
     del caller
-    folder, job = kvasir.settings.data_folder, None
+    settings, job = kvasir.settings, None
     if body.tuned and not body.base:
         raise RequestError("name the base that the state or adapter belongs to")
     if job_id := job_of(body.tuned):
-        with tuning_jobs(kvasir.settings, "ft") as jobs:
+        with tuning_jobs(settings, "ft") as jobs:
             job = jobs.job(job_id)
-    choose_model(folder, body.base, "" if job else body.tuned, job)
+    files, tuned = folder_of_tuning(settings), "" if job else body.tuned
+    choose_model(settings.data_folder, files, body.base, tuned, job)
     return JSONResponse(_llm(kvasir), 202)
 
 
 def _llm(kvasir: App) -> dict[str, Any]:
-    chosen: ChosenModel = chosen_model(kvasir.settings, running_settings(kvasir.settings))
-    files: list[LanguageModelFile] = model_files(kvasir.settings.data_folder, _jobs(kvasir))
+    settings = kvasir.settings
+    chosen: ChosenModel = chosen_model(settings, running_settings(settings))
+    folder = folder_of_tuning(settings)
+    files: list[LanguageModelFile] = model_files(settings.data_folder, folder, _jobs(kvasir))
     return {**to_json(chosen), "files": to_json(files)}
 
 

@@ -20,7 +20,7 @@ from kvasir.core.wire import to_json
 from kvasir.frontends.api.callers import Admin, Kvasir, UploadRoute
 from kvasir.frontends.api.problems import describe, describe_unforeseen
 from kvasir.frontends.api.routes.jobs import described
-from kvasir.frontends.api.service_links import TuningPart, has_tuning, tuning_jobs
+from kvasir.frontends.api.service_links import TuningPart, folder_of_tuning, has_tuning, tuning_jobs
 from kvasir.frontends.api.streaming import Ending, Put, pushed_stream, server_sent_event
 from kvasir.language_models import choose_model
 from kvasir.tuning_files import (
@@ -70,7 +70,7 @@ class Runners(BaseModel):
 def show_files(kvasir: Kvasir, caller: Admin) -> JSONResponse:
     """List the files that jobs may name: JSONL, prepared data, bases and states."""
     del caller
-    return JSONResponse(to_json(list_files(kvasir.settings.data_folder)))
+    return JSONResponse(to_json(list_files(folder_of_tuning(kvasir.settings))))
 
 
 @uploads.post("/files", status_code=201, responses={201: {"model": KeptExamples}})
@@ -84,7 +84,7 @@ def upload_file(
     del caller
     settings = kvasir.settings
     kept = keep_examples(
-        settings.data_folder,
+        folder_of_tuning(settings),
         name or file.filename or "",
         file.file,
         most_bytes=settings.rag.ingest.max_file_mb << 20,
@@ -111,7 +111,7 @@ def keep_logged_answers(body: AnswersFile, kvasir: Kvasir, caller: Admin) -> JSO
         return is_chosen and body.collection in (None, each.collection)
 
     answers = filter(is_wanted, kvasir.services.answer_log.export())
-    kept = keep_answers(kvasir.settings.data_folder, body.name, answers)
+    kept = keep_answers(folder_of_tuning(kvasir.settings), body.name, answers)
     return JSONResponse(to_json(kept), 201)
 
 
@@ -242,5 +242,6 @@ def use_result(job_id: str, kvasir: Kvasir, caller: Admin) -> Response:
     del caller
     with tuning_jobs(kvasir.settings, "ft") as jobs:
         job = jobs.job(job_id)
-    choose_model(kvasir.settings.data_folder, str(job.arguments.get("base", "")), job=job)
+    settings, base = kvasir.settings, str(job.arguments.get("base", ""))
+    choose_model(settings.data_folder, folder_of_tuning(settings), base, job=job)
     return Response(status_code=202)
