@@ -317,6 +317,20 @@ def test_garbage_does_not_disturb_others(broker, client, make_worker, make_raw):
     assert broker.is_running
 
 
+def test_a_message_that_cannot_be_acted_on_is_counted_and_ends_nothing(
+    broker, client, make_worker, make_raw, monkeypatch, caplog
+):
+    make_worker()
+    raw = make_raw(broker.back_end[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(broker._dispatcher, "_register", lambda *_: 1 / 0)
+        raw.socket.send_multipart([wire.write(wire.HELLO, wire.NO_SESSION)])
+        wait_for(lambda: client.statistics()["refused"] == 1)
+    assert echo(client, 5).result()["value"] == 5
+    assert broker.is_running
+    assert "a message could not be acted on" in caplog.text
+
+
 def test_garbage_within_a_session_is_refused_and_answered(broker, make_worker, make_raw):
     make_worker()
     raw = make_raw(broker.front_end[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from kvasir.remote.zeromq import envelopes as wire
@@ -168,3 +169,24 @@ def test_a_name_that_is_too_long_is_refused(ends):
     ends.worker({"x" * 201: 1})
     found = ends.dispatcher.statistics(NOW)
     assert (found["services"], found["workers"], found["refused"]) == ({}, [], 2)
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        np.zeros(3, "f4"),
+        [],
+        {"services": np.zeros(3, "f4"), "name": "x"},
+        {"services": {"\ud800": 1}, "name": "x"},
+        {"services": {"echo": 1}, "name": "\ud800"},
+        {"services": {"echo": 0}, "name": "x"},
+        {"services": {}, "name": "x"},
+        {"services": {"echo": 1}},
+    ],
+    ids=str,
+)
+def test_a_greeting_that_is_none_is_refused(ends, greeting):
+    hello = wire.write(wire.HELLO, wire.NO_SESSION)
+    ends.dispatcher.from_worker([b"w", hello, *pack(greeting)], NOW)
+    found = ends.dispatcher.statistics(NOW)
+    assert (found["services"], found["workers"], found["refused"]) == ({}, [], 1)
