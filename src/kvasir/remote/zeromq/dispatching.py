@@ -138,6 +138,10 @@ class Dispatcher:
             self.refuse()  # A frame that was sent twice.
             return
         client.last_id = id_
+        if self.is_stopping:
+            # Its session goes on: it has the answers of its other requests, and then the goodbye.
+            self._to_client((client.identity, wire.write(wire.RESET, wire.NO_SESSION, id_)))
+            return
         try:
             name = frames[1][wire.SIZE :].decode()
         except UnicodeDecodeError:
@@ -155,10 +159,6 @@ class Dispatcher:
         request = Request(client, id_, service, now + number / 1000, flags)
         request.body = frames[2:]
         request.size = sum(map(len, frames))
-        if self.is_stopping:
-            stops = "the broker is stopping"
-            self._fail(request, ComponentError(name, records.TAKING, stops, kind="unreachable"))
-            return
         held = self._held_bytes + request.size
         if excess := self._limits.exceeded(name, len(self._open), held):
             service.counts["busy"] += 1

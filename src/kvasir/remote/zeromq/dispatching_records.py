@@ -13,7 +13,7 @@ from kvasir.core.wire import from_json
 from kvasir.remote.zeromq import envelopes as wire
 from kvasir.remote.zeromq.packing import unpack
 
-TAKING = "taking a request"
+_TAKING = "taking a request"
 LONGEST_NAME = 200
 """Of a service, in characters."""
 _MOST_SLOTS = 2**20
@@ -36,7 +36,7 @@ class Limits:
             return None
         busy = f"{requests} requests are waiting or running already"
         name = service or "the broker"
-        return ComponentError(name, TAKING, busy, kind="busy", retry_after=_BUSY_SECONDS)
+        return ComponentError(name, _TAKING, busy, kind="busy", retry_after=_BUSY_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
