@@ -9,6 +9,7 @@ from contextlib import closing
 
 import pytest
 from chroma_server import chroma_server
+from deleted_collections import DeletedByAnother
 from libraries import library
 
 from kvasir.core.errors import WrongEmbedderError
@@ -21,7 +22,7 @@ chroma = library("kvasir.components.stores.chroma", needs="chromadb", extra="chr
 pytestmark = pytest.mark.xdist_group("chroma")
 
 
-class TestChromaStore(StoreContract):
+class TestChromaStore(DeletedByAnother, StoreContract):
     @pytest.fixture
     def open_store(self, tmp_path, analyzer):
         def open_store(dimension=8, fingerprint="", collection="contract"):
@@ -197,7 +198,7 @@ def server(tmp_path_factory):
         yield address
 
 
-class TestChromaStoreOnAServer(StoreContract):
+class TestChromaStoreOnAServer(DeletedByAnother, StoreContract):
     @pytest.fixture
     def open_store(self, server, tmp_path, analyzer):
         def open_store(dimension=8, fingerprint="", collection="contract"):

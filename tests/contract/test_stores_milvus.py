@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from deleted_collections import DeletedByAnother
 from free_ports import free_port
 from libraries import library
 
@@ -78,7 +79,7 @@ def _wait_for(port, process):
     pytest.fail("the Milvus Lite server does not answer")
 
 
-class TestMilvusStoreOnAServer(StoreContract):
+class TestMilvusStoreOnAServer(DeletedByAnother, StoreContract):
     @pytest.fixture
     def open_store(self, server, tmp_path, analyzer):
         def open_store(dimension=8, fingerprint="", collection="contract"):

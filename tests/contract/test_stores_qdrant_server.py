@@ -7,6 +7,7 @@ import warnings
 from typing import Any, ClassVar
 
 import pytest
+from deleted_collections import DeletedByAnother
 from qdrant_client import QdrantClient
 from qdrant_server import qdrant_server
 
@@ -63,7 +64,7 @@ class TestQdrantServerStore(StoreContract):
             server.close()
 
 
-class TestOfficialClientOverRest(StoreContract):
+class TestOfficialClientOverRest(DeletedByAnother, StoreContract):
     """The official client, over HTTP, against a server that has the engine of the embedded store.
 
     With KVASIR_TEST_QDRANT_URL, and KVASIR_TEST_QDRANT_KEY for its key, a real server is asked.

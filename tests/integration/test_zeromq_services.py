@@ -201,6 +201,27 @@ def test_clients_and_workers_go_on_after_the_broker_was_restarted(make_client, o
         once.result()
 
 
+def test_calls_wait_for_the_next_broker_while_one_answers_what_it_has(
+    make_client, opened, tmp_path
+):
+    ends = [f"ipc://{tmp_path}/private/{name}" for name in ("front", "back")]
+    first = Broker(*ends, heartbeat=HEARTBEAT)
+    opened.callback(first.close)
+    opened.enter_context(Worker(ends[1], echo_services(2), heartbeat=HEARTBEAT))
+    client = make_client(ends[0])
+    long = echo(client, 1, 2.0)
+    wait_for(lambda: counted(client)["running"] == 1)
+    ending = threading.Thread(target=first.close, args=(30.0,))
+    ending.start()
+    wait_for(lambda: first._dispatcher.is_stopping)
+    # Also one that must not be executed twice: the first broker did not accept it.
+    later = [echo(client, 2), echo(client, 3, idempotent=False)]
+    assert long.result()["value"] == 1
+    ending.join(60)
+    opened.enter_context(Broker(*ends, heartbeat=HEARTBEAT))
+    assert [call.result()["value"] for call in later] == [2, 3]
+
+
 def test_a_slow_generation_does_not_delay_embeddings(client, make_worker):
     make_worker()
     slow = [client.start("slow", "wait", {"seconds": 60.0}) for _ in range(2)]
@@ -315,6 +336,21 @@ def test_garbage_does_not_disturb_others(broker, client, make_worker, make_raw):
     assert echo(client, 5).result()["value"] == 5
     wait_for(lambda: client.statistics()["refused"] >= 2 * 5)
     assert broker.is_running
+
+
+def test_a_message_that_cannot_be_acted_on_is_counted_and_ends_nothing(
+    broker, client, make_worker, make_raw, monkeypatch, caplog
+):
+    make_worker()
+    wait_for(lambda: counted(client)["workers"] == 1)
+    raw = make_raw(broker.back_end[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(broker._dispatcher, "_register", lambda *_: 1 / 0)
+        raw.socket.send_multipart([wire.write(wire.HELLO, wire.NO_SESSION)])
+        wait_for(lambda: client.statistics()["refused"] == 1)
+    assert echo(client, 5).result()["value"] == 5
+    assert broker.is_running
+    assert "a message could not be acted on" in caplog.text
 
 
 def test_garbage_within_a_session_is_refused_and_answered(broker, make_worker, make_raw):

@@ -33,3 +33,22 @@ def test_that_no_services_run_reads_as_no_failure(tmp_path):
         service_control._client(settings)
     assert str(raised.value).startswith(f"no services run for {settings.data_folder}: ")
     assert raised.value.code == "component_unreachable"
+
+
+class FailingIndex:
+    """A starter whose index dies again and again, while llm has what was asked for."""
+
+    def status(self):
+        failing = {"name": "index worker 1", "deaths_in_a_row": 5, "last_end": "status 7"}
+        groups = [{"name": "llm", "workers": []}, {"name": "index", "workers": [failing]}]
+        self.asked = getattr(self, "asked", 0) + 1
+        return {"services": [{"groups": groups}]}
+
+
+def test_a_command_waits_for_the_services_that_it_names_alone(monkeypatch):
+    monkeypatch.setattr(service_control, "_LOOK_SECONDS", 0)
+    client = FailingIndex()
+    service_control._wait(client, lambda _: client.asked > 2, ["llm"])
+    for services in (["index"], []):
+        with pytest.raises(ComponentError, match="index worker 1 dies at once"):
+            service_control._wait(client, lambda _: False, services)

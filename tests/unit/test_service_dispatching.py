@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from kvasir.remote.zeromq import envelopes as wire
@@ -168,3 +169,36 @@ def test_a_name_that_is_too_long_is_refused(ends):
     ends.worker({"x" * 201: 1})
     found = ends.dispatcher.statistics(NOW)
     assert (found["services"], found["workers"], found["refused"]) == ({}, [], 2)
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        np.zeros(3, "f4"),
+        [],
+        {"services": np.zeros(3, "f4"), "name": "x"},
+        {"services": {"\ud800": 1}, "name": "x"},
+        {"services": {"echo": 1}, "name": "\ud800"},
+        {"services": {"echo": 0}, "name": "x"},
+        {"services": {}, "name": "x"},
+        {"services": {"echo": 1}},
+    ],
+    ids=str,
+)
+def test_a_greeting_that_is_none_is_refused(ends, greeting):
+    hello = wire.write(wire.HELLO, wire.NO_SESSION)
+    ends.dispatcher.from_worker([b"w", hello, *pack(greeting)], NOW)
+    found = ends.dispatcher.statistics(NOW)
+    assert (found["services"], found["workers"], found["refused"]) == ({}, [], 1)
+
+
+def test_a_broker_that_is_stopping_leaves_new_requests_to_the_next_one(ends):
+    session, worker = ends.client(), ends.worker({"echo": 1})
+    ends.ask(session, 1)
+    ends.dispatcher.is_stopping = True
+    ends.ask(session, 2)
+    assert ends.last(b"c") == (wire.RESET, 0, wire.NO_SESSION, 2, [])
+    assert ends.dispatcher.open_requests == 1
+    key = wire.read(ends.sent[b"w"][1][0])[6]
+    ends.dispatcher.from_worker([b"w", wire.write(wire.REPLY, worker, key), b"answer"], NOW)
+    assert ends.last(b"c")[0::3] == (wire.REPLY, 1)

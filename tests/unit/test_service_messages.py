@@ -80,6 +80,7 @@ def test_what_has_no_form_is_refused(value):
         [msgpack.packb(msgpack.ExtType(1, msgpack.packb([1, "<f4", [2]]))), b"1234"],
         [msgpack.packb(msgpack.ExtType(1, msgpack.packb([1, "|O", [1]]))), b"12345678"],
         [msgpack.packb(msgpack.ExtType(1, msgpack.packb([1, "<f4", [-1]]))), b"1234"],
+        [msgpack.packb(msgpack.ExtType(1, msgpack.packb([1, "<f4", [2**63]]))), b"1234"],
         [msgpack.packb(msgpack.ExtType(1, msgpack.packb([0, "<f4", [1]]))), b"1234"],
         [msgpack.packb([msgpack.ExtType(1, msgpack.packb([1, "<f4", [1]]))] * 2), b"1234"],
         [msgpack.packb(msgpack.ExtType(1, b"x"))],

@@ -7,6 +7,9 @@ collection's metadata. A folder has a copy of the index in a file, for a fast st
 Chroma lets several processes write into one folder, but one may not find what another writes. So
 one process owns a folder; its stores share it.
 
+Chroma's client finds a collection by an id. A store finds it again by its name when another one has
+deleted and created it meanwhile.
+
 Chroma must not be used across a fork of the process.
 
 Source: https://docs.trychroma.com (chromadb 1.5).
@@ -85,13 +88,13 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
             return
         with self._index.writing() as changed:
             for batch in batches(list(dict.fromkeys(ids)), self._batch):
-                self._call("deleting", self._collection.delete, ids=batch)
+                self._ask("deleting", "delete", ids=batch)
                 changed(batch, None)
 
     def count(self, filters: Filter | None = None) -> int:
         """Return how many chunks there are."""
         if filters is None:
-            return int(self._call("counting", self._collection.count))
+            return int(self._ask("counting", "count"))
         return len(self._ids(filters))
 
     def fetch(self, ids: Sequence[str]) -> list[tuple[Chunk, Matrix]]:
@@ -113,9 +116,9 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
         return [chunk for page in self._pages(ids, _CHUNK) for chunk in _chunks(page)]
 
     def _search(self, vectors: Matrix, top_k: int, filters: Filter | None) -> list[Scores]:
-        found: Any = self._call(
+        found: Any = self._ask(
             "searching",
-            self._collection.query,
+            "query",
             query_embeddings=np.asarray(vectors, dtype=np.float32),
             n_results=top_k,
             where=_where(filters),
@@ -133,7 +136,7 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
             known = [replace(chunk, metadata=dict(metadata)) for chunk in _chunks(page)]
             if known:
                 entries = [_entries(chunk) for chunk in known]
-                self._call("writing", self._collection.update, page["ids"], metadatas=entries)
+                self._ask("writing", "update", page["ids"], metadatas=entries)
 
     def _connect(self, uri: str, **login: str | None) -> None:
         self._index = IndexCache(self._stamp, self._put_stamp, self._load_index, count=self.count)
@@ -158,7 +161,11 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
             raise
 
     def _drop(self) -> None:
-        self._request("deleting the collection", self._client.delete_collection)
+        try:
+            self._request("deleting the collection", self._client.delete_collection)
+        except ComponentError as error:
+            if not self._is_gone(error):
+                raise
         self._index.forget()
         if self._index_file:
             self._index_file.unlink(missing_ok=True)
@@ -182,7 +189,7 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
         try:
             opened = self._found()
         except ComponentError as error:
-            if not isinstance(error.__cause__, NotFoundError):
+            if not self._is_gone(error):
                 raise
             about = {"kvasir": 1, "dimension": self.dimension, "fingerprint": fingerprint}
             opened = self._request(
@@ -192,21 +199,52 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
                 metadata=about,
                 configuration=_SPACE,
             )
-        about = opened.metadata or {}
-        if "kvasir" not in about:
-            raise not_ours(self._title)
-        self._check_maker(str(about["fingerprint"]), int(str(about["dimension"])), fingerprint)
-        self._collection = opened
+        self._use(opened)
         self._batch = min(500, int(self._client.get_max_batch_size()))
         if self.count() == 0:
             self._index.start_empty()
 
+    def _is_gone(self, error: ComponentError) -> bool:
+        return isinstance(error.__cause__, NotFoundError)
+
+    def _use(self, found: chromadb.Collection) -> None:
+        """Use a collection from now on.
+
+        Raises:
+            ConflictError: Another program made it.
+            WrongEmbedderError: Another embedder made its vectors.
+        """
+        about = found.metadata or {}
+        if "kvasir" not in about:
+            raise not_ours(self._title)
+        stored = str(about["fingerprint"]), int(str(about["dimension"]))
+        self._check_maker(*stored, self._fingerprint)
+        self._collection = found
+
+    def _ask(self, doing: str, method: str, *args: Any, **options: Any) -> Any:
+        """Call a method of the collection, also if it was created again; see ``_call``."""
+        try:
+            return self._call(doing, getattr(self._collection, method), *args, **options)
+        except ComponentError as error:
+            if not self._is_gone(error):
+                raise
+        self._current()
+        return self._call(doing, getattr(self._collection, method), *args, **options)
+
+    def _current(self) -> chromadb.Collection:
+        """Return the collection that has the name now, which has another index if it is new."""
+        found = self._found()
+        if found.id != self._collection.id:
+            self._use(found)
+            self._index.forget()
+        return found
+
     def _write(self, chunks: Sequence[Chunk], vectors: Matrix) -> list[SparseVector]:
         """Write chunks and return their terms."""
         terms = self._terms(chunks)
-        self._call(
+        self._ask(
             "writing",
-            self._collection.upsert,
+            "upsert",
             ids=[chunk.id for chunk in chunks],
             embeddings=np.asarray(vectors, dtype=np.float32),
             documents=[chunk.text for chunk in chunks],
@@ -219,10 +257,10 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
 
     def _put_stamp(self, stamp: str) -> None:
         about = {**(self._collection.metadata or {}), "stamp": stamp}
-        self._call("writing", self._collection.modify, metadata=about)
+        self._ask("writing", "modify", metadata=about)
 
     def _stamp(self) -> str:
-        return str((self._found().metadata or {}).get("stamp", ""))
+        return str((self._current().metadata or {}).get("stamp", ""))
 
     def _found(self) -> chromadb.Collection:
         get: Callable[..., chromadb.Collection] = self._client.get_collection
@@ -258,7 +296,7 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
             yield self._get(ids=batch, include=include)
 
     def _get(self, **options: Any) -> dict[str, Any]:
-        return dict(self._call("reading", self._collection.get, **options))
+        return dict(self._ask("reading", "get", **options))
 
 
 def _open_server(uri: str, **login: str | None) -> Any:

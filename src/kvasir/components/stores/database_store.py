@@ -162,12 +162,26 @@ class DatabaseStore(ClientStore):
         """
         super().__init__(collection, dimension, analyzer)
         self._name = accepted_name(collection)
+        self._fingerprint = fingerprint
         self._connect(uri, token=token, username=username, password=password)
         try:
             self._open_collection(fingerprint)
         except BaseException:
             self.close()
             raise
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
+        """Write chunks, replacing those of the same id; durable when it returns.
+
+        A collection that another process has deleted is created again.
+        """
+        try:
+            super().upsert(chunks, vectors)
+        except ComponentError as error:
+            if not self._is_gone(error):
+                raise
+            self._open_collection(self._fingerprint)
+            super().upsert(chunks, vectors)
 
     def _disconnect(self) -> None:
         self._client.close()
@@ -179,6 +193,10 @@ class DatabaseStore(ClientStore):
     @abstractmethod
     def _connect(self, uri: str, **login: str | None) -> None:
         """Make the client; ``login`` has the token, username and password, each maybe None."""
+
+    @abstractmethod
+    def _is_gone(self, error: ComponentError) -> bool:
+        """Return True if an error says that the database does not have the collection."""
 
     @abstractmethod
     def _open_collection(self, fingerprint: str) -> None:

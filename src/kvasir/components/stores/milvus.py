@@ -42,6 +42,8 @@ for _log in (logging.getLogger("pymilvus"), logging.getLogger("milvus_lite")):
         _log.removeHandler(_handler)
     _log.addHandler(logging.NullHandler())
 
+_NO_COLLECTION = 100
+"""Milvus's code for it."""
 _EXAMPLE = "http://localhost:19530"
 _BATCH_ROWS = 500
 _BATCH_CHARACTERS = 4_000_000
@@ -138,6 +140,10 @@ class MilvusStore(TwoLegs, DatabaseStore):
 
     def _drop(self) -> None:
         self._request("deleting the collection", self._client.drop_collection)
+
+    def _is_gone(self, error: ComponentError) -> bool:
+        cause = error.__cause__
+        return isinstance(cause, MilvusException) and cause.code == _NO_COLLECTION
 
     def _open_collection(self, fingerprint: str) -> None:
         if not self._request("opening", self._client.has_collection):

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 from qdrant_client import QdrantClient, models
-from qdrant_client.http.exceptions import ApiException
+from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from kvasir.components.stores.database_store import DatabaseStore, Scores, check_vectors, not_ours
 from kvasir.components.stores.hybrid import join_legs, resolved, search_terms
@@ -29,7 +29,7 @@ from kvasir.components.stores.qdrant_points import (
 )
 from kvasir.components.stores.store_uris import server_address
 from kvasir.core.batches import batches, sized_batches
-from kvasir.core.errors import SettingsError
+from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.core.filters import Filter
 from kvasir.core.protocols import Candidate, PendingVectors
 from kvasir.core.scoring import dense_score
@@ -40,6 +40,7 @@ _BATCH_CHARACTERS = 4_000_000
 _QUERIES = 64
 """Parts of one request; a hybrid query has three."""
 _CLIENT_OPTIONS = {"timeout": 60, "check_compatibility": False}
+_NOT_FOUND = 404
 _EXAMPLE = "http://localhost:6333"
 
 
@@ -123,6 +124,10 @@ class QdrantServerStore(QdrantPoints, DatabaseStore):
 
     def _drop(self) -> None:
         self._request("deleting the collection", self._client.delete_collection)
+
+    def _is_gone(self, error: ComponentError) -> bool:
+        cause = error.__cause__
+        return isinstance(cause, UnexpectedResponse) and cause.status_code == _NOT_FOUND
 
     def _open_collection(self, fingerprint: str) -> None:
         if not self._request("opening", self._client.collection_exists):

@@ -186,17 +186,21 @@ class _Reloading:
         self._module = _load("reloading")
         chosen = settings.generator
         options = chosen.options
-        self._of = dumps([chosen.model, options.get("state"), options.get("adapter")])
+        kinds = ("state", "adapter", "tuned")
+        self._of = dumps([chosen.model, *map(options.get, kinds)])
         llm = given.service_of(LlmSettings)
-        named = (llm.base_model_file, llm.state_path, *llm.reloadable)
+        named = (llm.base_model_file, llm.state_path, llm.adapter_path, *llm.reloadable)
         self._allowed = {name: file_or_name(given, name) for name in named if name}
         self._folder = settings.data_folder / FOLDER
+        self._module.forget_reloaded(self._folder, self._of)
         files = self._module.read_reloaded(self._folder, self._of)
         changed = {
             key: value
             for key, value in (("state", files.state), ("adapter", files.adapter))
             if value is not None
         }
+        if changed:
+            changed["tuned"] = ""  # It takes the place of both, until one is loaded.
         kept = {key: value for key, value in options.items() if key not in changed}
         kept |= {key: value for key, value in changed.items() if value}
         update = {"model": files.base or chosen.model, "options": kept}

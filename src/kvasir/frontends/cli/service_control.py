@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -174,7 +174,7 @@ def scale(settings: Settings, service: str, workers: int) -> None:
 
     with _client(settings) as client:
         client.scale(service, workers)
-        found = _wait(client, is_done)
+        found = _wait(client, is_done, [service])
     print_result(found, f"{service} has {workers} workers")
 
 
@@ -189,16 +189,15 @@ def restart(settings: Settings, services: tuple[str, ...]) -> None:
     """
 
     def is_done(found: Mapping[str, Any]) -> bool:
-        groups = [each for each in _groups(found) if not services or each["name"] in services]
         return all(
             not each["is_replacing"]
             and [worker["state"] for worker in each["workers"]] == ["ready"] * each["wanted"]
-            for each in groups
+            for each in _named(found, services)
         )
 
     with _client(settings) as client:
         client.restart(list(services))
-        found = _wait(client, is_done)
+        found = _wait(client, is_done, services)
     print_result(found, f"{', '.join(services) or 'all services'}: started again")
 
 
@@ -218,7 +217,7 @@ def stop(settings: Settings, services: tuple[str, ...]) -> None:
     with _client(settings) as client:
         client.stop(list(services))
         if services:
-            _wait(client, is_done)
+            _wait(client, is_done, services)
     end = time.monotonic() + _WAIT_SECONDS
     while not services and read_record(settings.data_folder) is not None:
         if time.monotonic() > end:
@@ -257,16 +256,18 @@ def reload(
 COMMANDS = (start, status, scale, restart, reload, stop)
 
 
-def _wait(client: Any, is_done: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
-    """Wait until the services are as asked; return their state.
+def _wait(
+    client: Any, is_done: Callable[[Mapping[str, Any]], bool], services: Sequence[str]
+) -> Mapping[str, Any]:
+    """Wait until services, or all if none is named, are as asked; return the state of all.
 
     Raises:
-        ComponentError: A worker dies again and again, or it takes too long.
+        ComponentError: A worker of them dies again and again, or it takes too long.
     """
     end = time.monotonic() + _WAIT_SECONDS
     found: Mapping[str, Any]
     while not is_done(found := client.status()):
-        for group in _groups(found):
+        for group in _named(found, services):
             for worker in group["workers"]:
                 if worker["deaths_in_a_row"] > 2:
                     cause = f"{worker['name']} dies at once ({worker['last_end']})"
@@ -280,6 +281,10 @@ def _wait(client: Any, is_done: Callable[[Mapping[str, Any]], bool]) -> Mapping[
 def _groups(found: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for each in found["services"]:
         yield from each["groups"]
+
+
+def _named(found: Mapping[str, Any], services: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    return (each for each in _groups(found) if not services or each["name"] in services)
 
 
 def _group(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:

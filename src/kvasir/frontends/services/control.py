@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
-from kvasir.core.errors import ConflictError, KvasirError
+from kvasir.core.errors import ConflictError, KvasirError, StorageError
 from kvasir.remote.zeromq.broker import Broker
-from kvasir.remote.zeromq.curve_keys import load_keys, make_keys
+from kvasir.remote.zeromq.curve_keys import ROLES, load_keys, make_keys
 from kvasir.remote.zeromq.starter import CONTROL_KEYS, SERVICE, StarterClient
 from kvasir.remote.zeromq.worker import Arguments, Service, Worker
 from kvasir.settings.running_services import (
@@ -72,9 +72,17 @@ class Control:
 
 
 def ensure_keys(folder: Path) -> None:
-    """Make the keys of a broker, a client and a worker, those that are missing."""
-    for role in ("client", "worker"):
-        if not (folder / f"{role}.key_secret").exists():
+    """Make the keys of a broker, a client and a worker, those that are missing.
+
+    Raises:
+        StorageError: The folder cannot be read or written.
+    """
+    for role in ROLES:
+        try:
+            is_made = (folder / f"{role}.key_secret").exists()
+        except OSError as error:
+            raise StorageError(f"'{folder}' cannot be read: {error.strerror}") from error
+        if not is_made:
             make_keys(folder, role)
 
 

@@ -71,6 +71,12 @@ class Group:
         """Have every worker replaced, one after the other; turn the service on."""
         self.is_on = True
         self.generation += 1
+        self._forget_deaths()
+
+    def stop(self) -> None:
+        """Have every worker end, and start none until ``restart`` or ``scale``."""
+        self.is_on = False
+        self._forget_deaths()
 
     def scale(self, workers: int) -> None:
         """Set how many workers there should be, from now on whatever the queue's length.
@@ -87,6 +93,12 @@ class Group:
             )
         self.range = WorkerRange(min=workers, max=workers)
         self.wanted, self.is_on = workers, True
+        self._forget_deaths()
+
+    def _forget_deaths(self) -> None:
+        """Count from now on: who asked for a change waits for what comes after it."""
+        for worker in self.workers:
+            worker.deaths = 0
 
     def look_after(self, now: float) -> None:
         """Start, replace and end workers."""
@@ -129,6 +141,13 @@ class Group:
     def _is_coming(self, worker: Worker) -> bool:
         """Return True if a worker is starting and has not died yet."""
         return worker.is_alive and not self.is_ready(worker) and not worker.deaths
+
+    @property
+    def has_old_workers(self) -> bool:
+        """True while a worker runs that another one replaces, or that was one too many."""
+        return bool(self.leaving) or any(
+            each.is_alive and each.generation < self.generation for each in self.workers
+        )
 
     def is_ready(self, worker: Worker) -> bool:
         """Return True if the broker knows the worker."""

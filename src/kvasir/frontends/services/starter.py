@@ -9,95 +9,27 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from kvasir.core.errors import KvasirError, NotFoundError
-from kvasir.core.private_files import make_private_folder
 from kvasir.core.run import StopToken
 from kvasir.frontends.process import listen
 from kvasir.frontends.services.control import ensure_keys
 from kvasir.frontends.services.groups import Group
 from kvasir.frontends.services.parts import Part, Say
-from kvasir.frontends.services.plans import BrokerPlan, Plan, ServerPlan
+from kvasir.frontends.services.plans import Plan
+from kvasir.frontends.services.servers import QUEUE_SECONDS, BrokerPart, ServerPart
 from kvasir.remote.zeromq.addresses import Address
-from kvasir.remote.zeromq.client import Client
-from kvasir.remote.zeromq.curve_keys import load_keys
+from kvasir.remote.zeromq.curve_keys import BROKER, ROLES, load_keys
 
 _LOOK_SECONDS = 0.1
-_QUEUE_SECONDS = 0.5
-"""Between two looks at the queue of a broker."""
 _FILE_SECONDS = 1.0
 """Between two looks at the settings file."""
 _DRAIN_SECONDS = 40.0
 """A broker that ends has 30 s for the requests that it has."""
 _END_SECONDS = 15.0
-_ANSWER_SECONDS = 2.0
-_LOG = "server.log"
-
-
-class BrokerPart(Part):
-    """A broker, and what it says of itself."""
-
-    def __init__(self, plan: BrokerPlan) -> None:
-        """Start nothing yet."""
-        super().__init__(f"{plan.name} broker", plan.command)
-        self.plan = plan
-        self._statistics: Mapping[str, Any] | None = None
-        self._over = threading.Event()
-        self._reader = threading.Thread(target=self._read, name=f"{plan.name} queue", daemon=True)
-
-    def start(self) -> None:
-        """Start the process, and to read its queue."""
-        super().start()
-        if not self._reader.is_alive() and not self._over.is_set():
-            self._reader.start()
-
-    def forget(self) -> None:
-        """Read its queue no more."""
-        self._over.set()
-
-    def statistics(self) -> Mapping[str, Any] | None:
-        """Return what it has said last; None if it does not answer."""
-        return self._statistics if self.is_alive else None
-
-    def _read(self) -> None:
-        keys = load_keys(self.plan.keys, "client") if self.plan.keys else None
-        with Client(self.plan.front_end, keys=keys, patience=_ANSWER_SECONDS) as client:
-            while not self._over.wait(_QUEUE_SECONDS):
-                try:
-                    self._statistics = client.statistics()
-                except KvasirError:
-                    self._statistics = None
-
-
-class ServerPart(Part):
-    """A server that is started if none answers at its address."""
-
-    def __init__(self, plan: ServerPlan) -> None:
-        """Start nothing yet."""
-        super().__init__(plan.name, plan.command)
-        self.plan = plan
-        self.is_of_others = False
-
-    def start(self) -> None:
-        """Start the process, which writes its log into its folder."""
-        make_private_folder(self.plan.folder)
-        with (self.plan.folder / _LOG).open("wb") as self.output:
-            super().start()
-
-    def answers(self) -> bool:
-        """Return True if a server answers."""
-        try:
-            reply = httpx.get(
-                f"{self.plan.address}/api/v2/heartbeat", timeout=_ANSWER_SECONDS, trust_env=False
-            )
-        except httpx.HTTPError:
-            return False
-        return reply.is_success
 
 
 class Starter:
@@ -123,8 +55,12 @@ class Starter:
         self._servers = [ServerPart(each) for each in self.plan.servers]
         self._brokers = {each.name: BrokerPart(each) for each in self.plan.brokers}
         self._groups = {each.name: Group(each, say) for each in self.plan.groups}
-        self._old: list[Part] = []
-        """Brokers that were replaced, until they have ended."""
+        self._old: list[BrokerPart | ServerPart] = []
+        """Those that were asked to end, until they have."""
+        self._off: list[Group] = []
+        """Those that the settings have no more, until their workers have ended."""
+        self._unused: list[ServerPart] = []
+        """Those that the settings have no more, until no worker uses them."""
         self._next_file = self._next_queue = 0.0
 
     def run(self, stop: StopToken, *, when_ready: Callable[[], object] = lambda: None) -> None:
@@ -133,7 +69,12 @@ class Starter:
         Args:
             stop: Ends it.
             when_ready: Called once, when every service has the workers that it should have.
+
+        Raises:
+            StorageError: A key or a folder cannot be made.
+            SettingsError: A key cannot be used.
         """
+        self._prepare(self.plan)
         was_ready = False
         with stop.calling(self._stop.set):
             try:
@@ -231,7 +172,7 @@ class Starter:
         """
         with self._lock:
             for group in [self._group(name) for name in services]:
-                group.is_on = False
+                group.stop()
                 self._say(f"{group.plan.name}: its workers end")
         if not services:
             self._stop.set()
@@ -249,28 +190,46 @@ class Starter:
         if now >= self._next_file:
             self._next_file = now + _FILE_SECONDS
             self._reload()
+        self._end_what_is_off(now)
         for server in self._servers:
             self._look_after_server(server, now)
         for broker in self._brokers.values():
-            if broker.process is None:
-                if any(each.name == broker.name and not each.has_ended(now) for each in self._old):
-                    continue  # It has the address.
-                if broker.plan.keys is not None:
-                    ensure_keys(broker.plan.keys)
-            broker.look_after(now, self._say)
-        self._old = [each for each in self._old if not each.has_ended(now)]
+            if broker.process is not None or self._has_room(broker):
+                broker.look_after(now, self._say)
         if now >= self._next_queue:
-            self._next_queue = now + _QUEUE_SECONDS
+            self._next_queue = now + QUEUE_SECONDS
             for group in self._groups.values():
                 found = self._brokers[group.plan.broker].statistics()
                 if found is not None:
                     group.take_statistics(found, now)
         if all(each.was_ready for each in self._servers):
+            busy = {each.plan.name for each in self._off if each.plan.is_alone}
             for group in self._groups.values():
-                group.look_after(now)
+                if group.plan.name not in busy:
+                    group.look_after(now)
+
+    def _has_room(self, part: BrokerPart | ServerPart) -> bool:
+        """Return True if no earlier part of that name still runs, which may have its address."""
+        return not any(each.name == part.name for each in (*self._old, *self._unused))
+
+    def _end_what_is_off(self, now: float) -> None:
+        """End what the settings have no more: a broker, then its workers, then their server."""
+        self._old = [each for each in self._old if not each.has_ended(now)]
+        ending = {each.plan.name for each in self._old}
+        for group in self._off:
+            # The broker gives out the requests that it has.
+            if group.plan.broker not in ending:
+                group.is_on = False
+            group.look_after(now)
+        self._off = [each for each in self._off if each.workers or each.leaving]
+        are_used = self._off or any(each.has_old_workers for each in self._groups.values())
+        if self._unused and not are_used:
+            for server in self._unused:
+                self._retire(server)
+            self._unused = []
 
     def _look_after_server(self, server: ServerPart, now: float) -> None:
-        if server.is_of_others:
+        if server.is_of_others or (server.process is None and not self._has_room(server)):
             return
         if server.process is None and server.answers():
             server.is_of_others = server.was_ready = True
@@ -295,6 +254,7 @@ class Starter:
         self._stamp = stamp
         try:
             plan = self._load()
+            self._prepare(plan)
         except KvasirError as error:
             self._say(f"the settings have changed and cannot be used: {error}; nothing is changed")
             return
@@ -302,6 +262,23 @@ class Starter:
         self.plan = plan
         said = ", ".join(changed) or "nothing that concerns the services"
         self._say(f"the settings have changed: {said}")
+
+    def _prepare(self, plan: Plan) -> None:
+        """Make the keys and folders of a plan, before anything is changed.
+
+        Raises:
+            StorageError: One cannot be made.
+            SettingsError: A key cannot be used.
+        """
+        for broker in plan.brokers:
+            if broker.keys is not None:
+                ensure_keys(broker.keys)
+                for name in (BROKER, *ROLES):
+                    load_keys(broker.keys, name)
+        own = {each.plan.address for each in self._servers if each.is_alive}
+        for server in map(ServerPart, plan.servers):
+            if server.plan.address in own or not server.answers():
+                server.make_folder()
 
     def _change(self, plan: Plan) -> Iterator[str]:
         for broker in plan.brokers:
@@ -323,24 +300,33 @@ class Starter:
                 yield f"{group.name} is started again"
             elif own.wanted != before:
                 yield f"{group.name} has {own.wanted} workers"
-        for name in set(self._groups) - {each.name for each in plan.groups}:
-            gone = self._groups[name]
-            gone.is_on = False
+        for name in set(self._brokers) - {each.name for each in plan.brokers}:
+            self._retire(self._brokers.pop(name))
+        for name in sorted(set(self._groups) - {each.name for each in plan.groups}):
+            self._off.append(self._groups.pop(name))
             yield f"{name} is off"
         yield from self._change_servers(plan)
 
     def _change_servers(self, plan: Plan) -> Iterator[str]:
-        wanted = {each.address: each for each in plan.servers}
-        for server in list(self._servers):
-            if wanted.pop(server.plan.address, None) is None:
-                self._servers.remove(server)
-                self._retire(server)
+        before = {each.plan: each for each in self._servers}
+        known = {each.plan: each for each in (*self._unused, *self._servers)}
+        names = {each.name for each in plan.servers}
+        self._servers = [
+            known.pop(each) if each in known else ServerPart(each) for each in plan.servers
+        ]
+        self._unused = []
+        for each, server in known.items():
+            if server.name in names:
+                self._retire(server)  # The next one needs its address and its folder.
+            else:
+                self._unused.append(server)
+            if each in before:
                 yield f"{server.name} ends"
-        for each in wanted.values():
-            self._servers.append(ServerPart(each))
-            yield f"{each.name} is started"
+        for server in self._servers:
+            if server.plan not in before:
+                yield f"{server.name} is started"
 
-    def _retire(self, part: Part) -> None:
+    def _retire(self, part: BrokerPart | ServerPart) -> None:
         if isinstance(part, BrokerPart):
             part.forget()
         part.ask_to_end(_DRAIN_SECONDS)
@@ -351,33 +337,35 @@ class Starter:
 
         Those that call others end first.
         """
+        _wait(self._old)
+        _end_workers(self._off)
         for name in reversed(list(self._brokers)):
             broker = self._brokers[name]
             broker.forget()
             broker.ask_to_end(_DRAIN_SECONDS)
             _wait([broker])
-            workers = [
-                worker
-                for group in self._groups.values()
-                if group.plan.broker == name
-                for worker in (*group.workers, *group.leaving)
-            ]
-            for worker in workers:
-                worker.is_ending = False
-                worker.ask_to_end(_END_SECONDS)
-            _wait(workers)
-        for part in (*self._servers, *self._old):
+            _end_workers([each for each in self._groups.values() if each.plan.broker == name])
+        servers = [*self._servers, *self._unused]
+        for part in servers:
             part.ask_to_end(_END_SECONDS)
-        _wait([*self._servers, *self._old])
+        _wait(servers)
 
     def _parts(self) -> list[Part]:
-        workers = [
-            worker for group in self._groups.values() for worker in (*group.workers, *group.leaving)
-        ]
-        return [*workers, *self._brokers.values(), *self._servers, *self._old]
+        groups = (*self._groups.values(), *self._off)
+        workers = [worker for group in groups for worker in (*group.workers, *group.leaving)]
+        servers = (*self._servers, *self._unused)
+        return [*workers, *self._brokers.values(), *servers, *self._old]
 
 
-def _wait(parts: list[Any]) -> None:
+def _end_workers(groups: list[Group]) -> None:
+    workers = [worker for group in groups for worker in (*group.workers, *group.leaving)]
+    for worker in workers:
+        worker.is_ending = False
+        worker.ask_to_end(_END_SECONDS)
+    _wait(workers)
+
+
+def _wait(parts: Sequence[Part]) -> None:
     while any([not each.has_ended(time.monotonic()) for each in parts]):  # noqa: C419 - ends all
         time.sleep(_LOOK_SECONDS)
 

@@ -152,8 +152,8 @@ class Broker:
                 poller.poll(max(0, int((next_tick - time.monotonic()) * 1000) + 1))
                 now = time.monotonic()
                 # Answers first: they free what the next requests need.
-                _drain(back, from_worker, now)
-                _drain(front, from_client, now)
+                self._drain(back, from_worker, now)
+                self._drain(front, from_client, now)
                 if now >= next_tick:
                     next_tick = now + self._heartbeat / 2
                     dispatcher.tick(now)
@@ -168,18 +168,25 @@ class Broker:
         finally:
             self._close_sockets()
 
+    def _drain(self, end: Socket, act: Callable[[list[bytes], float], None], now: float) -> None:
+        receive, at_once = end.recv_multipart, zmq.NOBLOCK
+        with suppress(zmq.Again):
+            for _ in range(_AT_ONCE):
+                frames = receive(at_once)
+                try:
+                    act(frames, now)
+                except zmq.ZMQError:
+                    raise  # The sockets are unusable.
+                except Exception:
+                    # One message of one peer must not end the calls of all others.
+                    logger.exception("a message could not be acted on")
+                    self._dispatcher.refuse()
+
     def _close_sockets(self) -> None:
         for each in self._ends:
             # What was answered last still goes out.
             each.close(linger=500)
         self._outbox.close()
-
-
-def _drain(end: Socket, act: Callable[[list[bytes], float], None], now: float) -> None:
-    receive, at_once = end.recv_multipart, zmq.NOBLOCK
-    with suppress(zmq.Again):
-        for _ in range(_AT_ONCE):
-            act(receive(at_once), now)
 
 
 def _sender(end: Socket) -> Callable[[Sequence[bytes]], bool]:

@@ -324,8 +324,8 @@ class Client:
                 call.finish(DeadlineExceededError(call.service))
 
     def needs_broker(self) -> bool:
-        """Return True while a call waits for its answer."""
-        return bool(self._pending)
+        """Return True while a call waits for its answer, or for a broker that takes it."""
+        return bool(self._pending or self._held)
 
     def _send(self, call: Call) -> None:
         if call.is_done:

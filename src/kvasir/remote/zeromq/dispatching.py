@@ -18,12 +18,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kvasir.core.errors import ComponentError, KvasirError, WireError
-from kvasir.core.wire import from_json
 from kvasir.remote.zeromq import dispatching_records as records
 from kvasir.remote.zeromq import envelopes as wire
-from kvasir.remote.zeromq.dispatching_records import Client, Limits, Peer, Request, Service
+from kvasir.remote.zeromq.dispatching_records import (
+    LONGEST_NAME,
+    Client,
+    Limits,
+    Peer,
+    Request,
+    Service,
+)
 from kvasir.remote.zeromq.failures import pack_error
-from kvasir.remote.zeromq.packing import pack, unpack
+from kvasir.remote.zeromq.packing import pack
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +43,6 @@ _MOST_SILENT = 10
 an engine may hold the interpreter, and so the thread that answers, for seconds."""
 _IDLE_SECONDS = 600.0
 """Then a client without requests is forgotten; it is known again with its next request."""
-_LONGEST_NAME = 200
-"""Of a service, in characters."""
 
 
 class Dispatcher:
@@ -64,6 +68,10 @@ class Dispatcher:
         """Requests that wait or run."""
         return len(self._open)
 
+    def refuse(self) -> None:
+        """Count a message that could not be acted on."""
+        self._counts["refused"] += 1
+
     def _head(self, frames: list[bytes]) -> tuple[int, int, int, int, bytes, int] | None:
         """Return version, kind, flags, number, session and id; count what is no message of ours."""
         try:
@@ -71,7 +79,7 @@ class Dispatcher:
         except (IndexError, struct.error):
             magic, head = None, []
         if magic != wire.MAGIC or len(frames) > self._limits.frames:
-            self._counts["refused"] += 1
+            self.refuse()
             return None
         version, kind, flags, number, session, id_ = head
         return version, kind, flags, number, session, id_
@@ -103,7 +111,7 @@ class Dispatcher:
             elif kind == wire.STATISTICS:
                 self._tell(client, wire.REPLY, id_, body=pack(self.statistics(now)))
             elif kind != wire.PONG:
-                self._counts["refused"] += 1
+                self.refuse()
         elif kind == wire.HELLO:
             self._greet(identity, version, session, now)
         else:
@@ -117,7 +125,7 @@ class Dispatcher:
         client = self._clients.get(identity)
         if client is None:
             if version != wire.VERSION or len(self._clients) >= self._limits.clients:
-                self._counts["refused"] += 1
+                self.refuse()
                 return
             client = self._clients[identity] = Client(identity, now)
         client.seen = now
@@ -127,17 +135,21 @@ class Dispatcher:
         self, client: Client, id_: int, flags: int, number: int, frames: list[bytes], now: float
     ) -> None:
         if id_ <= client.last_id:
-            self._counts["refused"] += 1  # A frame that was sent twice.
+            self.refuse()  # A frame that was sent twice.
             return
         client.last_id = id_
+        if self.is_stopping:
+            # Its session goes on: it has the answers of its other requests, and then the goodbye.
+            self._to_client((client.identity, wire.write(wire.RESET, wire.NO_SESSION, id_)))
+            return
         try:
             name = frames[1][wire.SIZE :].decode()
         except UnicodeDecodeError:
-            self._counts["refused"] += 1
+            self.refuse()
             return
-        if len(name) > _LONGEST_NAME:
-            self._counts["refused"] += 1
-            error = WireError(f"the name of a service has {_LONGEST_NAME} characters at most")
+        if len(name) > LONGEST_NAME:
+            self.refuse()
+            error = WireError(f"the name of a service has {LONGEST_NAME} characters at most")
             self._tell(client, wire.ERROR, id_, body=pack_error(error))
             return
         service = self._services.get(name)
@@ -147,10 +159,6 @@ class Dispatcher:
         request = Request(client, id_, service, now + number / 1000, flags)
         request.body = frames[2:]
         request.size = sum(map(len, frames))
-        if self.is_stopping:
-            stops = "the broker is stopping"
-            self._fail(request, ComponentError(name, records.TAKING, stops, kind="unreachable"))
-            return
         held = self._held_bytes + request.size
         if excess := self._limits.exceeded(name, len(self._open), held):
             service.counts["busy"] += 1
@@ -290,18 +298,15 @@ class Dispatcher:
             self._dismiss(worker)
             self._to_worker((identity, wire.write(wire.BYE, session)))
         elif kind != wire.PONG:
-            self._counts["refused"] += 1
+            self.refuse()
 
     def _register(self, identity: bytes, version: int, body: list[bytes], now: float) -> None:
         try:
-            greeting = unpack(body)
-            slots = from_json(dict[str, int], greeting["services"])
-            name = str(greeting["name"])[:100]
-        except (WireError, KeyError, TypeError):
-            slots, name = {}, ""
-        fits = all(len(each) <= _LONGEST_NAME and 0 < n < 2**20 for each, n in slots.items())
-        if version != wire.VERSION or not slots or not fits:
-            self._counts["refused"] += 1
+            greeting = records.read_greeting(body)
+        except WireError:
+            greeting = None
+        if version != wire.VERSION or greeting is None:
+            self.refuse()
             return
         known = self._workers.get(identity)
         if known is not None and not known.leaving:
@@ -313,9 +318,10 @@ class Dispatcher:
             # It has begun again, and knows nothing of what it had.
             self._lose(known, "it has begun again")
         worker = self._workers[identity] = Peer(identity, now)
-        worker.name, worker.slots, worker.free = name, dict(slots), dict(slots)
+        slots = greeting.services
+        worker.name, worker.slots, worker.free = greeting.name[:100], slots, dict(slots)
         self._welcome(worker)
-        logger.info("worker %s serves %s", name, ", ".join(sorted(slots)))
+        logger.info("worker %s serves %s", worker.name, ", ".join(sorted(slots)))
         for each in slots:
             service = self._services.setdefault(each, Service(each))
             service.is_known = True

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kvasir.core.errors import ComponentError
+from kvasir.core.errors import ComponentError, WireError
+from kvasir.core.wire import from_json
 from kvasir.remote.zeromq import envelopes as wire
+from kvasir.remote.zeromq.packing import unpack
 
-TAKING = "taking a request"
+_TAKING = "taking a request"
+LONGEST_NAME = 200
+"""Of a service, in characters."""
+_MOST_SLOTS = 2**20
 _BUSY_SECONDS = 1.0
 
 
@@ -31,7 +36,40 @@ class Limits:
             return None
         busy = f"{requests} requests are waiting or running already"
         name = service or "the broker"
-        return ComponentError(name, TAKING, busy, kind="busy", retry_after=_BUSY_SECONDS)
+        return ComponentError(name, _TAKING, busy, kind="busy", retry_after=_BUSY_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What a worker says of itself when it opens a session.
+
+    Attributes:
+        services: How many requests of each service it takes at once.
+        name: What it is called in statistics.
+    """
+
+    services: dict[str, int]
+    name: str
+
+
+def read_greeting(body: Sequence[bytes]) -> Greeting:
+    """Return the greeting of a header.
+
+    Raises:
+        WireError: It is malformed, or has no services that a broker can take.
+    """
+    greeting = from_json(Greeting, unpack(body))
+    if not greeting.services:
+        raise WireError("a worker has services")
+    for name, slots in greeting.services.items():
+        if not (len(name) <= LONGEST_NAME and 0 < slots < _MOST_SLOTS):
+            raise WireError(f"a service has {LONGEST_NAME} characters at most, and slots")
+    for name in (greeting.name, *greeting.services):
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise WireError(f"a name has no form in UTF-8: {error}") from error
+    return greeting
 
 
 class Request:

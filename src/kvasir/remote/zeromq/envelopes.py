@@ -28,7 +28,8 @@ HELLO = 1
 """Opens a session; a worker's has a header with its services."""
 WELCOME = 2
 RESET = 3
-"""The broker does not know the session; with an id, that request was not accepted."""
+"""The broker does not know the session; with an id, that request was not accepted. Without a
+session, the broker ends: the request waits for the next one."""
 PING = 4
 PONG = 5
 REQUEST = 6

@@ -23,6 +23,7 @@ _INTEGER = 2
 _DTYPES = frozenset({"<f4", "<f8", "<i4", "<i8", "<u4", "<u8", "|u1", "|b1"})
 _LONGEST_INTEGER = 1024
 """Bytes; reading a longer one as text takes time that grows with the square of its length."""
+_UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)
 
 
 def pack(value: Any) -> list[bytes]:
@@ -77,7 +78,7 @@ def unpack(frames: Sequence[bytes]) -> Any:
         raise WireError("the message has no header")
     try:
         return msgpack.unpackb(frames[0], ext_hook=decode, unicode_errors="surrogatepass")
-    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
+    except _UNREADABLE as error:
         raise WireError(f"not a header in MessagePack: {error}") from error
 
 

@@ -44,11 +44,23 @@ class ReloadedModel:
 
 def read_reloaded(folder: Path, of: str) -> ModelFiles:
     """Return what was loaded last in place of the same settings."""
+    found = _record(folder)
+    return found.files if found is not None and found.of == of else ModelFiles()
+
+
+def forget_reloaded(folder: Path, of: str) -> None:
+    """Delete what was loaded in place of other settings: it does not come back with them."""
+    found = _record(folder)
+    if found is not None and found.of != of:
+        (folder / RECORD).unlink(missing_ok=True)
+
+
+def _record(folder: Path) -> ReloadedModel | None:
+    """Return the record; None if there is none that can be read."""
     try:
-        found = loads(ReloadedModel, (folder / RECORD).read_bytes())
+        return loads(ReloadedModel, (folder / RECORD).read_bytes())
     except (OSError, WireError):
-        return ModelFiles()
-    return found.files if found.of == of else ModelFiles()
+        return None
 
 
 def reload_service(
