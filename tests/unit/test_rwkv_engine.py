@@ -31,7 +31,10 @@ def base(tmp_path_factory):
 def engine(base):
     engine = engines.Engine(base)
     yield engine
-    engine.close()
+    closing = threading.Thread(target=engine.close, daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive(), "closing hangs"
 
 
 def written(engine, prompt=(1, 2, 3)):
@@ -42,7 +45,7 @@ def written(engine, prompt=(1, 2, 3)):
         target=lambda: found.extend(engine.write_together([request])), daemon=True
     )
     thread.start()
-    thread.join(30)
+    thread.join(20)
     assert not thread.is_alive(), "the request hangs"
     return found[0].text
 
