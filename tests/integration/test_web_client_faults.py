@@ -90,6 +90,17 @@ def test_every_page_is_drawn_without_a_fault(server, name):
     assert said(draw(name)) == []
 
 
+def test_a_cookie_of_another_server_does_not_keep_the_owner_out(
+    tmp_path, ending, cookies, monkeypatch
+):
+    running = ending.enter_context(live_server(tmp_path))
+    running.add_user("ana", *Scope, role=Role.ADMIN)
+    monkeypatch.setattr(ContextProxy, "headers", property(lambda _: {"host": "127.0.0.1:8501"}))
+    use(Connection(running.url, owner_token=lambda: running.keys["ana"], is_local=True))
+    cookies[SESSION_COOKIE] = "x.y.z"
+    assert said(draw("knowledge")) == []
+
+
 DIALOG = """
 from kvasir.frontends.ui import knowledge
 from kvasir.frontends.ui.session import choose_language, open_session

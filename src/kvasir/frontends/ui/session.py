@@ -52,8 +52,8 @@ def open_session() -> Session:
         NotAuthenticatedError: Nobody is signed in, or the sign-in has expired.
         KvasirError: The API does not answer.
     """
-    token = st.context.cookies.get(SESSION_COOKIE, "")
-    token = token or current().token_without_sign_in(st.context.headers)
+    signed_in = st.context.cookies.get(SESSION_COOKIE, "")
+    token = current().token_for(signed_in, st.context.headers)
     if not token:
         raise NotAuthenticatedError("sign in")
     api = Api(current(), token)
