@@ -66,7 +66,8 @@ def server():
 def page(server):
     """The page to ask."""
     page = AppTest.from_string(PAGES, default_timeout=30)
-    page.session_state["session"] = SimpleNamespace(api=server, has_language_model=True)
+    session = SimpleNamespace(api=server, has_language_model=True, top_k=40)
+    page.session_state["session"] = session
     return go(page, "chat")
 
 
@@ -113,6 +114,15 @@ def test_a_question_goes_to_the_knowledge_base_that_is_shown(page, server):
         page.chat_input[0].set_value("How hot?")
         page.run()
     assert [name for name, _ in server.asked] == ["law", "tea", "course"]
+
+
+def test_as_many_passages_are_read_as_the_server_says_until_another_number_is_chosen(page, server):
+    slider = page.sidebar.slider[0]
+    assert (slider.value, slider.max) == (40, 40)
+    page.chat_input[0].set_value("How hot?").run()
+    page.sidebar.slider[0].set_value(7)
+    page.chat_input[0].set_value("How long?").run()
+    assert [body["top_k"] for _, body in server.asked] == [40, 7]
 
 
 def test_the_button_behind_an_upload_chooses_its_knowledge_base(page):

@@ -18,6 +18,8 @@ _SHOWN = 30
 """Questions that are drawn; earlier ones by a button, because a long page is slow."""
 _LONGEST_LABEL = 64
 """Of a chat, as the API takes it."""
+_MOST_TOP_K = 30
+"""Of passages that can be chosen, where the server does not read more by itself."""
 _CHOICE = "chosen-collection"
 """Key of the widget that chooses the knowledge base."""
 
@@ -69,7 +71,8 @@ def _options(session: Session, names: list[str]) -> dict[str, Any]:
             filters = st.text_input(
                 text("chat.filters"), help=text("chat.filters_help"), key="filters"
             )
-            top_k = st.slider(text("chat.top_k"), 1, 30, 10, key="top_k")
+            most = max(_MOST_TOP_K, session.top_k)
+            top_k = st.slider(text("chat.top_k"), 1, most, session.top_k, key="top_k")
         if st.button(text("chat.new"), icon=":material/add_comment:", width="stretch"):
             _begin_again()
     return {"collection": collection, "rag": rag, "filters": filters.strip(), "top_k": top_k}

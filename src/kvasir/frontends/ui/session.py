@@ -35,6 +35,7 @@ class Session:
         is_admin: True for administrators.
         has_language_model: False if answers are quotations.
         max_file_mb: The largest upload.
+        top_k: Most passages for a question, where the caller wants no other number.
     """
 
     api: Api
@@ -43,6 +44,7 @@ class Session:
     is_admin: bool
     has_language_model: bool
     max_file_mb: int
+    top_k: int
 
 
 def open_session() -> Session:
@@ -80,6 +82,7 @@ def _ask(api: Api) -> Session:
         is_admin="admin" in me["scopes"],
         has_language_model=server["language_model"],
         max_file_mb=server["max_file_mb"],
+        top_k=server["top_k"],
     )
 
 
