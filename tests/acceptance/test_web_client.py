@@ -196,7 +196,7 @@ def test_a_knowledge_base_is_made_filled_shared_and_deleted(ana, server, tmp_pat
     assert "drinks" not in names
 
 
-def test_a_page_of_a_pdf_is_shown_as_a_picture(ana, server, tmp_path):
+def test_a_page_of_a_pdf_that_a_filter_lets_pass_is_shown_as_a_picture(ana, server, tmp_path):
     with server.app.collection("scrolls") as collection:
         digest, _ = server.app.services.spool.put(
             io.BytesIO(content := make_pdf([[(72, 700, 12, OOLONG)]])), max_bytes=1 << 20
@@ -206,6 +206,14 @@ def test_a_page_of_a_pdf_is_shown_as_a_picture(ana, server, tmp_path):
     ana.go("/")
     ana.see("//textarea")
     ana.pick("Knowledge base", "scrolls")
+    ana.unfold("Search options")
+    ana.write("Filter", "type=md").send_keys(keyboard.Keys.TAB)
+    ana.settle()
+    ana.ask("At how many degrees is oolong brewed?")
+    ana.see("//button[contains(., 'Good answer')]")
+    assert "Open source" not in ana.page()
+    ana.write("Filter", "type=pdf").send_keys(keyboard.Keys.TAB)
+    ana.settle()
     ana.ask("At how many degrees is oolong brewed?")
     ana.press("Open source 1")
     ana.see("//*[@role='dialog']//img[contains(@alt, 'with the passage marked in yellow')]")
