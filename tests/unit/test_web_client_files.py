@@ -3,11 +3,12 @@
 from types import SimpleNamespace
 
 import pytest
+import streamlit as st
 from streamlit.runtime.context import ContextProxy
 from streamlit.testing.v1 import AppTest
 
 from kvasir.core.errors import DocumentNotFoundError, NotFoundError
-from kvasir.frontends.ui import adding
+from kvasir.frontends.ui import adding, questions
 from kvasir.frontends.ui.uploads import Added
 
 FILES = """
@@ -22,13 +23,11 @@ uploads.show(st.session_state["session"], "files", "tea")
 """
 SEARCHES = """
 import streamlit as st
-from kvasir.frontends.ui import adding
+from kvasir.frontends.ui import adding, questions
 adding._search(st.session_state["session"], st.session_state["name"], "/v1/collections/x/documents")
 """
 QUESTIONS = """
-import streamlit as st
 from kvasir.frontends.ui import questions
-questions.open_session = lambda: st.session_state["session"]
 questions.show()
 """
 EARLY, LATE = "2026-01-01T10:00:00+00:00", "2026-01-01T11:00:00+00:00"
@@ -93,6 +92,7 @@ def record(name, reason=None, message=None, indexed=EARLY):
 def browser(monkeypatch):
     monkeypatch.setattr(ContextProxy, "cookies", property(lambda _: {}))
     monkeypatch.setattr(ContextProxy, "headers", property(lambda _: {}))
+    monkeypatch.setattr(questions, "open_session", lambda: st.session_state["session"])
 
 
 def draw(script, server, **state):
