@@ -1,10 +1,12 @@
 """``kvasir up``: everything by one command, and ended by one Ctrl-C."""
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -24,7 +26,8 @@ class Up(CliProcess):
 
     def __init__(self, folder, *settings):
         options = [part for each in (FAKE, *settings) for part in ("--set", each)]
-        super().__init__("up", "--data-dir", "kvasir-data", *options, folder=folder)
+        arguments = "up", "--data-dir", "kvasir-data", *options
+        super().__init__(*arguments, folder=folder, has_group=True)
 
     def children(self):
         """Return the command and the id of each child."""
@@ -77,6 +80,39 @@ def test_it_starts_everything_starts_again_what_dies_and_ends_all_at_ctrl_c(tmp_
     assert "Stopping the server and the web client." in printed
     assert not any(is_there(pid) for pid in after.values())
     assert not any("Traceback" in line for line in up.lines), "".join(up.lines)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_the_owner_of_a_server_for_other_machines_need_not_sign_in_also_in_a_client_that_died(
+    tmp_path,
+):
+    up = Up(tmp_path, "server.port=0", "ui.port=0", "server.host=0.0.0.0")
+    try:
+        shown = up.wait_for(r"Open (http://127\.0\.0\.1:\d+) in a browser")[1]
+        assert httpx.get(shown).status_code == 200
+        before = up.children()
+        os.kill(before["ui"], signal.SIGKILL)
+        up.wait_for(r"the web client has ended \(SIGKILL\); it is started again in 1 s")
+        wait_until_it_answers(f"{shown}/_stcore/health")
+        assert httpx.get(shown).status_code == 200
+        after = up.children()
+        assert after["serve"] == before["serve"] and after["ui"] != before["ui"]
+    finally:
+        up.press_ctrl_c()
+        code = up.end()
+    assert code == 0, "".join(up.lines)
+    assert not any(is_there(pid) for pid in after.values())
+    assert not any("Traceback" in line for line in up.lines), "".join(up.lines)
+
+
+def wait_until_it_answers(address):
+    end = time.monotonic() + 120
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(address).is_success:
+                return
+        assert time.monotonic() < end, f"nothing answers at {address}"
+        time.sleep(0.1)
 
 
 def test_a_port_that_is_taken_is_one_sentence(tmp_path):

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.xdist_group("web client")
 
 OOLONG = "Oolong is brewed at 90 degrees Celsius."
 QUESTION = "At how many degrees is green tea brewed?"
+SECTIONS = ("Files", "Add", "Share", "Delete")
+PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 FIRST, _, LAST = (each.removesuffix(" [1]") for each in SentenceGenerator.sentences)
 
 
@@ -194,7 +196,7 @@ def test_a_knowledge_base_is_made_filled_shared_and_deleted(ana, server, tmp_pat
     assert "drinks" not in names
 
 
-def test_a_page_of_a_pdf_is_shown_as_a_picture(ana, server, tmp_path):
+def test_a_page_of_a_pdf_that_a_filter_lets_pass_is_shown_as_a_picture(ana, server, tmp_path):
     with server.app.collection("scrolls") as collection:
         digest, _ = server.app.services.spool.put(
             io.BytesIO(content := make_pdf([[(72, 700, 12, OOLONG)]])), max_bytes=1 << 20
@@ -203,7 +205,17 @@ def test_a_page_of_a_pdf_is_shown_as_a_picture(ana, server, tmp_path):
         collection.ingest((Source("upload:ana/oolong.pdf", "application/pdf"), content))
     ana.go("/")
     ana.see("//textarea")
-    ana.pick("Knowledge base", "scrolls")
+    for name in ("scrolls", "tea", "scrolls"):
+        ana.pick("Knowledge base", name)
+        ana.settle()
+    ana.unfold("Search options")
+    ana.write("Filter", "type=md").send_keys(keyboard.Keys.TAB)
+    ana.settle()
+    ana.ask("At how many degrees is oolong brewed?")
+    ana.see("//button[contains(., 'Good answer')]")
+    assert "Open source" not in ana.page()
+    ana.write("Filter", "type=pdf").send_keys(keyboard.Keys.TAB)
+    ana.settle()
     ana.ask("At how many degrees is oolong brewed?")
     ana.press("Open source 1")
     ana.see("//*[@role='dialog']//img[contains(@alt, 'with the passage marked in yellow')]")
@@ -251,6 +263,9 @@ def test_every_page_is_translated(ana, language, name):
         ana.is_translated(language)
         html = ana.browser.driver.find_element("tag name", "html")
         assert html.get_attribute("lang") == language
+    ana.go("/sign-in")
+    ana.is_translated(language)
+    ana.go("/")
     ana.pick(table()["app.language"][language], "English")
     ana.read("Knowledge bases")
 
@@ -282,6 +297,7 @@ def test_documents_are_added_shared_asked_about_and_deleted_in_another_language(
     ana.write(say("knowledge.paste_text"), "Green tea is brewed at 80 degrees.")
     ana.press(say("knowledge.paste_button"))
     ana.read(say("knowledge.uploaded_ready", count=1, ready=1))
+    ana.is_translated(language)
     ana.choose(say("knowledge.files"))
     ana.press(say("knowledge.reindex", name="Green tea.md"))
     ana.read(say("knowledge.reindexed", name="Green tea.md"))
@@ -291,6 +307,7 @@ def test_documents_are_added_shared_asked_about_and_deleted_in_another_language(
     ana.write(say("knowledge.readers"), "bob")
     ana.press(say("app.save"))
     ana.read(say("knowledge.shared_now"))
+    ana.is_translated(language)
 
     ana.go_to(say("nav.chat"))
     ana.pick(say("chat.collection"), base)
@@ -306,12 +323,20 @@ def test_documents_are_added_shared_asked_about_and_deleted_in_another_language(
     ana.write(say("chat.filters"), "type=md").send_keys(keyboard.Keys.TAB)
     ana.settle()
     ana.ask(QUESTION, say("chat.input"))
-    ana.see(opening)
+    ana.press(say("chat.open", marker=1))
+    ana.see("//*[@role='dialog']//mark")
+    ana.is_translated(language)
+    ana.browser.driver.switch_to.active_element.send_keys(keyboard.Keys.ESCAPE)
+    ana.gone("//*[@role='dialog']")
 
     ana.go_to(say("nav.knowledge"))
     ana.press(say("knowledge.delete_file", name="Green tea.md"))
     ana.read(say("knowledge.deleted_file", name="Green tea.md"))
     ana.choose(say("knowledge.delete"))
+    ana.write(say("knowledge.delete_confirm", name=base), "another")
+    ana.press(say("knowledge.delete_button"))
+    ana.read(say("knowledge.not_deleted", name=base))
+    ana.is_translated(language)
     ana.write(say("knowledge.delete_confirm", name=base), base)
     ana.press(say("knowledge.delete_button"))
     ana.read(say("knowledge.deleted", name=base))
@@ -329,6 +354,20 @@ def test_no_page_has_a_serious_fault_for_people_with_disabilities(ana, theme):
     ana.press("Open source 1")
     ana.see("//mark")
     found = {"a source": axe.faults(driver)}
+    ana.go("/knowledge")
+    ana.press("Open tea")
+    for section in SECTIONS:
+        ana.choose(section)
+        ana.settle()
+        found[section] = axe.faults(driver)
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    ana.settle()
+    found["Delete at a phone"] = axe.faults(driver)
+    ana.go("/")
+    ana.see("//textarea")
+    ana.settle()
+    found["Ask at a phone"] = axe.faults(driver)
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     pages = ("", "knowledge", "questions", "evaluation", "services", "tuning", "models", "help")
     for path in (*(f"/{page}" for page in pages), "/sign-in"):
         ana.go(path)
@@ -339,10 +378,13 @@ def test_no_page_has_a_serious_fault_for_people_with_disabilities(ana, theme):
     assert {path: each for path, each in found.items() if each} == {}
 
 
-def test_a_question_is_asked_and_its_source_opened_by_keyboard_alone(ana):
+def test_a_question_is_asked_and_its_source_opened_and_rated_by_keyboard_alone(ana):
     keys = keyboard.Keys
-    ana.pick("Knowledge base", "tea")
+    speak(ana, "English")
     ana.press("New chat")
+    ana.settle()
+    choice = ana.tab_to(lambda element: "Knowledge base" in labelled(element))
+    choice.send_keys("tea", keys.ENTER)
     ana.settle()
     active = ana.tab_to(lambda element: element.tag_name == "textarea")
     active.send_keys(QUESTION, keys.ENTER)
@@ -354,6 +396,59 @@ def test_a_question_is_asked_and_its_source_opened_by_keyboard_alone(ana):
     assert "80 degrees" in ana.see("//mark").text
     ana.browser.driver.switch_to.active_element.send_keys(keys.ESCAPE)
     ana.gone("//*[@role='dialog']")
+    press_by_keyboard(ana, "Good answer")
+    ana.read("Thank you. Your rating is kept")
+
+
+def test_a_knowledge_base_is_filled_and_deleted_by_keyboard_alone(ana, server):
+    ana.go("/knowledge")
+    press_by_keyboard(ana, "New knowledge base")
+    type_by_keyboard(ana, "Name", "keys")
+    press_by_keyboard(ana, "Create")
+    choose_by_keyboard(ana, "Add")
+    type_by_keyboard(ana, "Title", "Chai")
+    type_by_keyboard(ana, "Text", "Chai has milk, ginger and cardamom.")
+    press_by_keyboard(ana, "Add the text")
+    ana.read("Uploaded: 1. Indexing is done.")
+    choose_by_keyboard(ana, "Delete")
+    type_by_keyboard(ana, "Type the name keys to confirm", "keys")
+    press_by_keyboard(ana, "Delete for good")
+    ana.read("was deleted")
+    assert "keys" not in {each["collection"] for each in ana.api(server, "/v1/access")}
+
+
+def labelled(element):
+    return element.get_attribute("aria-label") or ""
+
+
+def press_by_keyboard(person, words):
+    person.read(words)
+    person.settle()
+    button = person.tab_to(lambda each: each.tag_name == "button" and names(each, words))
+    button.send_keys(keyboard.Keys.ENTER)
+
+
+def choose_by_keyboard(person, section):
+    """Go to the section that is open by Tab, and to another one by the arrow key."""
+    person.settle()
+    element = person.tab_to(lambda each: any(names(each, name) for name in SECTIONS))
+    for _ in SECTIONS:
+        if names(element, section):
+            break
+        element.send_keys(keyboard.Keys.ARROW_RIGHT)
+        element = person.browser.driver.switch_to.active_element
+    element.send_keys(keyboard.Keys.ENTER)
+
+
+def names(button, words):
+    """Return True if words are what a button shows, behind the name of its icon."""
+    return button.text.splitlines()[-1:] == [words]
+
+
+def type_by_keyboard(person, label, words):
+    person.see(f"//*[@aria-label='{label}']")
+    person.settle()
+    person.tab_to(lambda each: labelled(each) == label).send_keys(words)
 
 
 def test_a_sign_in_that_does_not_hold_any_more_is_words(ana, server):

@@ -143,6 +143,13 @@ def test_without_documents_needs_a_language_model(tmp_path):
         assert client.get("/v1/server", headers=ana).json()["language_model"] is False
 
 
+def test_everyone_learns_how_many_passages_are_read(tmp_path):
+    chat = {"rag": {"retriever": {"top_k": 4}}}
+    with running(make_settings(tmp_path, chat=chat)) as (client, _):
+        found = client.get("/v1/server", headers=sign_up(client, "ana")).json()
+    assert (found["top_k"], found["settings"]) == (4, {})
+
+
 def test_with_a_language_model_the_documents_can_be_left_out(client, ana, place, slow):
     assert client.get("/v1/server", headers=ana).json()["language_model"] is True
     slow.allowed.set()

@@ -90,6 +90,17 @@ def test_every_page_is_drawn_without_a_fault(server, name):
     assert said(draw(name)) == []
 
 
+def test_a_cookie_of_another_server_does_not_keep_the_owner_out(
+    tmp_path, ending, cookies, monkeypatch
+):
+    running = ending.enter_context(live_server(tmp_path))
+    running.add_user("ana", *Scope, role=Role.ADMIN)
+    monkeypatch.setattr(ContextProxy, "headers", property(lambda _: {"host": "127.0.0.1:8501"}))
+    use(Connection(running.url, owner_token=lambda: running.keys["ana"], is_local=True))
+    cookies[SESSION_COOKIE] = "x.y.z"
+    assert said(draw("knowledge")) == []
+
+
 DIALOG = """
 from kvasir.frontends.ui import knowledge
 from kvasir.frontends.ui.session import choose_language, open_session
@@ -244,3 +255,27 @@ def test_the_label_that_screen_readers_read_has_the_name_as_it_is(server):
     page.segmented_control[0].set_value("delete").run()
     (field,) = page.text_input
     assert field.label == "Type the name green-tea_2 to confirm"
+
+
+@pytest.mark.usefixtures("administrator")
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_knowledge_base_whose_name_is_mistyped_is_not_deleted(cookies, language):
+    cookies[LANGUAGE_COOKIE] = language
+    row = {key: each[language] for key, each in table().items()}
+    page = press(draw("knowledge"), row["knowledge.open"].format(name="tea"))
+    token = chosen.set(language)  # A test names a choice by its text, which it makes itself.
+    page.segmented_control[0].set_value("delete").run()
+    page.text_input[0].set_value("coffee")
+    page = press(page, row["knowledge.delete_button"])
+    expected = row["knowledge.not_deleted"].format(name="tea")
+    assert [each.value for each in page.warning] == [expected]
+    page.text_input[0].set_value("tea")
+    page = press(page, row["knowledge.delete_button"])
+    chosen.reset(token)
+    assert said(page) == [] and not page.warning
+
+
+@pytest.mark.usefixtures("administrator")
+def test_an_evaluation_without_a_file_says_what_is_missing():
+    page = press(draw("evaluation"), table()["evaluation.run"]["en"])
+    assert table()["evaluation.file_missing"]["en"] in [each.value for each in page.warning]

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from kvasir.core.services.accounts import Role
+from kvasir.core.services.accounts import Role, Scope
 from kvasir.frontends.ui import signing_in
 from kvasir.frontends.ui.application import Headers as AddedHeaders
 from kvasir.frontends.ui.application import SignIn
@@ -23,7 +23,7 @@ UPLOAD = "/_stcore/upload_file/session/file"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     with live_server(tmp_path_factory.mktemp("service")) as running:
-        running.add_user("ana", role=Role.ADMIN)
+        running.add_user("ana", *Scope, role=Role.ADMIN)
         yield running
 
 
@@ -96,6 +96,23 @@ def test_without_the_api_a_page_says_so_and_no_file_is_taken(server):
     cookie = HERE | {"Cookie": "kvasir_ui_session=x.y.z"}
     assert client.get("/", headers=cookie).status_code == 200
     assert client.put(UPLOAD, headers=cookie).status_code == 403
+
+
+def test_a_cookie_of_another_server_does_not_keep_the_owner_out(server):
+    client = browser(server)
+    old = HERE | {"Cookie": "kvasir_ui_session=x.y.z"}
+    assert client.get("/", headers=old).status_code == 200
+    assert client.put(UPLOAD, headers=old).status_code == 200
+    assert opens(client, old)
+
+
+def test_a_cookie_that_does_not_hold_any_more_is_deleted(server):
+    client = browser(server, is_local=False)
+    answer = client.get("/", headers=HERE | {"Cookie": "kvasir_ui_session=x.y.z"})
+    assert answer.headers["location"] == "/sign-in?next=%2F&expired=1"
+    assert 'kvasir_ui_session=""; ' in answer.headers["set-cookie"]
+    assert "Max-Age=0" in answer.headers["set-cookie"]
+    assert "set-cookie" not in client.get("/", headers=HERE).headers
 
 
 @pytest.mark.parametrize("path", ["/sign-in", "/change-password"])

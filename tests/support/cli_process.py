@@ -1,5 +1,6 @@
 """The command ``kvasir`` in a process of its own, whose lines on stderr are read as they come."""
 
+import os
 import re
 import signal
 import subprocess
@@ -9,17 +10,18 @@ import time
 
 
 class CliProcess:
-    """A running command.
+    """A running command, in a process group of its own if that is wanted, as of a shell.
 
     Attributes:
         lines: What it has said so far.
     """
 
-    def __init__(self, *arguments, folder=None):
+    def __init__(self, *arguments, folder=None, has_group=False):
         self.lines = []
         self.process = subprocess.Popen(
             [sys.executable, "-m", "kvasir", *arguments],
             cwd=folder,
+            process_group=0 if has_group else None,
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
@@ -47,6 +49,11 @@ class CliProcess:
         """Send a signal, if it runs."""
         if self.process.poll() is None:
             self.process.send_signal(number)
+
+    def press_ctrl_c(self):
+        """Send SIGINT to the process group, as a terminal does."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)
 
     def end(self, seconds=120.0):
         """Return the exit code when it has ended, and all that it said was read."""

@@ -128,13 +128,14 @@ class Person:
 
     def tab_to(self, is_it, most=80):
         """Press Tab until the element that has the focus is the right one; return it."""
-        driver = self.browser.driver
+        driver, passed = self.browser.driver, []
         for _ in range(most):
             active = driver.switch_to.active_element
             if is_it(active):
                 return active
+            passed.append(f"{active.tag_name} {active.get_attribute('aria-label')} {active.text!r}")
             active.send_keys(keyboard.Keys.TAB)
-        raise AssertionError("Tab does not come to it")
+        raise AssertionError("Tab comes to these alone:\n" + "\n".join(dict.fromkeys(passed)))
 
     def gone(self, path, seconds=30.0):
         """Wait until nothing is shown at a path any more."""

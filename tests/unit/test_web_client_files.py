@@ -3,11 +3,12 @@
 from types import SimpleNamespace
 
 import pytest
+import streamlit as st
 from streamlit.runtime.context import ContextProxy
 from streamlit.testing.v1 import AppTest
 
 from kvasir.core.errors import DocumentNotFoundError, NotFoundError
-from kvasir.frontends.ui import adding
+from kvasir.frontends.ui import adding, questions
 from kvasir.frontends.ui.uploads import Added
 
 FILES = """
@@ -22,13 +23,11 @@ uploads.show(st.session_state["session"], "files", "tea")
 """
 SEARCHES = """
 import streamlit as st
-from kvasir.frontends.ui import adding
+from kvasir.frontends.ui import adding, questions
 adding._search(st.session_state["session"], st.session_state["name"], "/v1/collections/x/documents")
 """
 QUESTIONS = """
-import streamlit as st
 from kvasir.frontends.ui import questions
-questions.open_session = lambda: st.session_state["session"]
 questions.show()
 """
 EARLY, LATE = "2026-01-01T10:00:00+00:00", "2026-01-01T11:00:00+00:00"
@@ -48,6 +47,11 @@ class Server:
                 if path.endswith("/" + each["id"]):
                     return each
             raise NotFoundError("there is no such job")
+        if match := query.get("match"):
+            found = [each for each in self.records if match in each["source_uri"]]
+            if not found:
+                raise DocumentNotFoundError(match, "tea")
+            return found
         if not (source := query.get("source")):
             after = query.get("after", "")
             return [each for each in self.records if each["source_uri"] > after]
@@ -88,6 +92,7 @@ def record(name, reason=None, message=None, indexed=EARLY):
 def browser(monkeypatch):
     monkeypatch.setattr(ContextProxy, "cookies", property(lambda _: {}))
     monkeypatch.setattr(ContextProxy, "headers", property(lambda _: {}))
+    monkeypatch.setattr(questions, "open_session", lambda: st.session_state["session"])
 
 
 def draw(script, server, **state):
@@ -233,9 +238,39 @@ def test_each_knowledge_base_has_a_page_of_its_own():
     assert "00.md" in words(page) and labels(page)[-1] == "Next files"
 
 
+def find(page, wanted):
+    page.text_input[0].set_value(wanted).run()
+    assert not page.exception
+
+
+def test_a_search_for_a_name_that_no_file_has_says_so():
+    page = draw(FILES, Server(records=[record("a.md")]))
+    find(page, "b.md")
+    assert [each.value for each in page.info] == ["No file has such a name."]
+    assert not page.error and labels(page) == []
+    find(page, "")
+    assert "a.md" in words(page)
+
+
+def test_a_search_has_pages_of_its_own_and_leaves_the_list_at_its_beginning():
+    page = draw(FILES, Server(records=[record(f"{number:02}.md") for number in range(60)]))
+    find(page, "md")
+    for first, last in (("00.md", "24.md"), ("25.md", "49.md"), ("50.md", "59.md")):
+        shown = words(page)
+        assert first in shown and last in shown
+        if last != "59.md":
+            page.button[-1].click().run()
+    assert labels(page)[-1] == "First files"
+    page.button[-1].click().run()
+    assert "00.md" in words(page) and "25.md" not in words(page)
+    page.button[-1].click().run()
+    find(page, "")
+    assert "00.md" in words(page) and "First files" not in labels(page)
+
+
 def test_the_first_files_are_shown_when_those_of_the_page_are_gone():
     server = Server(records=[record("a.md")])
-    page = draw(FILES, server, **{"after-tea": "upload:ana/z.md"})
+    page = draw(FILES, server, **{"after-tea": ("", "upload:ana/z.md")})
     assert "a.md" in words(page)
     assert "First files" not in labels(page)
 

@@ -1,15 +1,18 @@
 """Notes of an answer are in the language of the page, and name the way out."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 
-from kvasir.answering import asked_scope, asked_value
+from kvasir.answering import asked_scope, asked_value, table_answers, tables
 from kvasir.answering.answers import EMPTY, INCOMPLETE, IS_CUT, NOTHING_FOUND, Answerer
 from kvasir.frontends.ui import notes
 from kvasir.frontends.ui.texts import LANGUAGES, chosen, table
 from kvasir.testing.fakes import FakeEmbedder
+
+CELL = "Mill [3]"
 
 
 @pytest.fixture
@@ -94,6 +97,46 @@ def check_text(note, key, values, language):
         assert notes.words(note, is_admin=False) == table()[key][language].format(**values)
     finally:
         chosen.reset(token)
+
+
+def refusals_of_tables():
+    """Return each reason for which no table answers, as it stands in the modules."""
+    for module in (tables, table_answers):
+        for node in ast.walk(ast.parse(Path(module.__file__).read_text("utf-8"))):
+            if not isinstance(node, ast.Call) or getattr(node.func, "id", "") != "UnreadableError":
+                continue
+            if isinstance(node.args[0], ast.Name):
+                continue  # It puts the column before a reason of the other module.
+            pieces = getattr(node.args[0], "values", node.args)
+            said = "".join(
+                each.value if isinstance(each, ast.Constant) else CELL for each in pieces
+            )
+            yield said if module is table_answers else f"nothing is computed over 'Price': {said}"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_reason_of_a_table_has_a_text(language):
+    found = set(refusals_of_tables())
+    row = {key: each[language] for key, each in table().items()}
+    token = chosen.set(language)
+    try:
+        said = {notes.words(each, is_admin=False) for each in found}
+    finally:
+        chosen.reset(token)
+    reasons = {row[key] for key in row if key.startswith("table.")} - {row["table.no_unit"]}
+    assert len(found) == len(reasons) >= 7
+    cell = r"Mill \[3\]"
+    shown = {each.format(cell=cell, units=cell, other=cell) for each in reasons}
+    assert {each.replace("Price", cell) for each in said} == {
+        row["note.table"].format(column=cell, reason=each) for each in shown
+    }
+
+
+@pytest.mark.usefixtures("spanish")
+def test_a_value_without_a_unit_is_said_in_the_language_of_the_page():
+    note = "nothing is computed over 'it's': its values have different units: EUR, none"
+    said = "No se calcula nada sobre «it's»: sus valores tienen unidades distintas: EUR, ninguna."
+    assert notes.words(note, is_admin=False) == said
 
 
 def test_a_note_that_is_not_known_is_shown_as_it_is():

@@ -19,7 +19,7 @@ from kvasir.settings.component_schema import (
     VectorDbSettings,
 )
 from kvasir.settings.data_folder import absolute_path
-from kvasir.settings.reached_hosts import reached_host
+from kvasir.settings.reached_hosts import http_address, reached_host
 from kvasir.settings.running_services import FOLDER
 from kvasir.settings.section import Seconds, Section
 
@@ -264,8 +264,7 @@ class IndexSettings(BrokeredSection):
         """The address of the server of Chroma; None if its folder is opened."""
         if self.chroma_host is None and self.chroma_port is None:
             return None
-        host = reached_host(self.chroma_host or "127.0.0.1")
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.chroma_port or 8000}"
+        return http_address(self.chroma_host or "127.0.0.1", self.chroma_port or 8000)
 
 
 class TuningRunnerSettings(Section):

@@ -22,6 +22,7 @@ from kvasir.frontends.api.owner import check_no_owner, owned, take_over
 from kvasir.frontends.api.readiness import Readiness
 from kvasir.frontends.api.registration import first_admin_link
 from kvasir.frontends.process import KEEP_ALIVE_SECONDS, configure_logging, listen, stop_on_signals
+from kvasir.settings.reached_hosts import http_address
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def serve(
         _remember_port(app, port)
         check_accounts(app)
         shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{port}"
+        address = http_address(host, port)
         record, local = opened.enter_context(owned(app.settings, address))
         if not record.token:
             check_no_owner(app.settings)  # Another process was faster.
@@ -98,7 +99,7 @@ def serve(
                 return taken[1]
 
             server.follow_owner(follow)
-        announce(f"Kvasir serves at {address}, its manual at /docs")
+        announce(f"Kvasir serves at http://{shown}:{port}, its manual at /docs")
         if link:
             announce(
                 "There is no administrator yet. For administration only, not needed to begin, "

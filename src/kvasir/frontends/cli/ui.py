@@ -22,7 +22,7 @@ from kvasir.frontends.cli.terminal import echo
 from kvasir.frontends.locality import is_loopback
 from kvasir.frontends.process import listen, stop_on_signals
 from kvasir.frontends.supervising import Program, run_together
-from kvasir.settings.reached_hosts import reached_host
+from kvasir.settings.reached_hosts import http_address
 from kvasir.sharing import owner_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def ui(ctx: click.Context, /, settings: Settings, quiet: bool) -> None:
 
     It starts a server of its own if none is named and none answers.
     """
-    address = settings.ui.server or _address_of_server(settings)
+    address = settings.ui.server or http_address(settings.server.host, settings.server.port)
     if settings.ui.server is None and not answers(address):
         _run_both(ctx, settings)
         return
@@ -86,7 +86,7 @@ def _run_both(ctx: click.Context, settings: Settings) -> None:
     server, client = settings.server, settings.ui
     api_port = _free_port(server.host, server.port, "server.port")
     ui_port = _free_port(client.host, client.port, "ui.port")
-    address, shown = _url(server.host, api_port), _url(client.host, ui_port)
+    address, shown = http_address(server.host, api_port), http_address(client.host, ui_port)
     # The address to open is the last line: what the server does is logged with server.debug alone.
     kvasir = [sys.executable, "-m", "kvasir", *setting_arguments(ctx)]
     web_client = [*kvasir, "ui", "--quiet", "--host", client.host]
@@ -147,15 +147,6 @@ def _owner_token(settings: Settings, address: str) -> str:
     """Return the token of the data folder's owner, if that is the server at this address."""
     record = owner_of(settings)
     return record.token if record is not None and record.address == address else ""
-
-
-def _address_of_server(settings: Settings) -> str:
-    return _url(settings.server.host, settings.server.port)
-
-
-def _url(host: str, port: int) -> str:
-    reachable = reached_host(host)
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def _free_port(host: str, port: int, setting: str) -> int:

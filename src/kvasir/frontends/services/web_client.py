@@ -25,6 +25,7 @@ from kvasir.core.run import StopToken
 from kvasir.frontends.locality import is_loopback
 from kvasir.frontends.supervising import Program, run_together
 from kvasir.settings.loading import load_settings
+from kvasir.settings.reached_hosts import http_address
 from kvasir.settings.schema import Settings
 from kvasir.sharing import owner_of
 
@@ -40,8 +41,7 @@ def parts(config: str | Path) -> dict[str, Any]:
     """
     settings = load_settings(config)
     server = settings.server
-    host = f"[{server.host}]" if ":" in server.host else server.host
-    address = settings.ui.server or f"http://{host}:{server.port}"
+    address = settings.ui.server or http_address(server.host, server.port)
     if settings.ui.server is None and not _answers(address):
         _start_api(config)
     # By name: front doors do not import each other.

@@ -98,10 +98,8 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _is_known(asking: HTTPConnection) -> bool:
     """Return True if somebody is signed in, or need not; errors as of the connection."""
-    token = asking.cookies.get(SESSION_COOKIE, "")
-    if token:
-        return current().is_signed_in(token)
-    return bool(current().token_without_sign_in(asking.headers))
+    signed_in = asking.cookies.get(SESSION_COOKIE, "")
+    return bool(current().token_for(signed_in, asking.headers))
 
 
 def _to_sign_in(asking: HTTPConnection) -> Response:
@@ -109,7 +107,10 @@ def _to_sign_in(asking: HTTPConnection) -> Response:
     then = asking.url.path + (f"?{query}" if query else "")
     expired = "&expired=1" if asking.cookies.get(SESSION_COOKIE) else ""
     target = f"/sign-in?next={quote(then, safe='')}{expired}"
-    return RedirectResponse(target, 303, {"Cache-Control": "no-store"})
+    response = RedirectResponse(target, 303, {"Cache-Control": "no-store"})
+    if expired:
+        response.delete_cookie(SESSION_COOKIE)
+    return response
 
 
 class Headers:

@@ -18,6 +18,10 @@ _SHOWN = 30
 """Questions that are drawn; earlier ones by a button, because a long page is slow."""
 _LONGEST_LABEL = 64
 """Of a chat, as the API takes it."""
+_MOST_TOP_K = 30
+"""Of passages that can be chosen, where the server does not read more by itself."""
+_CHOICE = "chosen-collection"
+"""Key of the widget that chooses the knowledge base."""
 
 _RATINGS = (
     (1, "chat.good", ":material/thumb_up:"),
@@ -55,10 +59,7 @@ def show() -> None:
 def _options(session: Session, names: list[str]) -> dict[str, Any]:
     """Draw what is searched and how, beside the chat; return it."""
     with st.sidebar:
-        wanted = st.session_state.get("collection")
-        index = names.index(wanted) if wanted in names else 0
-        collection = st.selectbox(text("chat.collection"), names, index=index)
-        st.session_state["collection"] = collection
+        collection = _choose_collection(names)
         with st.expander(text("chat.options"), icon=":material/tune:"):
             rag = st.toggle(
                 text("chat.rag"),
@@ -70,10 +71,29 @@ def _options(session: Session, names: list[str]) -> dict[str, Any]:
             filters = st.text_input(
                 text("chat.filters"), help=text("chat.filters_help"), key="filters"
             )
-            top_k = st.slider(text("chat.top_k"), 1, 30, 10, key="top_k")
+            most = max(_MOST_TOP_K, session.top_k)
+            top_k = st.slider(text("chat.top_k"), 1, most, session.top_k, key="top_k")
         if st.button(text("chat.new"), icon=":material/add_comment:", width="stretch"):
             _begin_again()
     return {"collection": collection, "rag": rag, "filters": filters.strip(), "top_k": top_k}
+
+
+def _choose_collection(names: list[str]) -> str:
+    """Draw the choice of a knowledge base; return it.
+
+    Streamlit forgets a widget's choice when another page is drawn, so it is kept beside it.
+    """
+    if st.session_state.get(_CHOICE) not in names:
+        kept = st.session_state.get("collection")
+        st.session_state[_CHOICE] = kept if kept in names else names[0]
+    collection: str = st.selectbox(text("chat.collection"), names, key=_CHOICE)
+    st.session_state["collection"] = collection
+    return collection
+
+
+def choose_collection(name: str) -> None:
+    """Choose a knowledge base for the next question, on another page."""
+    st.session_state["collection"] = st.session_state[_CHOICE] = name
 
 
 def _begin_again() -> None:

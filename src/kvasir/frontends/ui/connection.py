@@ -44,6 +44,22 @@ class Connection:
     def __post_init__(self) -> None:
         self.client = ServerClient(self.address, most_connections=_MOST_CONNECTIONS)
 
+    def token_for(self, signed_in: str, headers: Mapping[str, str]) -> str:
+        """Return the token with which a browser asks; empty if it has to sign in.
+
+        A cookie may be of another server: browsers keep one for all ports of a machine.
+
+        Args:
+            signed_in: The token of its sign-in, empty without one.
+            headers: Of the browser's request; their names match in any case.
+
+        Raises:
+            KvasirError: The API does not answer.
+        """
+        if signed_in and self.is_signed_in(signed_in):
+            return signed_in
+        return self.token_without_sign_in(headers)
+
     def token_without_sign_in(self, headers: Mapping[str, str]) -> str:
         """Return the owner's token where nobody has to sign in, otherwise an empty text.
 

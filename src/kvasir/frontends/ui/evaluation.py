@@ -70,8 +70,11 @@ def _run(session: Session) -> None:
             max_upload_size=session.max_file_mb,
         )
         elements.refused_files(text("knowledge.refused_file", size=session.max_file_mb))
-        if not st.form_submit_button(text("evaluation.run"), type="primary") or file is None:
+        if not st.form_submit_button(text("evaluation.run"), type="primary"):
             return
+    if file is None:
+        st.warning(text("evaluation.file_missing"), icon=":material/edit:")
+        return
     questions = _read(file.getvalue())
     bar = st.progress(0.0)
     path = f"/v1/collections/{part(collection)}/evaluate"

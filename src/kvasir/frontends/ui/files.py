@@ -45,10 +45,10 @@ def show(session: Session, name: str) -> None:
     if said:
         st.success(said, icon=":material/check:")
     wanted = st.text_input(text("knowledge.find"), key=f"find-{name}", icon=":material/search:")
-    after = "" if wanted else st.session_state.get(_after_key(name), "")
+    after = _after(name, wanted)
     found = _documents(session, name, wanted, after)
     if after and not found:  # The files of the page were deleted.
-        after = st.session_state[_after_key(name)] = ""
+        after = ""
         found = _documents(session, name, wanted, after)
     failed = [] if wanted or after else _failed(session, name)
     for job in failed:
@@ -62,21 +62,32 @@ def show(session: Session, name: str) -> None:
         return
     for record in found[:_PAGE]:
         _show_document(session, name, record)
-    _show_paging(name, found, after)
+    _show_paging(name, wanted, found, after)
 
 
-def _after_key(name: str) -> str:
-    return f"after-{name}"
+def _after(name: str, wanted: str) -> str:
+    """Return the source URI before the page of a list or a search; empty for its first page."""
+    searched, after = st.session_state.get(f"after-{name}", ("", ""))
+    return str(after) if searched == wanted else ""
+
+
+def _turn_to(name: str, wanted: str, after: str) -> None:
+    st.session_state[f"after-{name}"] = wanted, after
+    st.rerun()
 
 
 def _documents(session: Session, name: str, wanted: str, after: str) -> list[dict[str, Any]]:
+    """Return the documents of a page and all behind it, or at least the first of these."""
     query: dict[str, Any] = {"match": wanted} if wanted else {"after": after, "limit": _PAGE + 1}
     try:
         found: list[dict[str, Any]] = session.api.get(
             f"/v1/collections/{part(name)}/documents", **query
         )
-    except CollectionNotFoundError:
+    except (CollectionNotFoundError, DocumentNotFoundError):
         return []  # A knowledge base has no index before its first document.
+    if wanted:  # The API returns all that match.
+        uris = [each["source_uri"] for each in found]
+        return found[uris.index(after) + 1 :] if after in uris else found
     return found
 
 
@@ -202,13 +213,11 @@ def _do(session: Session, method: str, path: str, said: str) -> None:
     st.rerun()
 
 
-def _show_paging(name: str, found: list[dict[str, Any]], after: str) -> None:
+def _show_paging(name: str, wanted: str, found: list[dict[str, Any]], after: str) -> None:
     with st.container(horizontal=True):
         if after and st.button(text("knowledge.first_files"), icon=":material/first_page:"):
-            st.session_state[_after_key(name)] = ""
-            st.rerun()
+            _turn_to(name, wanted, "")
         if len(found) > _PAGE and st.button(
             text("knowledge.next_files"), icon=":material/navigate_next:"
         ):
-            st.session_state[_after_key(name)] = found[_PAGE - 1]["source_uri"]
-            st.rerun()
+            _turn_to(name, wanted, found[_PAGE - 1]["source_uri"])

@@ -159,7 +159,11 @@ def _delete(session: Session, name: str) -> None:
         label = text("knowledge.delete_confirm", name=name)
         typed = st.text_input(label, label_visibility="collapsed")
         pressed = st.form_submit_button(text("knowledge.delete_button"), type="primary")
-    if not pressed or typed.strip() != name:
+    if not pressed:
+        return
+    if typed.strip() != name:
+        said = text("knowledge.not_deleted", name=elements.plain(name))
+        st.warning(said, icon=":material/warning:")
         return
     try:
         session.api.send("DELETE", f"/v1/collections/{part(name)}")

@@ -27,6 +27,17 @@ _OTHERS = {
     re.compile(r"the question was searched for as typed"): "note.not_refined",
 }
 """Beginnings of the notes that the API makes, with the texts that say the same."""
+_TABLE = re.compile(r"nothing is computed over '(?P<column>.*?)': (?P<reason>.*)", re.DOTALL)
+_UNITS = re.compile(r"its values have different units: (?P<units>.*)")
+_REASONS = {
+    re.compile(r"'(?P<cell>.*)' is not a number", re.DOTALL): "table.not_a_number",
+    re.compile(r"it has no numbers"): "table.no_numbers",
+    re.compile(r"its values have different units in '(?P<other>.*)'"): "table.units_in_column",
+    re.compile(r"'(?P<cell>.*)' looks like an identifier", re.DOTALL): "table.identifier",
+    re.compile(r"its numbers are written in different ways"): "table.written_differently",
+    re.compile(r"its points or commas can be read in two ways"): "table.two_meanings",
+}
+"""Reasons why a column of a table cannot be computed, with the texts that say the same."""
 _DOUBTS = {
     re.compile(r"what is quoted has no date or time"): "doubt.time",
     re.compile(r"what is quoted has no such number"): "doubt.number",
@@ -50,7 +61,20 @@ def words(note: str, *, is_admin: bool) -> str:
         documents = ", ".join(map(_language, found["documents"].split(", ")))
         values = {"language": _language(found["language"]), "documents": documents}
         return f"{text('note.languages', **values)} {remedy}"
+    if found := _TABLE.match(note):
+        values = {"column": elements.plain(found["column"]), "reason": _reason(found["reason"])}
+        return text("note.table", **values)
     return _same(note, _OTHERS)
+
+
+def _reason(english: str) -> str:
+    if found := _UNITS.match(english):
+        units = found["units"].split(", ")
+        named = [
+            text("table.no_unit") if each == "none" else elements.plain(each) for each in units
+        ]
+        return text("table.units", units=", ".join(named))
+    return _same(english, _REASONS)
 
 
 def doubt(reason: str) -> str:

@@ -35,6 +35,7 @@ class Session:
         is_admin: True for administrators.
         has_language_model: False if answers are quotations.
         max_file_mb: The largest upload.
+        top_k: Most passages for a question, where the caller wants no other number.
     """
 
     api: Api
@@ -43,6 +44,7 @@ class Session:
     is_admin: bool
     has_language_model: bool
     max_file_mb: int
+    top_k: int
 
 
 def open_session() -> Session:
@@ -52,8 +54,8 @@ def open_session() -> Session:
         NotAuthenticatedError: Nobody is signed in, or the sign-in has expired.
         KvasirError: The API does not answer.
     """
-    token = st.context.cookies.get(SESSION_COOKIE, "")
-    token = token or current().token_without_sign_in(st.context.headers)
+    signed_in = st.context.cookies.get(SESSION_COOKIE, "")
+    token = current().token_for(signed_in, st.context.headers)
     if not token:
         raise NotAuthenticatedError("sign in")
     api = Api(current(), token)
@@ -80,6 +82,7 @@ def _ask(api: Api) -> Session:
         is_admin="admin" in me["scopes"],
         has_language_model=server["language_model"],
         max_file_mb=server["max_file_mb"],
+        top_k=server["top_k"],
     )
 
 

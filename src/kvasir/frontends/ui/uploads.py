@@ -10,6 +10,7 @@ import streamlit as st
 
 from kvasir.core.errors import NotFoundError
 from kvasir.frontends.ui import elements, faults
+from kvasir.frontends.ui.chat import choose_collection
 from kvasir.frontends.ui.connection import part
 from kvasir.frontends.ui.session import Session, in_page_language, is_page_outdated, note_work
 from kvasir.frontends.ui.texts import text
@@ -122,5 +123,5 @@ def _show_ways(kind: str, added: Added) -> None:
             st.rerun()
         key, icon = f"ask-{kind}", ":material/forum:"
         if added.ready and st.button(text("knowledge.to_chat"), key=key, icon=icon):
-            st.session_state["collection"] = added.collection
+            choose_collection(added.collection)
             st.switch_page(st.session_state["pages"]["chat"])

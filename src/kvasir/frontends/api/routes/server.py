@@ -23,6 +23,7 @@ class Server(BaseModel):
     protocol: int = Field(description="clients of another one cannot work with it")
     max_file_mb: int = Field(description="larger files are refused")
     language_model: bool = Field(description="false: answers are quotations")
+    top_k: int = Field(description="most passages for a question that names no number")
     settings: dict[str, Any] = Field(
         description="the settings that shape results, without secrets; for administrators"
     )
@@ -37,6 +38,7 @@ def describe(kvasir: Kvasir, caller: Reader) -> Server:
         protocol=PROTOCOL,
         max_file_mb=kvasir.settings.rag.ingest.max_file_mb,
         language_model=has_language_model(kvasir.settings),
+        top_k=kvasir.settings.chat.rag.retriever.top_k,
         settings={key: each for key, each in values.items() if key.startswith(DERIVABLE)},
     )
 
