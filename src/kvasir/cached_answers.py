@@ -27,6 +27,7 @@ from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, KvasirError
 from kvasir.core.filters import SOURCE_URI
 from kvasir.core.ledger import CollectionRecord
+from kvasir.core.protocols import IdentifiesModel
 from kvasir.core.services.answer_cache import CachedQuestion, KeptAnswer
 from kvasir.core.types import (
     ASKED_BEFORE,
@@ -123,7 +124,12 @@ class CachedAnswers:
         if not self.is_enabled or options.get("explain"):
             return make(), False
         record = collection.record()
-        asked = _Asked(app, collection, record, question, _scope(app, record, options))
+        try:
+            scope = _scope(app, record, options)
+        except KvasirError as error:
+            logger.warning("the model of answers is unknown, so none is kept: %s", error)
+            return make(), False
+        asked = _Asked(app, collection, record, question, scope)
         if not fresh and (kept := self._find(asked)) is not None:
             return AnswerStream(_events(kept)), True
         return AnswerStream(self._keeping(make(), asked)), False
@@ -240,7 +246,9 @@ def _scope(app: App, record: CollectionRecord, options: Mapping[str, Any]) -> st
     settings = {key: value for key, value in values.items() if key.startswith(_SETTINGS)}
     # A filter may be text, a mapping or a Filter.
     request = {key: to_json(value) for key, value in sorted(options.items())}
-    text = json.dumps([record.fingerprint, settings, request], sort_keys=True, default=str)
+    generator = app.generator
+    model = generator.model_fingerprint() if isinstance(generator, IdentifiesModel) else ""
+    text = json.dumps([record.fingerprint, settings, request, model], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -15,6 +15,7 @@ from service_client import (
     upload,
 )
 
+from kvasir.core.errors import ComponentError
 from kvasir.core.types import Source
 
 QUESTION = "How hot is green tea brewed?"
@@ -170,9 +171,13 @@ def test_a_deleted_collection_leaves_no_answers(client, app, ana):
 
 
 class Writing:
-    """A language model; something happens while it writes."""
+    """A language model; something happens while it writes, and it may be replaced."""
 
     meanwhile = staticmethod(lambda: None)
+    identify = staticmethod(lambda: "first")
+
+    def model_fingerprint(self):
+        return type(self).identify()
 
     def generate(self, prompt):
         type(self).meanwhile()
@@ -215,6 +220,31 @@ def test_a_document_that_changes_while_the_model_writes_leaves_no_answer(
     assert not was_kept
     monkeypatch.undo()
     assert not ask(client, place, ana, QUESTION)[1]
+
+
+def test_another_model_under_the_same_settings_has_answers_of_its_own(writing, monkeypatch):
+    client, _, ana = writing
+    place = make_collection(client, ana, "models")
+    upload(client, ana, place, "tea.md", TEA)
+    ask(client, place, ana, QUESTION)
+    assert ask(client, place, ana, QUESTION)[1]
+    monkeypatch.setattr(Writing, "identify", staticmethod(lambda: "second"))
+    assert not ask(client, place, ana, QUESTION)[1]
+    assert ask(client, place, ana, QUESTION)[1]
+
+
+def test_a_model_that_cannot_be_identified_still_answers(writing, monkeypatch):
+    def fail():
+        raise ComponentError("llm", "answering", "no worker serves it", kind="unreachable")
+
+    client, _, ana = writing
+    place = make_collection(client, ana, "unknown")
+    upload(client, ana, place, "tea.md", TEA)
+    ask(client, place, ana, QUESTION)
+    monkeypatch.setattr(Writing, "identify", staticmethod(fail))
+    found, was_kept = ask(client, place, ana, QUESTION)
+    assert found["citations"]
+    assert not was_kept
 
 
 def test_collections_share_no_answers_and_strangers_read_none(client, ana, place):
