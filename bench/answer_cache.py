@@ -57,8 +57,8 @@ def near_misses(language: str) -> Iterable[tuple[str, str]]:
     """Yield pairs of questions of one paragraph with different answers."""
     folder = XQUAD / f"xquad-{language}"
     by_paragraph = defaultdict(list)
-    queries = [json.loads(line) for line in (folder / "queries.jsonl").open(encoding="utf-8")]
-    known = {query["_id"]: query for query in queries}
+    with (folder / "queries.jsonl").open(encoding="utf-8") as file:
+        known = {query["_id"]: query for query in map(json.loads, file)}
     with (folder / "qrels" / "test.tsv").open(encoding="utf-8") as file:
         next(file)
         for line in file:

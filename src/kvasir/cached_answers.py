@@ -1,8 +1,8 @@
 """Gives the answer to a question again that was asked before in the same or nearly the same words.
 
 An answer is served again if everything that it depends on is the same: the collection, the search,
-the language model, the prompt, and the content of each document that it cites. Off by default,
-since a document that was added later is not looked at until the answer's age ends.
+the language model, the prompt, and the content and metadata of each document among its hits. Off by
+default, since a document that was added later is not looked at until the answer's age ends.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,9 @@ from kvasir.app import App
 from kvasir.collection import Collection
 from kvasir.core.answer_stream import AnswerStream
 from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, KvasirError
+from kvasir.core.filters import SOURCE_URI
 from kvasir.core.ledger import CollectionRecord
+from kvasir.core.protocols import IdentifiesModel
 from kvasir.core.services.answer_cache import CachedQuestion, KeptAnswer
 from kvasir.core.types import (
     ASKED_BEFORE,
@@ -33,6 +35,7 @@ from kvasir.core.types import (
     AnswerEvent,
     Certainty,
     Finished,
+    Hit,
     Matrix,
     Retrieved,
     Text,
@@ -121,7 +124,12 @@ class CachedAnswers:
         if not self.is_enabled or options.get("explain"):
             return make(), False
         record = collection.record()
-        asked = _Asked(app, collection, record, question, _scope(app, record, options))
+        try:
+            scope = _scope(app, record, options)
+        except KvasirError as error:
+            logger.warning("the model of answers is unknown, so none is kept: %s", error)
+            return make(), False
+        asked = _Asked(app, collection, record, question, scope)
         if not fresh and (kept := self._find(asked)) is not None:
             return AnswerStream(_events(kept)), True
         return AnswerStream(self._keeping(make(), asked)), False
@@ -183,7 +191,7 @@ class CachedAnswers:
         if kept is not None and date in (None, kept.date):
             days = self._app.settings.answer.cache.max_age_days
             oldest = datetime.now(UTC) - timedelta(days=days)
-            if kept.date >= oldest and kept.sources == _hashes(asked.collection, kept.sources):
+            if kept.date >= oldest and kept.sources == _states(asked.collection, kept.sources):
                 return kept
             cache.delete(number)
         self._forget(asked, number)
@@ -191,19 +199,34 @@ class CachedAnswers:
 
     def _keeping(self, stream: AnswerStream, asked: _Asked) -> Generator[AnswerEvent, None, None]:
         """Yield the events of an answer, and keep it if it is sure and cites documents."""
+        before: Mapping[str, str] = {}
         with closing(stream):
             for event in stream:
+                if isinstance(event, Retrieved):
+                    # Before the model writes: a document may be replaced or deleted meanwhile.
+                    before = self._states_of(event.hits, asked)
                 yield event
                 if isinstance(event, Finished):
-                    self._keep(event.answer, asked)
+                    self._keep(event.answer, asked, before)
 
-    def _keep(self, answer: Answer, asked: _Asked) -> None:
+    def _states_of(self, hits: Iterable[Hit], asked: _Asked) -> Mapping[str, str]:
+        try:
+            return _states(asked.collection, _sources(hits))
+        except KvasirError as error:
+            logger.warning("an answer will not be kept: %s", error)
+            return {}
+
+    def _keep(self, answer: Answer, asked: _Asked, before: Mapping[str, str]) -> None:
+        """Keep an answer, unless one of its documents has changed since ``before``."""
         if answer.certainty is not Certainty.SURE or not answer.citations or answer.notes:
             return
         if answer.unsupported_sentences:
             return
-        cited = dict.fromkeys((citation.source_uri for citation in answer.citations), "")
+        used = _sources(answer.hits) | {citation.source_uri for citation in answer.citations}
         try:
+            states = _states(asked.collection, used)
+            if states.keys() != used or not states.items() <= before.items():
+                return
             self._app.services.answer_cache.keep(
                 asked.name,
                 asked.scope,
@@ -211,7 +234,7 @@ class CachedAnswers:
                 asked.question,
                 asked.embed(),
                 answer,
-                _hashes(asked.collection, cited),
+                states,
             )
         except KvasirError as error:
             # The answer itself must not fail with the cache.
@@ -223,18 +246,30 @@ def _scope(app: App, record: CollectionRecord, options: Mapping[str, Any]) -> st
     settings = {key: value for key, value in values.items() if key.startswith(_SETTINGS)}
     # A filter may be text, a mapping or a Filter.
     request = {key: to_json(value) for key, value in sorted(options.items())}
-    text = json.dumps([record.fingerprint, settings, request], sort_keys=True, default=str)
+    generator = app.generator
+    model = generator.model_fingerprint() if isinstance(generator, IdentifiesModel) else ""
+    text = json.dumps([record.fingerprint, settings, request, model], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _hashes(collection: Collection, sources: Mapping[str, str]) -> dict[str, str]:
-    """Return the content hash of each document; without those that are gone."""
+def _sources(hits: Iterable[Hit]) -> set[str]:
+    """Return the source URIs of all documents that hits show."""
+    found = set[str]()
+    for hit in hits:
+        found |= {str(hit.chunk.metadata[SOURCE_URI]), *hit.copies}
+    return found
+
+
+def _states(collection: Collection, sources: Iterable[str]) -> dict[str, str]:
+    """Return a hash of each document's content and metadata; without those that are gone."""
     found = {}
     for uri in sources:
         try:
-            found[uri] = collection.document(uri).state.content_hash
+            record = collection.document(uri)
         except (CollectionNotFoundError, DocumentNotFoundError):
             continue
+        state = [record.state.content_hash, to_json(record.metadata)]
+        found[uri] = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
     return found
 
 

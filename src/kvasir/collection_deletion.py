@@ -12,7 +12,7 @@ _SQLITE = "sqlite:///"
 
 
 def delete_collection(app: App, name: str) -> None:
-    """Delete a collection, its jobs that wait or run, and the rights on it.
+    """Delete a collection, its kept answers, its jobs that wait or run, and the rights on it.
 
     A new collection of the name is nobody's, and no job of the former one fills it.
 
@@ -31,6 +31,7 @@ def delete_collection(app: App, name: str) -> None:
         # It has no documents yet: only its rights exist.
         if name not in accounts.collections_of(accounts.access(name).owner_id):
             raise
+    app.services.answer_cache.delete_collection(name)
     accounts.forget_collection(name)
 
 

@@ -146,14 +146,16 @@ class ListedSources:
         listed = self.run.call(lambda: read_page_list(place, self.fetcher.read))
         report.failed += listed.failed
         known = {record.source_uri: record for record in self._documents("http")}
+        urls = set(listed.urls)
+        # A page to which another address led may be listed by its own one now.
         own = {
-            str(record.metadata.get(LISTED_AS)): record.source_uri
-            for record in known.values()
+            uri if uri in urls else str(record.metadata.get(LISTED_AS)): uri
+            for uri, record in known.items()
             if record.metadata.get(LISTED_IN) == place
         }
         # A part of the list that cannot be read says of no page that it is gone.
         is_whole = self.prune and not listed.failed
-        gone = {own[url] for url in own.keys() - set(listed.urls)} if is_whole else set()
+        gone = {own[url] for url in own.keys() - urls} if is_whole else set()
         for part in batches(listed.urls, _PAGES_TOGETHER):
             if report.interrupted:
                 report.left += part

@@ -44,11 +44,15 @@ class Run:
 Kvasir = Callable[..., Run]
 
 SERVED = (
+    "test_answers",
     "test_asking",
+    "test_certainty",
     "test_command_line",
+    "test_explaining",
     "test_filtering",
     "test_repairing",
     "test_sources",
+    "test_tables",
     "test_web_ingest",
 )
 """Modules whose tests run a second time while another one owns the index."""

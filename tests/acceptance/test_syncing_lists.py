@@ -222,6 +222,32 @@ def test_a_page_that_is_gone_is_removed_and_a_sitemap_that_fails_removes_nothing
     assert [each["source_uri"] for each in report["failed"]] == [page]
 
 
+@pytest.mark.parametrize("name", ["new", "other"])
+def test_a_redirected_page_that_the_list_names_otherwise_stays_while_its_server_fails(
+    kvasir: Kvasir, world: World, tmp_path: Path, name: str
+) -> None:
+    site, listed = world.site, tmp_path / "pages.txt"
+    page = Page(text_of("page5", 1).encode(), "text/markdown", headers={"ETag": '"1"'})
+    site.pages["/new"] = page
+    for each in ("/old", "/other"):
+        site.pages[each] = Page(status=301, headers={"Location": "/new"})
+    first = f"{site.url}/page1.md"
+    listed.write_text(f"{first}\n{site.url}/old\n")
+    kvasir("ingest", "--sitemap", "pages.txt", *_ALLOW)
+    listed.write_text(f"{first}\n{site.url}/{name}\n")
+    if name == "other":
+        page.body, page.headers = text_of("page5", 2).encode(), {"ETag": '"2"'}
+    report = kvasir("sync", "--json", *_ALLOW).json
+    assert (report["removed"], report["moved"], report["failed"]) == ([], [], [])
+    site.pages[f"/{name}"] = Page(status=503)
+    report = kvasir("sync", "--json", *_ALLOW, code=4).json
+    assert report["removed"] == []
+    assert [each["source_uri"] for each in report["failed"]] == [f"{site.url}/{name}"]
+    site.pages[f"/{name}"] = Page(status=404)
+    report = kvasir("sync", "--json", *_ALLOW).json
+    assert report["removed"] == [f"{site.url}/new"]
+
+
 def test_a_list_of_addresses_in_a_file_and_an_emptied_bucket(
     kvasir: Kvasir, world: World, tmp_path: Path
 ) -> None:

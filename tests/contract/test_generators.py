@@ -228,6 +228,51 @@ def test_a_malformed_event_is_an_error(kind, make, script):
         answer(make())
 
 
+ODD = (
+    "[]",
+    "null",
+    '"text"',
+    "{}",
+    '{"choices": []}',
+    '{"choices": {}}',
+    '{"choices": [null]}',
+    '{"choices": "text"}',
+    '{"choices": [{"delta": "text"}]}',
+    '{"choices": [{"message": [1]}]}',
+    '{"choices": [{"message": {"content": 7}}]}',
+    '{"choices": [{"delta": {"refusal": ["no"]}}]}',
+    '{"message": "text"}',
+    '{"message": [1]}',
+)
+"""Replies of status 200 that are no answer."""
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("reply", ODD)
+def test_a_reply_of_another_form_is_an_error(kind, make, script, reply, stream):
+    script.raw_lines = [reply if kind == "ollama" or not stream else f"data: {reply}"]
+    with pytest.raises(ComponentError, match="answering failed"):
+        answer(make(**({"stream": stream} if kind == "huggingface" else {})))
+
+
+@pytest.mark.parametrize("kind", ["huggingface"], indirect=True)
+@pytest.mark.parametrize("task", ["text-generation", "text2text-generation"])
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("reply", [*ODD, "[{}]", "[7]", '{"token": "text"}'])
+def test_a_reply_of_another_form_to_a_text_is_an_error(make, script, reply, stream, task):
+    script.raw_lines = [f"data: {reply}" if stream else reply]
+    with pytest.raises(ComponentError, match="answering failed"):
+        answer(make(task=task, stream=stream))
+
+
+@pytest.mark.parametrize("kind", ["ollama"], indirect=True)
+@pytest.mark.parametrize("reply", [{"model_info": [1]}, {"model_info": "text"}])
+def test_properties_of_another_form_are_an_error(make, script, reply):
+    script.properties = reply
+    with pytest.raises(ComponentError, match="reading the model's properties failed"):
+        answer(make())
+
+
 def test_an_error_inside_the_stream_is_an_error(kind, make, script):
     line = '{"error": {"message": "out of memory"}}'
     script.raw_lines = [line if kind == "ollama" else f"data: {line}"]

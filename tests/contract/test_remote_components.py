@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ from kvasir.remote.zeromq import components as remote_components
 from kvasir.remote.zeromq.broker import Broker
 from kvasir.remote.zeromq.curve_keys import load_keys, make_keys
 from kvasir.remote.zeromq.embedding import RemoteEmbedder, embedder_service
-from kvasir.remote.zeromq.generating import RemoteGenerator, generator_service
+from kvasir.remote.zeromq.generating import RemoteGenerator, generator_service, model_service
 from kvasir.remote.zeromq.reranking import RemoteReranker, reranker_service
 from kvasir.remote.zeromq.storing import RemoteVectorStore, store_service
 from kvasir.remote.zeromq.worker import Worker
@@ -253,6 +253,23 @@ def test_a_reader_that_leaves_or_whose_time_is_over_stops_the_model(one_reach, o
     # Its only slot is free again.
     assert next(generator.generate(make_prompt("how"))) == "how 0 "
     assert model.stopped >= 2
+
+
+def test_the_model_is_identified_while_its_only_slot_writes_an_answer(one_reach, opened):
+    model = ModelGenerator()
+    model.model_fingerprint = lambda: "first"
+    services = generator_service(model, "named"), model_service(model, "settings", "named")
+    opened.enter_context(one_reach.serve(*services))
+    generator = remote(opened, RemoteGenerator, one_reach, "named")
+    with closing(generator.generate(make_prompt("why"))) as pieces:
+        next(pieces)
+        first = generator.model_fingerprint()
+        model.model_fingerprint = lambda: "second"
+        assert generator.model_fingerprint() != first
+    other = model_service(ExtractiveGenerator(FakeEmbedder(), Bm25Analyzer()), "settings", "quotes")
+    quotes = generator_service(model, "quotes")
+    opened.enter_context(one_reach.serve(quotes, other))
+    assert remote(opened, RemoteGenerator, one_reach, "quotes").model_fingerprint()
 
 
 def test_the_reason_of_a_cut_comes_through(one_reach, opened):

@@ -29,7 +29,31 @@ milvuslite = library("kvasir.components.stores.milvuslite", needs="milvus_lite",
 pytestmark = pytest.mark.xdist_group("milvus")
 
 
-class TestMilvusLiteStore(StoreContract):
+class Killed(BaseException):
+    """The process ends."""
+
+
+class AfterAnInterruptedStart:
+    """Holds on Milvus in the process and on a server."""
+
+    def test_a_start_that_was_killed_before_the_indexes_is_completed(self, opened, monkeypatch):
+        def kill(self, *arguments, **options):
+            raise Killed
+
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            patched.setattr(milvus.MilvusClient, "create_index", kill)
+            opened()
+        store = opened()
+        chunks, vectors = [make_chunk(number) for number in range(3)], make_vectors(3)
+        store.upsert(chunks, vectors)
+        assert [chunk.id for chunk, _ in store.fetch([chunks[0].id])] == [chunks[0].id]
+        asked = ["number"] * 3, ["en"] * 3
+        for chunk, found in zip(chunks, store.search_hybrid(vectors, *asked, 3), strict=True):
+            assert max(found, key=lambda each: each.dense_score).chunk_id == chunk.id
+            assert all(each.lexical_score for each in found)
+
+
+class TestMilvusLiteStore(AfterAnInterruptedStart, StoreContract):
     @pytest.fixture
     def open_store(self, tmp_path, analyzer):
         def open_store(dimension=8, fingerprint="", collection="contract"):
@@ -79,7 +103,7 @@ def _wait_for(port, process):
     pytest.fail("the Milvus Lite server does not answer")
 
 
-class TestMilvusStoreOnAServer(DeletedByAnother, StoreContract):
+class TestMilvusStoreOnAServer(AfterAnInterruptedStart, DeletedByAnother, StoreContract):
     @pytest.fixture
     def open_store(self, server, tmp_path, analyzer):
         def open_store(dimension=8, fingerprint="", collection="contract"):

@@ -12,7 +12,7 @@ from qdrant_client import QdrantClient
 from qdrant_server import qdrant_server
 
 from kvasir.components.stores.qdrant_server import QdrantServerStore
-from kvasir.core.errors import ComponentError, SettingsError
+from kvasir.core.errors import ComponentError, SettingsError, WrongEmbedderError
 from kvasir.core.filters import Comparison
 from kvasir.testing.fakes import FakeAnalyzer
 from kvasir.testing.store_cases import make_chunk, make_vectors
@@ -86,6 +86,43 @@ class TestOfficialClientOverRest(DeletedByAnother, StoreContract):
         for name in names:
             client.delete_collection(f"{prefix}-{name}")
         client.close()
+
+
+class Killed(BaseException):
+    """The process ends."""
+
+
+@pytest.fixture
+def address(qdrant):
+    if os.environ.get("KVASIR_TEST_QDRANT_URL"):
+        pytest.skip("a server of one's own has no collections of this test to delete")
+    return qdrant[0]
+
+
+def test_a_start_that_was_killed_before_the_indexes_is_completed(address, monkeypatch):
+    def kill(self, field, kind):
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(QdrantServerStore, "_index", kill)
+        QdrantServerStore(address, "killed", 8, FakeAnalyzer())
+    for _ in range(2):
+        store = QdrantServerStore(address, "killed", 8, FakeAnalyzer())
+        assert {"document_id", "tags"} <= set(store._client.get_collection("killed").payload_schema)
+        store.close()
+
+
+def test_of_two_first_writers_both_open_the_collection(address, monkeypatch):
+    first = QdrantServerStore(address, "both", 8, FakeAnalyzer())
+    # The second one has looked before the first one created it.
+    monkeypatch.setattr(QdrantClient, "collection_exists", lambda *given: False)
+    second = QdrantServerStore(address, "both", 8, FakeAnalyzer())
+    second.upsert([make_chunk(0)], make_vectors(1))
+    assert first.count() == 1
+    with pytest.raises(WrongEmbedderError):
+        QdrantServerStore(address, "both", 16, FakeAnalyzer())
+    first.close()
+    second.close()
 
 
 def test_only_fields_that_some_chunk_has_are_indexed_and_not_without_limit(tmp_path, monkeypatch):

@@ -5,7 +5,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from account_client import OWNER
-from service_client import TEA, make_collection, make_settings, running, sign_up, upload
+from service_client import (
+    TEA,
+    documents,
+    make_collection,
+    make_settings,
+    running,
+    sign_up,
+    upload,
+)
+
+from kvasir.core.errors import ComponentError
+from kvasir.core.types import Source
 
 QUESTION = "How hot is green tea brewed?"
 NOTE = "before, to the same question"
@@ -111,14 +122,129 @@ def test_a_change_of_a_cited_document_ends_the_answer(client, ana):
     place = make_collection(client, ana, "changing")
     upload(client, ana, place, "tea.md", TEA)
     upload(client, ana, place, "other.md", "# Rockets\n\nRockets burn kerosene and oxygen.\n")
-    ask(client, place, ana, QUESTION)
+    ask(client, place, ana, QUESTION, top_k=1)
     upload(client, ana, place, "other.md", "# Rockets\n\nRockets burn methane and oxygen.\n")
-    assert ask(client, place, ana, QUESTION)[1]
+    assert ask(client, place, ana, QUESTION, top_k=1)[1]
     upload(client, ana, place, "tea.md", TEA.replace("80", "85"))
-    found, was_kept = ask(client, place, ana, QUESTION)
+    found, was_kept = ask(client, place, ana, QUESTION, top_k=1)
     assert not was_kept
     assert "85 degrees" in found["text"]
+    assert ask(client, place, ana, QUESTION, top_k=1)[1]
+
+
+def test_an_answer_that_shows_a_deleted_document_ends(client, ana):
+    place = make_collection(client, ana, "deleting")
+    upload(client, ana, place, "tea.md", TEA)
+    upload(client, ana, place, "secret.md", "Green tea is hot. The code of the door is 4711.")
+    found, _ = ask(client, place, ana, QUESTION)
+    assert any("4711" in hit["chunk"]["text"] for hit in found["hits"])
+    assert not any("secret" in citation["source_uri"] for citation in found["citations"])
     assert ask(client, place, ana, QUESTION)[1]
+    secret = next(d for d in documents(client, ana, place) if "secret" in d["source_uri"])
+    assert client.delete(f"{place}/documents/{secret['id']}", headers=ana).is_success
+    found, was_kept = ask(client, place, ana, QUESTION)
+    assert not was_kept
+    assert not any("4711" in hit["chunk"]["text"] for hit in found["hits"])
+
+
+def test_a_change_of_metadata_ends_the_answer(client, ana):
+    place = make_collection(client, ana, "withdrawing")
+    upload(client, ana, place, "tea.md", TEA, metadata='{"status": "valid"}')
+    valid = {"filters": "status=valid"}
+    assert ask(client, place, ana, QUESTION, **valid)[0]["citations"]
+    assert ask(client, place, ana, QUESTION, **valid)[1]
+    upload(client, ana, place, "tea.md", TEA, metadata='{"status": "withdrawn"}')
+    found, was_kept = ask(client, place, ana, QUESTION, **valid)
+    assert not was_kept
+    assert not found["hits"]
+
+
+def test_a_deleted_collection_leaves_no_answers(client, app, ana):
+    place = make_collection(client, ana, "leaving")
+    upload(client, ana, place, "tea.md", TEA)
+    cache, tomorrow = app.services.answer_cache, datetime.now(UTC) + timedelta(days=1)
+    cache.delete_before(tomorrow)
+    ask(client, place, ana, QUESTION)
+    assert ask(client, place, ana, QUESTION)[1]
+    assert client.delete(place, headers=ana).is_success
+    assert cache.delete_before(tomorrow) == 0
+
+
+class Writing:
+    """A language model; something happens while it writes, and it may be replaced."""
+
+    meanwhile = staticmethod(lambda: None)
+    identify = staticmethod(lambda: "first")
+
+    def model_fingerprint(self):
+        return type(self).identify()
+
+    def generate(self, prompt):
+        type(self).meanwhile()
+        yield "Green tea is brewed at 80 degrees. [1]"
+
+
+@pytest.fixture(scope="module")
+def writing(tmp_path_factory):
+    """A server whose answers ``Writing`` makes, and a user's headers."""
+    settings = make_settings(
+        tmp_path_factory.mktemp("writing"),
+        answer={"cache": {"enabled": True, "threshold": 0.5}},
+        generator={"type": f"{__name__}:Writing"},
+    )
+    with running(settings) as (client, app):
+        yield client, app, sign_up(client, "ana")
+
+
+@pytest.mark.parametrize("change", ["replaced", "deleted"])
+def test_a_document_that_changes_while_the_model_writes_leaves_no_answer(
+    writing, monkeypatch, change
+):
+    client, app, ana = writing
+    place = make_collection(client, ana, change)
+    upload(client, ana, place, "tea.md", TEA)
+    document = documents(client, ana, place)[0]
+
+    def meanwhile():
+        with app.collection(change) as collection:
+            if change == "deleted":
+                collection.delete(document["id"])
+            else:
+                # The quote of the answer is still there.
+                new = f"{TEA} Since May, green tea is brewed at 60 degrees."
+                collection.ingest((Source(document["source_uri"], ""), new.encode()))
+
+    monkeypatch.setattr(Writing, "meanwhile", staticmethod(meanwhile))
+    found, was_kept = ask(client, place, ana, QUESTION)
+    assert found["citations"]
+    assert not was_kept
+    monkeypatch.undo()
+    assert not ask(client, place, ana, QUESTION)[1]
+
+
+def test_another_model_under_the_same_settings_has_answers_of_its_own(writing, monkeypatch):
+    client, _, ana = writing
+    place = make_collection(client, ana, "models")
+    upload(client, ana, place, "tea.md", TEA)
+    ask(client, place, ana, QUESTION)
+    assert ask(client, place, ana, QUESTION)[1]
+    monkeypatch.setattr(Writing, "identify", staticmethod(lambda: "second"))
+    assert not ask(client, place, ana, QUESTION)[1]
+    assert ask(client, place, ana, QUESTION)[1]
+
+
+def test_a_model_that_cannot_be_identified_still_answers(writing, monkeypatch):
+    def fail():
+        raise ComponentError("llm", "answering", "no worker serves it", kind="unreachable")
+
+    client, _, ana = writing
+    place = make_collection(client, ana, "unknown")
+    upload(client, ana, place, "tea.md", TEA)
+    ask(client, place, ana, QUESTION)
+    monkeypatch.setattr(Writing, "identify", staticmethod(fail))
+    found, was_kept = ask(client, place, ana, QUESTION)
+    assert found["citations"]
+    assert not was_kept
 
 
 def test_collections_share_no_answers_and_strangers_read_none(client, ana, place):

@@ -10,6 +10,8 @@ from queue_storm import Storm, run_storm
 
 STORM = Storm(
     questions=40,
+    # Few, because the order of questions that are asked at the same time is not compared.
+    users=4,
     answer_seconds=0.05,
     lease_seconds=1.0,
     kill_every=0.8,

@@ -1,6 +1,7 @@
 """``kvasir services reload llm``: another base or state in running workers, from an allow-list."""
 
 import shutil
+from contextlib import ExitStack
 
 import pytest
 from libraries import library
@@ -42,6 +43,12 @@ def services(place):
         yield started.start()
 
 
+@pytest.fixture
+def opened():
+    with ExitStack() as stack:
+        yield stack
+
+
 def answers(services, count=4):
     """Returns the different answers of the workers."""
     made = RemoteGenerator(services.address("llm"), keys=str(services.keys))
@@ -58,18 +65,26 @@ def local(place, **options):
     return found
 
 
-def test_base_and_state_are_replaced_and_nothing_else_can_be_loaded(services, place):
+def test_base_and_state_are_replaced_and_nothing_else_can_be_loaded(services, place, opened):
     one, two = (local(place, model=str(place / name)) for name in ("one.pth", "two.pth"))
     tuned = local(place, model=str(place / "two.pth"), state=str(place / "state.pth"))
     assert len({one, two, tuned}) == 3
     assert answers(services) == {one}
+    # A proxy that was made before hears of each change.
+    proxy = RemoteGenerator(services.address("llm"), keys=str(services.keys))
+    opened.callback(proxy.close)
+    seen = [proxy.model_fingerprint()]
     pids = {each["pid"] for each in services.group("llm")["workers"]}
 
     reload = ("services", "reload", "llm")
     assert "2 workers have the model" in services.command(*reload, "--base", "two.pth")
     assert answers(services) == {two}
+    seen.append(proxy.model_fingerprint())
     services.command(*reload, "--state", "state.pth")
     assert answers(services) == {tuned}
+    seen.append(proxy.model_fingerprint())
+    assert len(set(seen)) == 3
+    assert proxy.model_fingerprint() == seen[-1]
 
     for name in ("secret.pth", str(place / "secret.pth"), "../two.pth", "; rm -rf"):
         refused = services.command(*reload, "--base", name, check=False)

@@ -42,6 +42,8 @@ class Script:
     """Messages of status 400 for requests that have a parameter."""
     missing: bool = False
     context_length: int = 4096
+    properties: dict | None = None
+    """Answered to a question for the model's properties."""
     pull_gate: threading.Event | None = None
     """Pulling waits for it after its first half."""
     pulling: threading.Event = field(default_factory=threading.Event)
@@ -104,7 +106,8 @@ class _Handler(ScriptedHandler):
     def _show(self, script):
         if script.missing:
             return self.send_json(404, {"error": "model 'small' not found"})
-        return self.send_json(200, {"model_info": {"tiny.context_length": script.context_length}})
+        usual = {"model_info": {"tiny.context_length": script.context_length}}
+        return self.send_json(200, usual if script.properties is None else script.properties)
 
     def _pull(self, script):
         self._start("application/x-ndjson")

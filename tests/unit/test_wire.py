@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -19,18 +19,33 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from kvasir.core import filters, ledger, types
+from kvasir.core import collection_records, explanations, filters, ledger, reports, types
 from kvasir.core.errors import WireError
 from kvasir.core.filters import COMPARISONS, Comparison, Filter, Logical, all_of, matches
+from kvasir.core.run import Progress
+from kvasir.core.services import (
+    accounts,
+    answer_cache,
+    answer_log,
+    jobs,
+    mail,
+    questions,
+    tuning,
+)
 from kvasir.core.types import Block, BlockKind, Chunk, Document, Hit, Matrix, SparseVector
 from kvasir.core.wire import OMITTED, dumps, from_json, loads, to_json
 
+MODULES = (
+    *(types, ledger, collection_records, explanations, reports),
+    *(accounts, answer_cache, answer_log, jobs, mail, questions, tuning),
+)
 PUBLIC = [
     kind
-    for module in (types, ledger)
+    for module in MODULES
     for _, kind in inspect.getmembers(module, dataclasses.is_dataclass)
-    if kind.__module__ == module.__name__
-]
+    # Who calls is found by the credential, and never sent.
+    if kind.__module__ == module.__name__ and kind is not accounts.Caller
+] + [Progress]
 FEW = settings(max_examples=40, deadline=None)
 TEXT = st.text(st.characters(exclude_categories=()), max_size=8)  # surrogates as well
 UTF8 = st.text(max_size=8)  # a filter with surrogates is refused
@@ -93,6 +108,10 @@ def values(declared: Any) -> st.SearchStrategy[Any]:
         if members[-1] is Ellipsis:
             return st.lists(values(members[0]), max_size=3).map(tuple)
         return st.tuples(*map(values, members))
+    if origin is list:
+        return st.lists(values(members[0]), max_size=3)
+    if origin is Sequence:
+        return st.lists(values(members[0]), max_size=3).map(tuple)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return st.dictionaries(TEXT, values(members[1]), max_size=3)
     if isinstance(declared, type) and issubclass(declared, StrEnum):

@@ -327,6 +327,19 @@ class Reloadable(Protocol):
         """
 
 
+@runtime_checkable
+class IdentifiesModel(Protocol):
+    """A generator whose model can change while its settings stay the same."""
+
+    def model_fingerprint(self) -> str:
+        """Return a text that differs for each model; the model may be loaded for it.
+
+        Raises:
+            ModelNotFoundError: A file is missing.
+            ComponentError: The model cannot be reached or loaded.
+        """
+
+
 class WebSearch(Protocol):
     """A search engine of the internet."""
 

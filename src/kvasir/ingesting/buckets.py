@@ -1,8 +1,5 @@
 """Lists and reads the objects of a folder of S3-compatible storage.
 
-Address and credentials of the storage are found as every AWS tool finds them:
-``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``, profiles, roles.
-
 Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 """
 
@@ -12,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from kvasir.core.errors import ComponentError, FetchError, RequestError
+from kvasir.s3_client import s3_client
 
 SCHEME = "s3://"
 
@@ -47,12 +44,13 @@ class BucketFolder:
 
         Raises:
             RequestError: The address names no bucket.
+            SettingsError: AWS's configuration is unusable.
         """
         self._bucket, _, folder = address.removeprefix(SCHEME).partition("/")
         if not self._bucket:
             raise RequestError(f"'{address}' names no bucket: write {SCHEME}BUCKET/FOLDER")
         self._folder = folder.strip("/")
-        self._client: Any = boto3.client("s3")
+        self._client: Any = s3_client()
 
     def __enter__(self) -> BucketFolder:
         return self

@@ -1,9 +1,7 @@
 """Keeps the bytes of uploads in a bucket of S3-compatible storage, by their SHA-256.
 
 So a worker needs no disk that it shares with the server. The lock is an object that is written only
-where there is none (``If-None-Match``), which S3 has since 2024. Address and credentials of the
-storage are found as every AWS tool finds them: ``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``,
-profiles, roles.
+where there is none (``If-None-Match``), which S3 has since 2024.
 
 Source: https://docs.aws.amazon.com/boto3 (boto3 1.44); Amazon S3, "Conditional writes".
 """
@@ -21,11 +19,11 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO, TypeVar, cast
 from uuid import uuid4
 
-import boto3
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from kvasir.core.errors import ComponentError, NotFoundError, TooLargeError
+from kvasir.s3_client import s3_client
 
 T = TypeVar("T")
 
@@ -44,10 +42,14 @@ class BucketSpool:
     """Objects named by the hash of their bytes: the same bytes are kept once. See ``Spool``."""
 
     def __init__(self, address: str) -> None:
-        """Use ``s3://BUCKET/FOLDER``; connect to nothing yet."""
+        """Use ``s3://BUCKET/FOLDER``; connect to nothing yet.
+
+        Raises:
+            SettingsError: AWS's configuration is unusable.
+        """
         self._bucket, _, folder = address.removeprefix("s3://").partition("/")
         self._folder = f"{folder.strip('/')}/" if folder.strip("/") else ""
-        self._client: Any = boto3.client("s3")
+        self._client: Any = s3_client()
         self._own_lock = threading.Lock()
 
     def close(self) -> None:

@@ -95,6 +95,11 @@ class SqlAnswerCache:
         with writing(self._engine) as connection:
             connection.execute(delete(answer_cache).where(answer_cache.c.number == number))
 
+    def delete_collection(self, collection: str) -> None:
+        of_it = delete(answer_cache).where(answer_cache.c.collection == collection)
+        with writing(self._engine) as connection:
+            connection.execute(of_it)
+
     def delete_before(self, date: datetime) -> int:
         old = delete(answer_cache).where(answer_cache.c.date < date.timestamp())
         with writing(self._engine) as connection:

@@ -142,7 +142,7 @@ class HuggingFaceGenerator(RepeatedRequests):
                 raise BusyError(str(error), None) from error
             except TextGenerationError as error:
                 raise self._reported(error.args[0] if error.args else "", _OPERATION) from error
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
                 cause = f"a reply is malformed ({error})"
                 raise self._failure(_OPERATION, cause) from error
 

@@ -18,7 +18,7 @@ from kvasir.core.pieces import Incomplete, cut_reason
 from kvasir.core.run import Run
 from kvasir.core.types import Prompt
 
-_OPERATION = "answering"
+_OPERATION, _PROPERTIES = "answering", "reading the model's properties"
 _PAUSE = 0.2
 """Seconds between two looks whether another thread has the model's properties."""
 
@@ -95,7 +95,7 @@ class OllamaGenerator(ServerGenerator):
         }
         with closing(self._events("/api/chat", body, _OPERATION)) as events:
             for event in events:
-                text = (event.get("message") or {}).get("content")
+                text = self._part(event, "message", _OPERATION).get("content")
                 if text:
                     yield str(text)
                 if event.get("done"):
@@ -144,7 +144,7 @@ class OllamaGenerator(ServerGenerator):
         return self._window
 
     def _read_window(self, run: Run) -> int:
-        info = self._show_or_pull(run).get("model_info") or {}
+        info = self._part(self._show_or_pull(run), "model_info", _PROPERTIES)
         lengths = [
             value
             for key, value in info.items()
@@ -171,9 +171,8 @@ class OllamaGenerator(ServerGenerator):
         return self._show()
 
     def _show(self) -> dict[str, Any]:
-        operation = "reading the model's properties"
-        text = "".join(self._lines("/api/show", {"model": self._model}, operation))
-        return self._object(text, operation, "no JSON came back", "no JSON object came back")
+        text = "".join(self._lines("/api/show", {"model": self._model}, _PROPERTIES))
+        return self._object(text, _PROPERTIES, "no JSON came back", "no JSON object came back")
 
     def _events(
         self, path: str, body: dict[str, Any], operation: str
@@ -191,6 +190,13 @@ class OllamaGenerator(ServerGenerator):
                 if error := event.get("error"):
                     raise self._reported(error, operation)
                 yield event
+
+    def _part(self, event: dict[str, Any], name: str, operation: str) -> dict[str, Any]:
+        """Return an object within another one; an empty one if it is missing."""
+        found = event.get(name) or {}
+        if not isinstance(found, dict):
+            raise self._failure(operation, f"'{name}' is no JSON object: {json.dumps(event)}")
+        return found
 
     def _object(self, text: str, operation: str, malformed: str, other: str) -> dict[str, Any]:
         try:

@@ -120,11 +120,11 @@ class OpenAIGenerator(ServerGenerator):
                     part = choice.get("delta") or choice.get("message") or {}
                     text, refusal = content_text(part.get("content")), part.get("refusal") or ""
                     reason = choice.get("finish_reason")
+                    refused += refusal
                 except (AttributeError, LookupError, TypeError) as error:
                     raise self._malformed(json.dumps(event)) from error
                 if text:
                     yield text
-                refused += refusal
                 cut = cut_reason(reason) or cut
                 is_finished = is_finished or bool(reason) or "message" in choice
         if not is_finished:

@@ -185,6 +185,10 @@ class RwkvGenerator:
             if (old := former.take()) is not None:
                 old.engine.retire()
 
+    def model_fingerprint(self) -> str:
+        """Return the fingerprint of base, state and adapter."""
+        return self._loaded.get().tuned.fingerprint
+
     def prompt_tokens(self) -> Mapping[str, int]:
         """Return the tokens of prompts so far; nothing if no states are kept."""
         if self.cache is None:

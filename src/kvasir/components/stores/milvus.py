@@ -17,7 +17,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,7 +51,14 @@ _MOST_HITS = 16_384
 """Milvus's limit to the results of one query."""
 _MAX_FREQUENCIES = 100_000
 """Most terms with a cached frequency."""
-_GRAPH = {"index_type": "HNSW", "params": {"M": 16, "efConstruction": 200}}
+_INDEXES: Mapping[str, Mapping[str, Any]] = {
+    "dense": {
+        "metric_type": "COSINE",
+        "index_type": "HNSW",
+        "params": {"M": 16, "efConstruction": 200},
+    },
+    "sparse": {"metric_type": "IP", "index_type": "SPARSE_INVERTED_INDEX"},
+}
 _SPARSE = {"anns_field": "sparse", "search_params": {"metric_type": "IP", "params": {}}}
 _CHUNK_FIELDS = ["id", "text", "record"]
 _MOST_BYTES = 65_535
@@ -156,6 +163,7 @@ class MilvusStore(TwoLegs, DatabaseStore):
         about = properties.get("kvasir") or description["description"] or "{}"
         stored_fingerprint = json.loads(about).get("fingerprint", "")
         self._check_maker(stored_fingerprint, int(fields["dense"]["params"]["dim"]), fingerprint)
+        self._create_missing_indexes()
         index = self._request("opening", self._client.describe_index, "dense")
         self._metric = str(index["metric_type"])
         self._request("loading", self._client.load_collection)
@@ -172,9 +180,6 @@ class MilvusStore(TwoLegs, DatabaseStore):
             schema.add_field(field, DataType.ARRAY, **_TEXTS)
         schema.add_field("tags", DataType.VARCHAR, max_length=_MOST_BYTES)
         schema.add_field("numbers", DataType.JSON)
-        indexes = self._client.prepare_index_params()
-        indexes.add_index("dense", metric_type="COSINE", **_GRAPH)
-        indexes.add_index("sparse", metric_type="IP", index_type="SPARSE_INVERTED_INDEX")
         self._request(
             "creating a collection",
             self._client.create_collection,
@@ -188,8 +193,17 @@ class MilvusStore(TwoLegs, DatabaseStore):
                 self._client.alter_collection_properties,
                 properties={"kvasir": about},
             )
-        # Waiting takes half a second per index, and an empty collection needs none.
-        self._request("creating an index", self._client.create_index, indexes, sync=False)
+
+    def _create_missing_indexes(self) -> None:
+        """Create the indexes of a new collection, or of one whose creation was interrupted."""
+        present = self._request("opening", self._client.list_indexes)
+        missing = self._client.prepare_index_params()
+        for field, options in _INDEXES.items():
+            if field not in present:
+                missing.add_index(field, **options)
+        if missing:
+            # Waiting takes half a second per index, and an empty collection needs none.
+            self._request("creating an index", self._client.create_index, missing, sync=False)
 
     def _inverse_frequencies(self, terms: set[int]) -> dict[int, float]:
         """Return the IDF of the terms that occur."""

@@ -41,6 +41,8 @@ _QUERIES = 64
 """Parts of one request; a hybrid query has three."""
 _CLIENT_OPTIONS = {"timeout": 60, "check_compatibility": False}
 _NOT_FOUND = 404
+_EXISTS = 409
+"""Status of the answer to the creation of a collection that exists."""
 _EXAMPLE = "http://localhost:6333"
 
 
@@ -139,18 +141,28 @@ class QdrantServerStore(QdrantPoints, DatabaseStore):
             raise not_ours(self._title)
         self._check_maker(str(about.get("fingerprint", "")), int(dense[DENSE].size), fingerprint)
         self._indexed = set(info.payload_schema or {})
+        # They are missing from a new collection, and from one whose creation was interrupted.
+        for field in KEYWORD_FIELDS:
+            if field not in self._indexed:
+                self._index(field, models.PayloadSchemaType.KEYWORD)
 
     def _create_collection(self, fingerprint: str) -> None:
         dense = models.VectorParams(size=self.dimension, distance=models.Distance.COSINE)
-        self._request(
-            "creating a collection",
-            self._client.create_collection,
-            vectors_config={DENSE: dense},
-            sparse_vectors_config={BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)},
-            metadata={"layout": LAYOUT_VERSION, "fingerprint": fingerprint},
-        )
-        for field in KEYWORD_FIELDS:
-            self._index(field, models.PayloadSchemaType.KEYWORD)
+        try:
+            self._request(
+                "creating a collection",
+                self._client.create_collection,
+                vectors_config={DENSE: dense},
+                sparse_vectors_config={
+                    BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)
+                },
+                metadata={"layout": LAYOUT_VERSION, "fingerprint": fingerprint},
+            )
+        except ComponentError as error:
+            cause = error.__cause__
+            # Another process has created it meanwhile.
+            if not (isinstance(cause, UnexpectedResponse) and cause.status_code == _EXISTS):
+                raise
 
     def _index(self, field: str, kind: models.PayloadSchemaType) -> None:
         self._request("indexing", self._client.create_payload_index, field, kind, wait=True)

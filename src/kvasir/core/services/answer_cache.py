@@ -33,7 +33,8 @@ class KeptAnswer:
 
     Attributes:
         answer: The answer.
-        sources: The content hash of each cited document when it was answered, by source URI.
+        sources: A hash of the content and metadata of each document among its hits when it was
+            answered, by source URI.
         date: When it was answered.
     """
 
@@ -72,6 +73,9 @@ class AnswerCache(Protocol):
 
     def delete(self, number: int) -> None:
         """Delete a question and its answer."""
+
+    def delete_collection(self, collection: str) -> None:
+        """Delete all answers of a collection."""
 
     def delete_before(self, date: datetime) -> int:
         """Delete old answers; return how many."""

@@ -6,11 +6,11 @@ import threading
 from functools import cached_property
 from typing import Any
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from kvasir.core.errors import ComponentError, TooLargeError
 from kvasir.frontends.aws_lambda.objects import Change
+from kvasir.s3_client import s3_client
 
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket"})
 
@@ -25,7 +25,7 @@ class Bucket:
 
     @cached_property
     def _client(self) -> Any:
-        return boto3.client("s3")
+        return s3_client()
 
     def read(self, change: Change) -> bytes | None:
         """Return an object's bytes; None if there is no such object.
@@ -33,6 +33,7 @@ class Bucket:
         Raises:
             TooLargeError: It is larger than an upload may be.
             ComponentError: S3 cannot be reached, or refuses.
+            SettingsError: AWS's configuration is unusable.
         """
         with self._lock:
             client = self._client

@@ -164,6 +164,10 @@ def run(
                 serve = partial(serving.ROLES[role], _component(app, role))
             served.append(serve(name or role, slots or _SLOTS[role]))
         shown = ", ".join(each.name for each in served)
+        if "generator" in roles:
+            configured = settings.generator.model_dump_json()
+            identify = _load("generating").model_service
+            served.append(identify(app.generator, configured, name or "generator"))
         own_name = f"{platform.node()}:{os.getpid()}"
         if reloading is not None:
             served += reloading.services(app, own_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator as Pieces
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -16,6 +17,7 @@ from kvasir.core.protocols import (
     Approximate,
     BoundedContext,
     Generator,
+    IdentifiesModel,
     Preparable,
     PromptCounter,
     QuotesOnly,
@@ -29,9 +31,12 @@ from kvasir.remote.zeromq.components import (
     capabilities_of,
     describing,
 )
-from kvasir.remote.zeromq.worker import Operation, Service
+from kvasir.remote.zeromq.worker import Arguments, Operation, Service
 
 ROLE = "generator"
+_MODEL = "@model"
+"""Ends the name of the service that says which model a generator has."""
+_MODEL_SECONDS = 10.0
 _KNOWN: Mapping[str, type] = {
     "bounded_context": BoundedContext,
     "prompt_counter": PromptCounter,
@@ -123,6 +128,13 @@ class RemoteGenerator(RemoteComponent):
         if isinstance(self, _Approximates):
             self.approximation = self._fact("approximation", str)
 
+    def model_fingerprint(self) -> str:
+        """Return the fingerprint of the model that the service has now."""
+        found = self._client.call(
+            self._service + _MODEL, "fingerprint", {}, timeout=min(self._timeout, _MODEL_SECONDS)
+        )
+        return self._read(str, found)
+
     def generate(self, prompt: Prompt) -> Iterator[str]:
         """Yield the answer's text in pieces; closing the iterator stops the model."""
         asked = {"prompt": to_json(prompt)}
@@ -134,6 +146,24 @@ class RemoteGenerator(RemoteComponent):
                     yield Incomplete(end.incomplete, end.text)
                 else:
                     yield self._read(str, piece)
+
+
+def model_service(generator: Generator, configured: str, name: str = ROLE) -> Service:
+    """Return the service that identifies the model of a generator's service.
+
+    It is a service of its own because it must not wait until an answer is written.
+
+    Args:
+        generator: Whose model it is.
+        configured: The settings of the generator.
+        name: Name of the generator's service.
+    """
+
+    def fingerprint(_: Arguments) -> str:
+        own = generator.model_fingerprint() if isinstance(generator, IdentifiesModel) else ""
+        return hashlib.sha256(f"{configured}\n{own}".encode()).hexdigest()[:32]
+
+    return Service(name + _MODEL, {"fingerprint": fingerprint})
 
 
 def generator_service(generator: Generator, name: str = ROLE, slots: int = 1) -> Service:
