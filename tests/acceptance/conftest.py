@@ -47,16 +47,20 @@ SERVED = (
     "test_answers",
     "test_asking",
     "test_certainty",
+    "test_chat",
     "test_command_line",
     "test_explaining",
     "test_filtering",
+    "test_moving_collections",
     "test_repairing",
     "test_sources",
+    "test_syncing",
     "test_tables",
     "test_web_ingest",
 )
 """Modules whose tests run a second time while another one owns the index."""
 ALONE = (
+    "alone_after_it",
     "before_anything_was_ingested",
     "completion",
     "catalog_that_another_program",

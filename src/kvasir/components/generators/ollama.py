@@ -195,7 +195,7 @@ class OllamaGenerator(ServerGenerator):
         """Return an object within another one; an empty one if it is missing."""
         found = event.get(name) or {}
         if not isinstance(found, dict):
-            raise self._failure(operation, f"'{name}' is no JSON object: {json.dumps(event)}")
+            raise self._failure(operation, f"'{name}' is no JSON object: {found!r}")
         return found
 
     def _object(self, text: str, operation: str, malformed: str, other: str) -> dict[str, Any]:
