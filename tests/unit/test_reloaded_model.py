@@ -3,6 +3,7 @@
 import pytest
 from libraries import library
 
+from kvasir.core.errors import ComponentError
 from kvasir.frontends.cli.service_commands import _Reloading
 from kvasir.settings.running_services import FOLDER
 from kvasir.settings.schema import Settings
@@ -63,3 +64,20 @@ def test_a_folder_of_tuning_stays_with_another_base(worker):
 def test_what_the_settings_name_may_be_loaded_again(worker):
     names = {"base_model_file": "/one.pth", "adapter_path": "/own.pth"}
     assert set(worker(**names)._allowed) == {"/one.pth", "/own.pth"}
+
+
+class _Broker:
+    """Three workers, of which the second cannot load the model."""
+
+    def statistics(self):
+        services = [f"{reloading.SERVICE}worker {number}" for number in range(3)]
+        return {"workers": [{"leaving": False, "services": [each]} for each in services]}
+
+    def call(self, service, operation, arguments, **options):
+        if service.endswith("1"):
+            raise ComponentError("rwkv", "loading", "too little memory")
+
+
+def test_a_failure_names_the_workers_that_have_the_new_model():
+    with pytest.raises(ComponentError, match=r"worker 1: .*too little.*; worker 0 have") as failed:
+        reloading.reload_workers(_Broker(), reloading.ModelFiles("new.pth"))

@@ -145,12 +145,21 @@ def reload_workers(client: Client, files: ModelFiles) -> Sequence[str]:
     if not workers:
         cause = "no worker of llm has a model that can be replaced: it must be an RWKV model"
         raise ComponentError("llm", "reloading", cause, kind="unreachable")
-    for worker in workers:
-        client.call(
-            SERVICE + worker,
-            "reload",
-            {"files": to_json(files)},
-            idempotent=False,
-            timeout=_SECONDS,
-        )
+    for number, worker in enumerate(workers):
+        try:
+            client.call(
+                SERVICE + worker,
+                "reload",
+                {"files": to_json(files)},
+                idempotent=False,
+                timeout=_SECONDS,
+            )
+        except ComponentError as error:
+            if not number:
+                raise
+            cause = (
+                f"{worker}: {error}; {', '.join(workers[:number])} have the new model already: "
+                "reload again, or name the files of before"
+            )
+            raise ComponentError("llm", "reloading", cause) from error
     return workers
