@@ -79,5 +79,5 @@ class _Broker:
 
 
 def test_a_failure_names_the_workers_that_have_the_new_model():
-    with pytest.raises(ComponentError, match=r"worker 1: .*too little.*; worker 0 have") as failed:
+    with pytest.raises(ComponentError, match=r"worker 1: .*too little.*; worker 0 have"):
         reloading.reload_workers(_Broker(), reloading.ModelFiles("new.pth"))
