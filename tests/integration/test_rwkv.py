@@ -136,6 +136,15 @@ def test_a_kept_state_gives_the_answer_that_reading_gives(make):
         assert generator.cache.kept_tokens > generator.cache.read_tokens
 
 
+@pytest.mark.parametrize("reading", ["prefix", "rows", "composed"])
+def test_what_is_kept_changes_no_answer_also_where_states_are_rounded_most(make, reading):
+    options = {"reading": reading, "cache_precision": "int8"}
+    without, generator = make(cache_mb=0, **options), make(**options)
+    generator.cache.clear()
+    assert answer(without) == answer(generator) == answer(generator)
+    assert generator.cache.hits
+
+
 def test_passages_are_read_each_alone_and_the_best_supported_answer_is_kept(make):
     """Exact for each passage, whichever others come with it: their states are kept apart."""
     prompt = prompt_of()
@@ -501,6 +510,8 @@ def test_cached_states_change_no_score_by_more_than_a_ten_thousandth(base, tmp_p
         assert first == pytest.approx(exact, abs=1e-4)
         assert again == pytest.approx(exact, abs=1e-4)
     assert len({round(score, 4) for score in exact.values()}) == 3
+    unkept, first, again = (scores(cache_mb=mb, cache_precision="int8") for mb in (0, 9, 9))
+    assert unkept == first == again != exact
 
 
 def test_a_reranker_is_refused_until_it_beat_none(base, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 from libraries import library
 
-from kvasir.core.errors import ComponentError
+from kvasir.core.errors import ComponentError, SettingsError
 from kvasir.frontends.cli.service_commands import _Reloading
 from kvasir.settings.running_services import FOLDER
 from kvasir.settings.schema import Settings
@@ -69,15 +69,26 @@ def test_what_the_settings_name_may_be_loaded_again(worker):
 class _Broker:
     """Three workers, of which the second cannot load the model."""
 
+    def __init__(self, error):
+        self._error = error
+
     def statistics(self):
         services = [f"{reloading.SERVICE}worker {number}" for number in range(3)]
         return {"workers": [{"leaving": False, "services": [each]} for each in services]}
 
     def call(self, service, operation, arguments, **options):
         if service.endswith("1"):
-            raise ComponentError("rwkv", "loading", "too little memory")
+            raise self._error
 
 
-def test_a_failure_names_the_workers_that_have_the_new_model():
-    with pytest.raises(ComponentError, match=r"worker 1: .*too little.*; worker 0 have"):
-        reloading.reload_workers(_Broker(), reloading.ModelFiles("new.pth"))
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ComponentError("rwkv", "loading", "too little memory", kind="timeout"), "timeout"),
+        (SettingsError("too little memory"), "failed"),
+    ],
+)
+def test_a_failure_names_the_workers_that_have_the_new_model(error, kind):
+    with pytest.raises(ComponentError, match=r"worker 1: .*too little.*; worker 0 have") as failed:
+        reloading.reload_workers(_Broker(error), reloading.ModelFiles("new.pth"))
+    assert failed.value.kind == kind

@@ -88,7 +88,9 @@ def test_a_composed_state_is_nearer_to_reading_in_sequence_than_any_single_passa
 def test_kept_passages_are_not_read_again_whichever_come_together(model, tmp_path):
     cache = state_cache.StateCache(tmp_path, 100 << 20, "f32")
     reader = composition.PassageReader(model, model.zero_state(), cache, "model")
-    without = composition.PassageReader(model, model.zero_state(), None, "model")
+    without = composition.PassageReader(
+        model, model.zero_state(), state_cache.StateCache(None, 0, "f32"), "model"
+    )
     lengths = [len(passage) for passage in PASSAGES]
     reader.read(BEGINNING, PASSAGES[:2])
     assert (cache.kept_tokens, cache.read_tokens) == (0, len(BEGINNING) + sum(lengths[:2]))

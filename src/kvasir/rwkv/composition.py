@@ -97,15 +97,13 @@ def composed(start: State, changes: Sequence[Change]) -> State:
 class PassageReader:
     """Reads passages, each after the same beginning, and keeps what it has read."""
 
-    def __init__(
-        self, model: Rwkv, initial: State, cache: StateCache | None, identity: str
-    ) -> None:
+    def __init__(self, model: Rwkv, initial: State, cache: StateCache, identity: str) -> None:
         """Read nothing yet.
 
         Args:
             model: The model.
             initial: The state of one row before the beginning.
-            cache: Where states are kept.
+            cache: Where states are kept, if it keeps some.
             identity: Names all that a state depends on beside the tokens.
         """
         self._model, self._initial = model, initial
@@ -117,20 +115,17 @@ class PassageReader:
         keys = [prefix_keys(self._identity, [beginning, passage])[1] for passage in passages]
         found = [self._kept(key) for key in keys]
         unread = [place for place, change in enumerate(found) if change is None]
-        if self._cache is not None:
-            tokens = [len(beginning), *map(len, passages)]
-            read = sum(len(passages[place]) for place in unread) + is_read * len(beginning)
-            self._cache.count(sum(tokens) - read, read)
+        tokens = [len(beginning), *map(len, passages)]
+        read = sum(len(passages[place]) for place in unread) + is_read * len(beginning)
+        self._cache.count(sum(tokens) - read, read)
 
         def keep(number: int, hidden: Tensor, state: State) -> None:
             del hidden
             place = unread[number]
             change = change_of(state)
-            if self._cache is not None:
-                after = self._cache.put(keys[place], change.after)
-                kept = self._cache.put(_transition(keys[place]), _as_state(change.transition))
-                change = Change(after, kept.wkv)
-            found[place] = change
+            after = self._cache.put(keys[place], change.after)
+            kept = self._cache.put(_transition(keys[place]), _as_state(change.transition))
+            found[place] = Change(after, kept.wkv)
 
         before = with_transition(start)
         texts = [passages[place] for place in unread]
@@ -142,16 +137,14 @@ class PassageReader:
         if not beginning:
             return self._initial, False
         (key,) = prefix_keys(self._identity, [beginning])
-        kept = self._cache.get(key) if self._cache is not None else None
+        kept = self._cache.get(key)
         if kept is not None:
             return kept.moved(self._initial), False
         found: list[State] = []
         read_texts(self._model, [beginning], [self._initial], lambda _n, _h, s: found.append(s))
-        return (found[0] if self._cache is None else self._cache.put(key, found[0])), True
+        return self._cache.put(key, found[0]), True
 
     def _kept(self, key: str) -> Change | None:
-        if self._cache is None:
-            return None
         after = self._cache.get(key)
         transition = self._cache.get(_transition(key)) if after is not None else None
         if after is None or transition is None:

@@ -81,7 +81,7 @@ class Relevance:
         base: Base,
         state: State,
         max_tokens: int,
-        cache: StateCache | None = None,
+        cache: StateCache,
         identity: str = "",
     ) -> None:
         """Check that the tokenizer has the words of the answer.
@@ -137,16 +137,14 @@ class Relevance:
             encode(PASSAGE.format(passage=one_paragraph(p)))[: self._max_tokens] for p in passages
         ]
         keys = [prefix_keys(self._identity, [t])[0] for t in tokens]
-        states: list[State | None] = [None] * len(passages)
-        if self._cache is not None:
-            kept = [self._cache.get(key) for key in keys]
-            states = [state and state.moved(self._state) for state in kept]
+        kept = [self._cache.get(key) for key in keys]
+        states = [state and state.moved(self._state) for state in kept]
         unread = [number for number, state in enumerate(states) if state is None]
 
         def keep(place: int, hidden: Tensor, state: State) -> None:
             del hidden
             number = unread[place]
-            states[number] = state if self._cache is None else self._cache.put(keys[number], state)
+            states[number] = self._cache.put(keys[number], state)
 
         texts = [tokens[number] for number in unread]
         read_texts(self._base.model, texts, [self._state] * len(unread), keep)

@@ -54,22 +54,24 @@ class StateCache:
     written since they last measured the files, a small part of the budget each.
 
     Attributes:
+        keeps: False if no state is kept.
         hits: Prefixes that were found.
         misses: Those that were not.
         kept_tokens: Tokens of prompts that need not be read.
         read_tokens: Those that were read.
     """
 
-    def __init__(self, folder: Path, budget: int, precision: str = "f16") -> None:
+    def __init__(self, folder: Path | None, budget: int, precision: str = "f16") -> None:
         """Make nothing yet.
 
         Args:
-            folder: Where the files are kept.
+            folder: Where the files are kept; None to keep none and only round.
             budget: Most bytes of all files; the least recently used are deleted.
             precision: ``f32``; ``f16``, half as large; or ``int8``, a quarter. The latter two have
                 one scale a head.
         """
-        self._folder, self._budget, self._precision = folder, budget, precision
+        self.keeps = folder is not None and budget > 0
+        self._folder, self._budget, self._precision = folder or Path(), budget, precision
         self._lock = threading.Lock()
         self._size = self._unmeasured = 0
         self._is_measured = False
@@ -79,6 +81,8 @@ class StateCache:
 
     def get(self, key: str) -> State | None:
         """Return the state of a key; None if it is not there. A damaged file is deleted."""
+        if not self.keeps:
+            return None
         path = self._path(key)
         try:
             with safe_open(path, "pt") as file:
@@ -102,6 +106,8 @@ class StateCache:
 
     def longest(self, keys: Sequence[str]) -> tuple[int, State | None]:
         """Return the number of segments of the longest prefix that is there, and its state."""
+        if not self.keeps:
+            return 0, None
         for count in range(len(keys), 0, -1):
             if self._path(keys[count - 1]).is_file():
                 state = self.get(keys[count - 1])
@@ -123,15 +129,18 @@ class StateCache:
         the whole budget, or that cannot be written, is not kept; the first time the log says so.
         """
         packed = _packed(state, self._precision)
-        data = save(packed, {"format": _FORMAT})
+        if self.keeps:
+            self._keep(key, save(packed, {"format": _FORMAT}))
+        return _unpacked(packed).moved(state)
+
+    def _keep(self, key: str, data: bytes) -> None:
         if len(data) > self._budget:
             self._warn(f"a state has {len(data) >> 20} MB, more than cache_mb allows")
-        else:
-            try:
-                self._write(self._path(key), data)
-            except OSError as error:
-                self._warn(f"{self._folder}: {error.strerror}")
-        return _unpacked(packed).moved(state)
+            return
+        try:
+            self._write(self._path(key), data)
+        except OSError as error:
+            self._warn(f"{self._folder}: {error.strerror}")
 
     def _warn(self, why: str) -> None:
         if not self._has_warned:
@@ -193,11 +202,6 @@ class StateCache:
     def _path(self, key: str) -> Path:
         # States of another precision are others: the answers may differ.
         return self._folder / key[:2] / f"{key}-{self._precision}{_SUFFIX}"
-
-
-def rounded(state: State, precision: str) -> State:
-    """Return a state as it comes back from a cache of that precision."""
-    return _unpacked(_packed(state, precision)).moved(state)
 
 
 def _packed(state: State, precision: str) -> dict[str, Tensor]:

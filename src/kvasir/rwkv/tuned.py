@@ -6,6 +6,7 @@ Generator, embedder and reranker load their model here; the base is shared, see 
 from __future__ import annotations
 
 import hashlib
+import shutil
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,15 +99,13 @@ def load_tuned(
     return TunedBase(base, initial, found, file, seen.hexdigest()[:32])
 
 
-def cache_of(
-    data_dir: Path | str | None, user: str, megabytes: int, precision: str
-) -> StateCache | None:
-    """Return the cache of a user's states in a data folder; None if none are to be kept.
+def cache_of(data_dir: Path | str | None, user: str, megabytes: int, precision: str) -> StateCache:
+    """Return the cache of a user's states in a data folder.
 
     Args:
-        data_dir: The data folder.
+        data_dir: The data folder; None to keep none.
         user: ``generator`` or ``reranker``, each of which has a budget of its own.
-        megabytes: The budget.
+        megabytes: The budget; 0 to keep none.
         precision: That of the kept states.
 
     Raises:
@@ -116,6 +115,13 @@ def cache_of(
         raise SettingsError(f"cache_precision must be {', '.join(PRECISIONS)}")
     if megabytes < 0:
         raise SettingsError(f"cache_mb must be at least 0, not {megabytes}")
-    if not megabytes or data_dir is None:
-        return None
-    return StateCache(Path(data_dir) / _FOLDER / user, megabytes << 20, precision)
+    folder = None if data_dir is None else Path(data_dir) / _FOLDER
+    if folder is not None:
+        _remove_shared(folder)
+    return StateCache(folder and folder / user, megabytes << 20, precision)
+
+
+def _remove_shared(folder: Path) -> None:
+    """Remove the states of versions in which all users shared the folder: nothing reads them."""
+    for old in folder.glob("[0-9a-f][0-9a-f]"):
+        shutil.rmtree(old, ignore_errors=True)

@@ -39,7 +39,7 @@ from kvasir.rwkv.prompts import (
 )
 from kvasir.rwkv.sampling import Sampling
 from kvasir.rwkv.state import State
-from kvasir.rwkv.state_cache import prefix_keys, rounded, stored
+from kvasir.rwkv.state_cache import prefix_keys, stored
 from kvasir.rwkv.tuned import TunedBase, cache_of, load_tuned
 
 PREFIX, ROWS, COMPOSED = "prefix", "rows", "composed"
@@ -151,7 +151,6 @@ class RwkvGenerator:
         self._template, self._system, self._reading = template, system, reading
         self._data_dir = data_dir
         self.cache = cache_of(data_dir, "generator", cache_mb, cache_precision)
-        self._cache_precision = cache_precision
         self._use(self._files)
 
     def _use(self, files: _Files, loaded: _Loaded | None = None) -> None:
@@ -191,7 +190,7 @@ class RwkvGenerator:
 
     def prompt_tokens(self) -> Mapping[str, int]:
         """Return the tokens of prompts so far; nothing if no states are kept."""
-        if self.cache is None:
+        if not self.cache.keeps:
             return {}
         return {"kept": self.cache.kept_tokens, "read": self.cache.read_tokens}
 
@@ -268,8 +267,7 @@ class RwkvGenerator:
                 state = reader.read(encode(before), passages)
         except (RuntimeError, ArithmeticError) as error:
             raise ComponentError("generator 'rwkv'", "reading the passages", error) from error
-        if self.cache is not None:
-            self.cache.count(0, len(encode(rest)))
+        self.cache.count(0, len(encode(rest)))
         return self._asked(encode(rest), state)
 
     def close(self) -> None:
@@ -281,22 +279,14 @@ class RwkvGenerator:
     def _request(self, loaded: _Loaded, parts: Sequence[str]) -> Request:
         """Return what is still to be read after the longest prefix that is kept."""
         tokens = [loaded.tuned.base.tokenizer.encode(part) for part in parts]
-        done, state = 0, loaded.tuned.state
-        keys: list[str] = []
-        if self.cache is not None and len(parts) > 1:
-            keys = prefix_keys(loaded.tuned.identity, tokens[:-1])
-            done, found = self.cache.longest(keys)
-            state = found.moved(state) if found else state
+        state = loaded.tuned.state
+        keys = prefix_keys(loaded.tuned.identity, tokens[:-1])
+        done, found = self.cache.longest(keys)
+        state = found.moved(state) if found else state
         rest = tokens[done:]
-        if self.cache is not None:
-            self.cache.count(sum(map(len, tokens[:done])), sum(map(len, rest)))
+        self.cache.count(sum(map(len, tokens[:done])), sum(map(len, rest)))
         asked = self._asked([token for part in rest for token in part], state)
         marks = _ends(rest[:-1])
-        if self.cache is None:
-            # Rounded as a kept state is: an answer does not depend on what is kept.
-            return replace(
-                asked, marks=marks, reached=lambda _, after: rounded(after, self._cache_precision)
-            )
         return replace(asked, marks=marks, reached=stored(self.cache, keys[done:], marks))
 
     def _asked(self, tokens: Sequence[int], state: State) -> Request:

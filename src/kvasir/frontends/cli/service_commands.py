@@ -190,8 +190,8 @@ class _Reloading:
         self._module = _load("reloading")
         chosen = settings.generator
         options = chosen.options
-        kinds = ("state", "adapter", "tuned")
-        self._of = dumps([chosen.model, *map(options.get, kinds)])
+        of = [chosen.model, options.get("state"), options.get("adapter")]
+        self._of = dumps([*of, options["tuned"]] if options.get("tuned") else of)
         llm = given.service_of(LlmSettings)
         named = (llm.base_model_file, llm.state_path, llm.adapter_path, *llm.reloadable)
         self._allowed = {name: file_or_name(given, name) for name in named if name}

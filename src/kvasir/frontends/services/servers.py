@@ -25,7 +25,7 @@ _LOG = "server.log"
 
 
 class BrokerPart(Part):
-    """A broker, and what it says of itself."""
+    """A broker and its statistics."""
 
     def __init__(self, plan: BrokerPlan) -> None:
         """Start nothing yet."""
@@ -45,7 +45,7 @@ class BrokerPart(Part):
             self._reader.start()
 
     def forget(self) -> None:
-        """Read its queue no more."""
+        """Stop reading its queue."""
         self._over.set()
 
     def statistics(self) -> Mapping[str, Any] | None:

@@ -107,10 +107,8 @@ def _to_sign_in(asking: HTTPConnection) -> Response:
     then = asking.url.path + (f"?{query}" if query else "")
     expired = "&expired=1" if asking.cookies.get(SESSION_COOKIE) else ""
     target = f"/sign-in?next={quote(then, safe='')}{expired}"
-    response = RedirectResponse(target, 303, {"Cache-Control": "no-store"})
-    if expired:
-        response.delete_cookie(SESSION_COOKIE)
-    return response
+    # The cookie may be that of another server of this machine: signing in replaces it.
+    return RedirectResponse(target, 303, {"Cache-Control": "no-store"})
 
 
 class Headers:

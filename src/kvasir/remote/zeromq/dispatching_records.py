@@ -41,7 +41,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """What a worker says of itself when it opens a session.
+    """The greeting of a worker: its services and its name.
 
     Attributes:
         services: How many requests of each service it takes at once.

@@ -7,17 +7,20 @@ the data folder, for workers that start later.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kvasir.core.errors import ComponentError, RequestError, WireError
+from kvasir.core.errors import ComponentError, KvasirError, RequestError, WireError
 from kvasir.core.protocols import Reloadable
 from kvasir.core.wire import dumps, loads, to_json
 from kvasir.remote.zeromq.client import Client
 from kvasir.remote.zeromq.worker import Arguments, Service
+
+logger = logging.getLogger(__name__)
 
 SERVICE = "reload@"
 """Begins the names of the services; the worker's name follows."""
@@ -52,6 +55,7 @@ def forget_reloaded(folder: Path, of: str) -> None:
     """Delete what was loaded in place of other settings: it does not come back with them."""
     found = _record(folder)
     if found is not None and found.of != of:
+        logger.info("the settings name another model than that which was loaded last")
         (folder / RECORD).unlink(missing_ok=True)
 
 
@@ -154,12 +158,13 @@ def reload_workers(client: Client, files: ModelFiles) -> Sequence[str]:
                 idempotent=False,
                 timeout=_SECONDS,
             )
-        except ComponentError as error:
+        except KvasirError as error:
             if not number:
                 raise
             cause = (
                 f"{worker}: {error}; {', '.join(workers[:number])} have the new model already: "
                 "reload again, or name the files of before"
             )
-            raise ComponentError("llm", "reloading", cause) from error
+            kind = error.kind if isinstance(error, ComponentError) else "failed"
+            raise ComponentError("llm", "reloading", cause, kind=kind) from error
     return workers
