@@ -55,7 +55,24 @@ def test_chunks_that_nobody_embeds_end_the_attempt_with_the_name_of_their_queue(
     assert raised.value.code == "component_unreachable", "tried again later"
 
 
-def test_a_worker_that_died_with_the_chunks_does_not_hold_them_up_for_ever(jobs, spool):
+def test_chunks_wait_for_a_worker_that_is_slow(jobs, spool, caplog):
+    """It prolongs its lease, and begins and ends no job for a long time."""
+    made = []
+    waiting = threading.Thread(target=lambda: made.append(embed(jobs, spool, ["tea"])))
+    waiting.start()
+    while not (found := open_embedding_jobs(jobs)):
+        assert waiting.is_alive()
+    slow = jobs.claim(lease_seconds=60.0, job_id=found[0].id)
+    waiting.join(4 * module._UNREAD_SECONDS)
+    assert waiting.is_alive()
+    vectors = FakeEmbedder().embed_documents(["tea"])
+    jobs.finish(slow, {"vectors": write_vectors(spool, slow.job.id, vectors)})
+    waiting.join(60)
+    assert made[0].shape == (1, FakeEmbedder().dimension)
+    assert "for a worker of the queue" not in caplog.text
+
+
+def test_a_worker_that_died_with_the_chunks_does_not_hold_them_up_for_ever(jobs, spool, caplog):
     failed = []
 
     def wait():
@@ -68,9 +85,10 @@ def test_a_worker_that_died_with_the_chunks_does_not_hold_them_up_for_ever(jobs,
     waiting.start()
     while not (found := open_embedding_jobs(jobs)):
         assert waiting.is_alive()
-    assert jobs.claim(lease_seconds=3600.0, job_id=found[0].id)
+    assert jobs.claim(lease_seconds=-1.0, job_id=found[0].id)
     waiting.join(60)
     assert "no worker reads the queue 'gpu'" in str(failed[0])
+    assert "s for a worker of the queue 'gpu'" in caplog.text
 
 
 def test_chunks_wait_as_long_as_a_worker_embeds_others(jobs, spool, monkeypatch):

@@ -36,9 +36,9 @@ _KEPT = 16
 """Jobs whose bytes are kept until their vectors are written: a killed worker may need them."""
 _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.2
 _ALONE_SECONDS = 60.0
-"""After that it is logged that nobody embeds."""
+"""Time between two looks whether a worker embeds; it is logged if none does."""
 _UNREAD_SECONDS = 300.0
-"""After that no worker reads the queue, if none has begun or ended a job of it meanwhile."""
+"""Time without a worker that embeds, after which none reads the queue."""
 _MOST_BYTES = 1 << 30
 
 
@@ -191,28 +191,31 @@ class QueuedEmbedder:
             ComponentError: No worker embeds; the job that waits is tried again later.
             StoppedError: The process ends.
         """
-        pause, since, seen = _FIRST_LOOK, time.monotonic(), None
+        pause, seen = _FIRST_LOOK, self._taken()
+        looked = alive = time.monotonic()
         while job.state in (JobState.WAITING, JobState.RUNNING):
+            now = time.monotonic()
+            if now - looked >= _ALONE_SECONDS:
+                before, seen, looked = seen, self._taken(), now
+                if seen != before or self._jobs.is_held(EMBED_TASK):
+                    alive = now
+                else:
+                    self._check_alone(now - alive)
             if self._stop.wait(pause):
                 raise StoppedError
             pause = min(1.5 * pause, _LONGEST_LOOK)
             job = self._jobs.job(job.id)
-            waited = time.monotonic() - since
-            if seen is None and waited > _ALONE_SECONDS:
-                seen = self._taken()
-                if not job.attempts:
-                    logger.warning(
-                        "chunks wait for %d s for a worker of the queue '%s'", waited, self._queue
-                    )
-            if waited > _UNREAD_SECONDS:
-                before, seen, since = seen, self._taken(), time.monotonic()
-                if before == seen:
-                    cause = f"no worker reads the queue '{self._queue}'"
-                    raise ComponentError("embedding", "waiting", cause, kind="unreachable")
         return job
 
+    def _check_alone(self, seconds: float) -> None:
+        """Log that no worker embeds, or raise ComponentError if it has lasted too long."""
+        if seconds >= _UNREAD_SECONDS:
+            cause = f"no worker reads the queue '{self._queue}'"
+            raise ComponentError("embedding", "waiting", cause, kind="unreachable")
+        logger.warning("chunks wait for %d s for a worker of the queue '%s'", seconds, self._queue)
+
     def _taken(self) -> set[tuple[str, int, JobState]]:
-        """Return the last jobs that workers took; it changes while any worker embeds."""
+        """Return the last jobs that workers took; it changes when a worker begins or ends one."""
         found = self._jobs.jobs(task=EMBED_TASK, states=set(JobState) - {JobState.WAITING})
         return {(each.id, each.attempts, each.state) for each in found}
 

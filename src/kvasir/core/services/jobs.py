@@ -143,6 +143,9 @@ class JobQueue(Protocol):
     ) -> bool:
         """Prolong the lease; False if it was lost or the job was cancelled: stop then."""
 
+    def is_held(self, task: str) -> bool:
+        """Return True if a worker that is alive works on a job of a task."""
+
     def finish(self, claimed: ClaimedJob, result: Any) -> bool:
         """Record the result; False if the lease was lost."""
 
