@@ -89,7 +89,10 @@ class ClaimedJob:
 def digests_of(arguments: Mapping[str, Any]) -> list[str]:
     """Return the digests of the bytes in the spool that the arguments of a job name."""
     return [
-        each["digest"] for each in (arguments, *arguments.get("sources", ())) if "digest" in each
+        each[name]
+        for each in (arguments, *arguments.get("sources", ()))
+        for name in ("digest", "texts")
+        if name in each
     ]
 
 

@@ -56,6 +56,8 @@ _RESERVED_SECONDS = 1.0
 _LEAST_SECONDS = 2.0
 """With less time left, the next message of a batch is not begun."""
 _OPEN = frozenset({JobState.WAITING, JobState.RUNNING})
+_TASKS = frozenset({"ingest_upload", "ingest_batch", "ingest_address", "ingest_web"})
+"""Those that requests add; other processes of the same database have more."""
 _WITHOUT_THREADS: Mapping[str, Any] = {
     "jobs.backend": "database",
     "server.job_workers": 0,
@@ -253,7 +255,7 @@ class LambdaProcess:
         services = self._app.services
         with self._stopping_in_time() as stop:
             worker = services.make_job_worker(self._perform, stop)
-            for job in reversed(services.jobs.jobs(states=_OPEN)):
+            for job in self._open_jobs():
                 if stop.is_set():
                     break
                 has_bytes = all(map(services.spool.has, digests_of(job.arguments)))
@@ -261,6 +263,16 @@ class LambdaProcess:
                     worker.work_on(claimed)
             if stop.is_set():
                 self._has_job.set()
+
+    def _open_jobs(self) -> Iterator[Job]:
+        """Yield the jobs of requests that are not done: the newest page first, each in its order.
+
+        So those of this request come before a long queue of other processes.
+        """
+        before = ""
+        while page := self._app.services.jobs.jobs(states=_OPEN, before=before):
+            before = page[-1].id
+            yield from (job for job in reversed(page) if job.task in _TASKS)
 
     def _perform(self, job: Job, run: Run) -> Any:
         with _logged_as(job.id):
