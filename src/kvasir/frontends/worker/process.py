@@ -193,7 +193,8 @@ class WorkerProcess:
         try:
             if not self._hands_over:
                 return perform(self._app, job, run)
-            with embedding_for(job, self._app.services.spool):
+            services = self._app.services
+            with embedding_for(job, services.jobs, services.spool, run.stop):
                 return perform(self._app, job, run)
         finally:
             request_id.reset(token)
