@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from datetime import timedelta
 
 import boto3
 import pytest
@@ -261,6 +262,33 @@ def test_an_upload_is_found_behind_a_hundred_jobs_of_others(tmp_path):
         process._has_job.set()
         process._do_jobs()
         assert jobs.job(mine.id).state is JobState.DONE
+
+
+@pytest.mark.parametrize("is_of_a_server", [False, True])
+def test_an_upload_fails_whose_instance_has_ended(tmp_path, monkeypatch, is_of_a_server):
+    """A server with a long queue on the same database may still have the bytes of its own."""
+    with instance(tmp_path, "ended") as ended, instance(tmp_path, "other") as other:
+        api = LambdaProcess(ended)._http.app if not is_of_a_server else make_application(ended)
+        api.state.takes_jobs = True
+        user = ended.services.accounts.register("ana@x.org", "ana", "secret horse", role=Role.ADMIN)
+        _, key = ended.services.accounts.create_api_key(user.id, "a test", set(Scope))
+        client = TestClient(api, headers={"x-api-key": key})
+        file = {"file": ("tea.md", TEA, "text/markdown")}
+        assert client.post("/v1/collections/default/documents", files=file).status_code == 202
+        process, jobs = LambdaProcess(other), other.services.jobs
+
+        def state_after_a_request():
+            process._has_job.set()
+            process._do_jobs()
+            return jobs.jobs()[0].state
+
+        assert state_after_a_request() is JobState.WAITING
+        monkeypatch.setattr("kvasir.frontends.aws_lambda.process._LOST_AFTER", timedelta(0))
+        if is_of_a_server:
+            assert state_after_a_request() is JobState.WAITING
+        else:
+            assert state_after_a_request() is JobState.FAILED
+            assert "send it again" in jobs.jobs()[0].message
 
 
 def test_a_folder_of_uploads_that_other_instances_do_not_see_is_told(tmp_path):

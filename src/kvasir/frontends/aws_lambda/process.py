@@ -18,6 +18,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,10 @@ _LEAST_SECONDS = 2.0
 _OPEN = frozenset({JobState.WAITING, JobState.RUNNING})
 _TASKS = frozenset({"ingest_upload", "ingest_batch", "ingest_address", "ingest_web"})
 """Those that requests add; other processes of the same database have more."""
+_ON_INSTANCE = "on_instance"
+"""Argument of a job whose bytes are on the disk of the instance that got them."""
+_LOST_AFTER = timedelta(hours=1)
+"""An instance that has not gone on with its job for that long has ended, and its disk with it."""
 _WITHOUT_THREADS: Mapping[str, Any] = {
     "jobs.backend": "database",
     "server.job_workers": 0,
@@ -103,6 +108,7 @@ class LambdaProcess:
         self._has_job = threading.Event()
         api.state.wake_workers = self._has_job.set
         api.state.takes_jobs = True
+        api.state.job_arguments = {_ON_INSTANCE: True} if has_own_spool(app.settings) else {}
 
     @cached_property
     def _bucket(self) -> Bucket:
@@ -259,7 +265,8 @@ class LambdaProcess:
                 if stop.is_set():
                     break
                 has_bytes = all(map(services.spool.has, digests_of(job.arguments)))
-                if has_bytes and (claimed := worker.claim(job.id)) is not None:
+                # A lost one is done as well: it fails, and its user sees that.
+                if (has_bytes or _is_lost(job)) and (claimed := worker.claim(job.id)) is not None:
                     worker.work_on(claimed)
             if stop.is_set():
                 self._has_job.set()
@@ -277,6 +284,12 @@ class LambdaProcess:
     def _perform(self, job: Job, run: Run) -> Any:
         with _logged_as(job.id):
             return perform(self._app, job, run)
+
+
+def _is_lost(job: Job) -> bool:
+    """Return True if a job's bytes, which are not here, were on an instance that has ended."""
+    last_sign = job.started or job.created
+    return _ON_INSTANCE in job.arguments and datetime.now(UTC) - last_sign > _LOST_AFTER
 
 
 def _import_code(settings: Settings) -> None:
