@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from datetime import timedelta
 
 import boto3
 import pytest
@@ -23,7 +24,7 @@ from moto.server import ThreadedMotoServer
 
 from kvasir.app import App
 from kvasir.core.services.accounts import Role, Scope
-from kvasir.core.services.jobs import BATCH, JobState, NewJob
+from kvasir.core.services.jobs import BATCH, JobState, NewJob, digests_of
 from kvasir.frontends.api.application import make_application
 from kvasir.frontends.aws_lambda.objects import Change, changes_of
 from kvasir.frontends.aws_lambda.process import LambdaProcess, unshared
@@ -232,6 +233,62 @@ def test_an_instance_leaves_an_upload_to_the_one_that_has_its_bytes(tmp_path):
             process._has_job.set()
             process._do_jobs()
             assert [jobs.job(each).state for each in (job, batch)] == [state, state]
+
+
+def test_an_instance_leaves_the_jobs_that_are_of_workers_to_them(tmp_path):
+    with instance(tmp_path, "mine") as app:
+        jobs, spool = app.services.jobs, app.services.spool
+        texts, _ = spool.put(io.BytesIO(b"{}"), max_bytes=1000)
+        chunks = jobs.add(NewJob("embed_chunks", {"texts": texts}, collection="tea"))
+        folder = jobs.add(NewJob("ingest_folder", {"folder": "/course"}, collection="tea"))
+        assert digests_of(chunks.arguments) == [texts]
+        process = LambdaProcess(app)
+        process._has_job.set()
+        process._do_jobs()
+        assert [jobs.job(each.id).attempts for each in (chunks, folder)] == [0, 0]
+
+
+def test_an_upload_is_found_behind_a_hundred_jobs_of_others(tmp_path):
+    """The bytes of the others are on the disks of instances that have ended."""
+    with instance(tmp_path, "mine") as app:
+        jobs = app.services.jobs
+        digest, _ = app.services.spool.put(io.BytesIO(TEA.encode()), max_bytes=1000)
+        source = {"uri": "upload:ana/tea.md", "media_type": "", "digest": digest}
+        mine = jobs.add(NewJob("ingest_upload", source, collection="tea", digest=digest))
+        for number in range(100):
+            lost = source | {"digest": f"{number:064}"}
+            jobs.add(NewJob("ingest_upload", lost, collection="tea", digest=lost["digest"]))
+        process = LambdaProcess(app)
+        process._has_job.set()
+        process._do_jobs()
+        assert jobs.job(mine.id).state is JobState.DONE
+
+
+@pytest.mark.parametrize("is_of_a_server", [False, True])
+def test_an_upload_fails_whose_instance_has_ended(tmp_path, monkeypatch, is_of_a_server):
+    """A server with a long queue on the same database may still have the bytes of its own."""
+    with instance(tmp_path, "ended") as ended, instance(tmp_path, "other") as other:
+        api = LambdaProcess(ended)._http.app if not is_of_a_server else make_application(ended)
+        api.state.takes_jobs = True
+        user = ended.services.accounts.register("ana@x.org", "ana", "secret horse", role=Role.ADMIN)
+        _, key = ended.services.accounts.create_api_key(user.id, "a test", set(Scope))
+        client = TestClient(api, headers={"x-api-key": key})
+        file = {"file": ("tea.md", TEA, "text/markdown")}
+        assert client.post("/v1/collections/default/documents", files=file).status_code == 202
+        process, jobs = LambdaProcess(other), other.services.jobs
+
+        def state_after_a_request():
+            process._has_job.set()
+            process._do_jobs()
+            return jobs.jobs()[0].state
+
+        assert state_after_a_request() is JobState.WAITING
+        monkeypatch.setattr("kvasir.frontends.aws_lambda.process._LOST_AFTER", timedelta(0))
+        if is_of_a_server:
+            assert state_after_a_request() is JobState.WAITING
+        else:
+            assert state_after_a_request() is JobState.FAILED
+            assert "send it again" in jobs.jobs()[0].message
 
 
 def test_a_folder_of_uploads_that_other_instances_do_not_see_is_told(tmp_path):

@@ -150,6 +150,7 @@ def test_a_queue_that_does_not_exist_is_refused(tmp_path: Path):
         ({}, ["ingest"], True),
         ({"embed_chunks": "gpu"}, ["ingest", "gpu"], False),
         ({"embed_chunks": "gpu"}, ["ingest", "embed"], True),
+        ({"ingest_batch": "gpu"}, ["gpu"], False),
     ],
 )
 @pytest.mark.parametrize("on_the_command_line_of_celery", [False, True])

@@ -131,7 +131,7 @@ class BucketSpool:
         try:
             body = self._call("reading", lambda: self._body(place))
             if body is None:
-                raise NotFoundError("the bytes of this upload are not kept any more")
+                raise NotFoundError("the bytes of this upload are not kept any more: send it again")
             with body:
                 for piece in iter(lambda: self._call("reading", lambda: body.read(_PIECE)), b""):
                     kept.write(piece)

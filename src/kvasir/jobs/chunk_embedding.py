@@ -36,17 +36,19 @@ _KEPT = 16
 """Jobs whose bytes are kept until their vectors are written: a killed worker may need them."""
 _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.2
 _ALONE_SECONDS = 60.0
-"""After that it is logged that nobody embeds."""
+"""Time between two looks whether a worker embeds; it is logged if none does."""
 _UNREAD_SECONDS = 300.0
-"""After that no worker reads the queue, if none has begun or ended a job of it meanwhile."""
+"""Time without a worker that embeds, after which none reads the queue."""
 _MOST_BYTES = 1 << 30
 
 
 class _Owner:
-    """The job that waits, and the bytes in the spool that it still needs."""
+    """The job that waits, its jobs that are not read yet, and the bytes that it still needs."""
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
+        self.unread: dict[str, str] = {}
+        """The digest of the texts of each job, by its id."""
         self.digests: deque[tuple[str, ...]] = deque()
 
 
@@ -54,18 +56,41 @@ _owner: ContextVar[_Owner] = ContextVar("owner")
 
 
 @contextmanager
-def embedding_for(job: Job, spool: Spool) -> Iterator[None]:
-    """Let the chunks that are embedded inside belong to a job; then delete their bytes.
+def embedding_for(job: Job, jobs: JobQueue, spool: Spool, stop: StopToken) -> Iterator[None]:
+    """Let the chunks that are embedded inside belong to a job.
 
-    After an error they are kept for the next attempt.
+    When it has ended, its open embedding jobs are cancelled and all their bytes deleted. If it is
+    tried again, both are kept for the next attempt.
+
+    Args:
+        job: The job, as it was claimed.
+        jobs: Has it, and its embedding jobs.
+        spool: Has texts and vectors.
+        stop: That of the attempt.
     """
     owner = _Owner(job.id)
     token = _owner.set(owner)
+    error: Exception | None = None
     try:
         yield
+    except Exception as raised:
+        error = raised
+        raise
     finally:
         _owner.reset(token)
-    _delete(owner, spool, 0)
+        if _has_ended(job, jobs, stop, error):
+            for job_id, texts in owner.unread.items():
+                jobs.cancel(job_id)
+                spool.delete(texts)
+            _delete(owner, spool, 0)
+
+
+def _has_ended(job: Job, jobs: JobQueue, stop: StopToken, error: Exception | None) -> bool:
+    """Return True if an attempt was the last one of its job."""
+    if stop.is_set():
+        # Otherwise this worker ends, or has lost the job to another one.
+        return jobs.job(job.id).state is JobState.CANCELLED
+    return error is None or isinstance(error, RequestError) or job.attempts >= jobs.max_attempts
 
 
 def _delete(owner: _Owner, spool: Spool, kept: int) -> None:
@@ -156,6 +181,8 @@ class QueuedEmbedder:
                 raise ComponentError(
                     "embedding", "reading", f"{vectors.shape} is not the shape of the vectors"
                 )
+            # Two parts of the same texts are one job.
+            owner.unread.pop(made.id, None)
             owner.digests.append((digest, made.result["vectors"]))
             return vectors
 
@@ -182,6 +209,7 @@ class QueuedEmbedder:
                     break
         if job.state in (JobState.FAILED, JobState.CANCELLED):
             job = self._jobs.retry(job.id)
+        owner.unread[job.id] = digest
         return digest, job
 
     def _wait(self, job: Job) -> Job:
@@ -191,28 +219,31 @@ class QueuedEmbedder:
             ComponentError: No worker embeds; the job that waits is tried again later.
             StoppedError: The process ends.
         """
-        pause, since, seen = _FIRST_LOOK, time.monotonic(), None
+        pause, seen = _FIRST_LOOK, self._taken()
+        looked = alive = time.monotonic()
         while job.state in (JobState.WAITING, JobState.RUNNING):
+            now = time.monotonic()
+            if now - looked >= _ALONE_SECONDS:
+                before, seen, looked = seen, self._taken(), now
+                if seen != before or self._jobs.is_held(EMBED_TASK):
+                    alive = now
+                else:
+                    self._check_alone(now - alive)
             if self._stop.wait(pause):
                 raise StoppedError
             pause = min(1.5 * pause, _LONGEST_LOOK)
             job = self._jobs.job(job.id)
-            waited = time.monotonic() - since
-            if seen is None and waited > _ALONE_SECONDS:
-                seen = self._taken()
-                if not job.attempts:
-                    logger.warning(
-                        "chunks wait for %d s for a worker of the queue '%s'", waited, self._queue
-                    )
-            if waited > _UNREAD_SECONDS:
-                before, seen, since = seen, self._taken(), time.monotonic()
-                if before == seen:
-                    cause = f"no worker reads the queue '{self._queue}'"
-                    raise ComponentError("embedding", "waiting", cause, kind="unreachable")
         return job
 
+    def _check_alone(self, seconds: float) -> None:
+        """Log that no worker embeds, or raise ComponentError if it has lasted too long."""
+        if seconds >= _UNREAD_SECONDS:
+            cause = f"no worker reads the queue '{self._queue}'"
+            raise ComponentError("embedding", "waiting", cause, kind="unreachable")
+        logger.warning("chunks wait for %d s for a worker of the queue '%s'", seconds, self._queue)
+
     def _taken(self) -> set[tuple[str, int, JobState]]:
-        """Return the last jobs that workers took; it changes while any worker embeds."""
+        """Return the last jobs that workers took; it changes when a worker begins or ends one."""
         found = self._jobs.jobs(task=EMBED_TASK, states=set(JobState) - {JobState.WAITING})
         return {(each.id, each.attempts, each.state) for each in found}
 

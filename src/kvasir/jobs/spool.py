@@ -90,7 +90,9 @@ class FolderSpool:
             try:
                 return self._path(digest).open("rb")
             except FileNotFoundError as error:
-                raise NotFoundError("the bytes of this upload are not kept any more") from error
+                raise NotFoundError(
+                    "the bytes of this upload are not kept any more: send it again"
+                ) from error
 
     def has(self, digest: str) -> bool:
         """Return True if the bytes are stored."""

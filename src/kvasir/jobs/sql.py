@@ -168,6 +168,12 @@ class SqlJobQueue:
                 connection, jobs, row_id, token, lease_seconds=lease_seconds, **values
             )
 
+    def is_held(self, task: str) -> bool:
+        held = (jobs.c.state == JobState.RUNNING, jobs.c.lease_until > epoch_seconds())
+        with reading(self._engine) as connection:
+            query = select(jobs.c.number).where(jobs.c.task == task, *held).limit(1)
+            return connection.execute(query).first() is not None
+
     def finish(self, claimed: ClaimedJob, result: Any) -> bool:
         done = {"result": result, "code": None, "message": None}
         with writing(self._engine) as connection:

@@ -128,6 +128,18 @@ class JobQueueContract:
         assert queue.heartbeat(taken, None, lease_seconds=LONG)
         assert queue.job(job.id).progress == progress
 
+    def test_a_task_is_held_as_long_as_its_worker_prolongs_the_lease(self, queue: JobQueue) -> None:
+        job = queue.add(new_job())
+        assert not queue.is_held(job.task)
+        taken = claimed(queue, SHORT)
+        assert queue.heartbeat(taken, None, lease_seconds=LONG)
+        sleep(SHORT * 2)
+        assert queue.is_held(job.task)
+        assert not queue.is_held("another")
+        assert queue.heartbeat(taken, None, lease_seconds=SHORT)
+        sleep(SHORT * 2)
+        assert not queue.is_held(job.task)
+
     def test_a_job_of_a_worker_that_died_is_started_again(self, queue: JobQueue) -> None:
         queue.add(new_job())
         lost = claimed(queue, SHORT)

@@ -89,7 +89,10 @@ class ClaimedJob:
 def digests_of(arguments: Mapping[str, Any]) -> list[str]:
     """Return the digests of the bytes in the spool that the arguments of a job name."""
     return [
-        each["digest"] for each in (arguments, *arguments.get("sources", ())) if "digest" in each
+        each[name]
+        for each in (arguments, *arguments.get("sources", ()))
+        for name in ("digest", "texts")
+        if name in each
     ]
 
 
@@ -142,6 +145,9 @@ class JobQueue(Protocol):
         self, claimed: ClaimedJob, progress: Progress | None, *, lease_seconds: float
     ) -> bool:
         """Prolong the lease; False if it was lost or the job was cancelled: stop then."""
+
+    def is_held(self, task: str) -> bool:
+        """Return True if a worker that is alive works on a job of a task."""
 
     def finish(self, claimed: ClaimedJob, result: Any) -> bool:
         """Record the result; False if the lease was lost."""

@@ -136,6 +136,7 @@ def make_application(
     api.state.answers = RunningAnswers()
     api.state.cached_answers = CachedAnswers(app)
     api.state.wake_workers = background.wake
+    api.state.job_arguments = {}
     api.state.takes_jobs = not indexes_nothing(app.settings)
     api.state.tidy_up = background.tidy_up
     api.state.generator_state = lambda: background.generator_state

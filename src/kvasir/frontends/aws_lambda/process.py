@@ -18,6 +18,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,12 @@ _RESERVED_SECONDS = 1.0
 _LEAST_SECONDS = 2.0
 """With less time left, the next message of a batch is not begun."""
 _OPEN = frozenset({JobState.WAITING, JobState.RUNNING})
+_TASKS = frozenset({"ingest_upload", "ingest_batch", "ingest_address", "ingest_web"})
+"""Those that requests add; other processes of the same database have more."""
+_ON_INSTANCE = "on_instance"
+"""Argument of a job whose bytes are on the disk of the instance that got them."""
+_LOST_AFTER = timedelta(hours=1)
+"""An instance that has not gone on with its job for that long has ended, and its disk with it."""
 _WITHOUT_THREADS: Mapping[str, Any] = {
     "jobs.backend": "database",
     "server.job_workers": 0,
@@ -101,6 +108,7 @@ class LambdaProcess:
         self._has_job = threading.Event()
         api.state.wake_workers = self._has_job.set
         api.state.takes_jobs = True
+        api.state.job_arguments = {_ON_INSTANCE: True} if has_own_spool(app.settings) else {}
 
     @cached_property
     def _bucket(self) -> Bucket:
@@ -253,18 +261,35 @@ class LambdaProcess:
         services = self._app.services
         with self._stopping_in_time() as stop:
             worker = services.make_job_worker(self._perform, stop)
-            for job in reversed(services.jobs.jobs(states=_OPEN)):
+            for job in self._open_jobs():
                 if stop.is_set():
                     break
                 has_bytes = all(map(services.spool.has, digests_of(job.arguments)))
-                if has_bytes and (claimed := worker.claim(job.id)) is not None:
+                # A lost one is done as well: it fails, and its user sees that.
+                if (has_bytes or _is_lost(job)) and (claimed := worker.claim(job.id)) is not None:
                     worker.work_on(claimed)
             if stop.is_set():
                 self._has_job.set()
 
+    def _open_jobs(self) -> Iterator[Job]:
+        """Yield the jobs of requests that are not done: the newest page first, each in its order.
+
+        So those of this request come before a long queue of other processes.
+        """
+        before = ""
+        while page := self._app.services.jobs.jobs(states=_OPEN, before=before):
+            before = page[-1].id
+            yield from (job for job in reversed(page) if job.task in _TASKS)
+
     def _perform(self, job: Job, run: Run) -> Any:
         with _logged_as(job.id):
             return perform(self._app, job, run)
+
+
+def _is_lost(job: Job) -> bool:
+    """Return True if a job's bytes, which are not here, were on an instance that has ended."""
+    last_sign = job.started or job.created
+    return _ON_INSTANCE in job.arguments and datetime.now(UTC) - last_sign > _LOST_AFTER
 
 
 def _import_code(settings: Settings) -> None:

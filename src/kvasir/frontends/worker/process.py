@@ -134,7 +134,9 @@ class WorkerProcess:
 
     def _check(self, *, instance: Any, **_: Any) -> None:
         # Celery's own command line has chosen the queues by now, too.
-        self._hands_over = not self._reads(embedding_queue(self._options))
+        # A worker of a queue that ``jobs.routes`` made, such as one on a graphics card, computes.
+        has_embedding = self._reads(embedding_queue(self._options))
+        self._hands_over = self._reads("ingest") and not has_embedding
         if self._hands_over:
             self._app.ingest_embedder = self._queued_embedder
 
@@ -191,7 +193,8 @@ class WorkerProcess:
         try:
             if not self._hands_over:
                 return perform(self._app, job, run)
-            with embedding_for(job, self._app.services.spool):
+            services = self._app.services
+            with embedding_for(job, services.jobs, services.spool, run.stop):
                 return perform(self._app, job, run)
         finally:
             request_id.reset(token)

@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -349,6 +350,7 @@ def add_job(
 ) -> Response:
     """Add a job to the queue; return it as a response, at its end if that is soon enough."""
     check_takes_jobs(request)
+    new = replace(new, arguments={**new.arguments, **request.app.state.job_arguments})
     job = kvasir.services.jobs.add(new)
     if job.collection != new.collection or dict(job.arguments) != dict(new.arguments):
         raise ConflictError(f"the idempotency key '{new.key}' was used for another request")
