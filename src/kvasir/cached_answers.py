@@ -24,7 +24,7 @@ from kvasir.answering.same_question import QuestionForm, asks_the_same, exact_fo
 from kvasir.app import App
 from kvasir.collection import Collection
 from kvasir.core.answer_stream import AnswerStream
-from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, KvasirError
+from kvasir.core.errors import KvasirError
 from kvasir.core.filters import SOURCE_URI
 from kvasir.core.ledger import CollectionRecord
 from kvasir.core.protocols import IdentifiesModel
@@ -39,6 +39,7 @@ from kvasir.core.types import (
     Matrix,
     Retrieved,
     Text,
+    document_id,
 )
 from kvasir.core.wire import to_json
 from kvasir.settings.loading import plain_values
@@ -191,7 +192,7 @@ class CachedAnswers:
         if kept is not None and date in (None, kept.date):
             days = self._app.settings.answer.cache.max_age_days
             oldest = datetime.now(UTC) - timedelta(days=days)
-            if kept.date >= oldest and kept.sources == _states(asked.collection, kept.sources):
+            if kept.date >= oldest and kept.sources == _states(self._app, asked.name, kept.sources):
                 return kept
             cache.delete(number)
         self._forget(asked, number)
@@ -211,7 +212,7 @@ class CachedAnswers:
 
     def _states_of(self, hits: Iterable[Hit], asked: _Asked) -> Mapping[str, str]:
         try:
-            return _states(asked.collection, _sources(hits))
+            return _states(self._app, asked.name, _sources(hits))
         except KvasirError as error:
             logger.warning("an answer will not be kept: %s", error)
             return {}
@@ -224,7 +225,7 @@ class CachedAnswers:
             return
         used = _sources(answer.hits) | {citation.source_uri for citation in answer.citations}
         try:
-            states = _states(asked.collection, used)
+            states = _states(self._app, asked.name, used)
             if states.keys() != used or not states.items() <= before.items():
                 return
             self._app.services.answer_cache.keep(
@@ -260,16 +261,13 @@ def _sources(hits: Iterable[Hit]) -> set[str]:
     return found
 
 
-def _states(collection: Collection, sources: Iterable[str]) -> dict[str, str]:
+def _states(app: App, collection: str, sources: Iterable[str]) -> dict[str, str]:
     """Return a hash of each document's content and metadata; without those that are gone."""
+    uris = {document_id(uri): uri for uri in sources}
     found = {}
-    for uri in sources:
-        try:
-            record = collection.document(uri)
-        except (CollectionNotFoundError, DocumentNotFoundError):
-            continue
-        state = [record.state.content_hash, to_json(record.metadata)]
-        found[uri] = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+    for key, (content_hash, metadata) in app.catalog.live_contents(collection, uris).items():
+        state = json.dumps([content_hash, to_json(metadata)], sort_keys=True)
+        found[uris[key]] = hashlib.sha256(state.encode()).hexdigest()
     return found
 
 

@@ -14,6 +14,7 @@ from service_client import (
     sign_up,
     upload,
 )
+from sqlalchemy import event
 
 from kvasir.core.errors import ComponentError
 from kvasir.core.types import Source
@@ -157,6 +158,42 @@ def test_a_change_of_metadata_ends_the_answer(client, ana):
     found, was_kept = ask(client, place, ana, QUESTION, **valid)
     assert not was_kept
     assert not found["hits"]
+
+
+def test_an_answer_about_many_copies_takes_as_few_queries_as_one_about_few(client, app, ana):
+    place = make_collection(client, ana, "copies")
+    counts, statements = [], []
+
+    def count(*arguments):
+        if "content_hash" in arguments[2]:
+            statements.append(arguments[2])
+
+    event.listen(app.catalog._engine, "before_cursor_execute", count)
+    for number in (2, 30):
+        with app.collection("copies") as collection:
+            copies = [(Source(f"upload:{each}.md", ""), TEA.encode()) for each in range(number)]
+            collection.ingest(*copies)
+        for headers, is_kept in (({**ana, "Cache-Control": "no-cache"}, False), (ana, True)):
+            statements.clear()
+            found, was_kept = ask(client, place, headers, QUESTION)
+            assert was_kept == is_kept
+            assert max(len(hit["copies"]) for hit in found["hits"]) == number - 1
+            counts.append(len(statements))
+    event.remove(app.catalog._engine, "before_cursor_execute", count)
+    assert counts[:2] == counts[2:]
+    assert counts[1] == 1
+
+
+def test_an_answer_that_names_a_deleted_copy_ends(client, app, ana):
+    place = make_collection(client, ana, "copied")
+    with app.collection("copied") as collection:
+        collection.ingest(*((Source(f"upload:{each}.md", ""), TEA.encode()) for each in "ab"))
+        assert ask(client, place, ana, QUESTION)[0]["hits"][0]["copies"]
+        assert ask(client, place, ana, QUESTION)[1]
+        collection.delete("upload:b.md")
+    found, was_kept = ask(client, place, ana, QUESTION)
+    assert not was_kept
+    assert not found["hits"][0]["copies"]
 
 
 def test_a_deleted_collection_leaves_no_answers(client, app, ana):
