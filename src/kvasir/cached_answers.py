@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
@@ -24,9 +25,10 @@ from kvasir.answering.same_question import QuestionForm, asks_the_same, exact_fo
 from kvasir.app import App
 from kvasir.collection import Collection
 from kvasir.core.answer_stream import AnswerStream
-from kvasir.core.errors import CollectionNotFoundError, DocumentNotFoundError, KvasirError
+from kvasir.core.errors import KvasirError
 from kvasir.core.filters import SOURCE_URI
 from kvasir.core.ledger import CollectionRecord
+from kvasir.core.protocols import Generator as Generates
 from kvasir.core.protocols import IdentifiesModel
 from kvasir.core.services.answer_cache import CachedQuestion, KeptAnswer
 from kvasir.core.types import (
@@ -39,6 +41,7 @@ from kvasir.core.types import (
     Matrix,
     Retrieved,
     Text,
+    document_id,
 )
 from kvasir.core.wire import to_json
 from kvasir.settings.loading import plain_values
@@ -48,6 +51,10 @@ logger = logging.getLogger(__name__)
 _MOST_SCOPES = 64
 _SETTINGS = ("answer.", "chat.rag.", "generator.", "llm", "rag.embedding_model.", "rag.language")
 """Beginnings of the keys on which an answer depends."""
+_MODEL_SETTINGS = ("generator.", "llm")
+"""Those of the keys on which it depends which model answers."""
+_PAUSE = 10.0
+"""Seconds until a model that could not be identified is asked again: each question would wait."""
 
 
 @dataclass
@@ -87,6 +94,24 @@ class _Asked:
         return vector
 
 
+@dataclass(frozen=True)
+class _Model:
+    """What is known of the model that some settings choose."""
+
+    fingerprint: str | None = None  # The last one; None if it was never reached.
+    failed: float | None = None  # When it could not be identified, if it could not.
+
+    @property
+    def is_current(self) -> bool:
+        """True if the model itself has just said so."""
+        return self.failed is None
+
+    @property
+    def is_to_be_asked(self) -> bool:
+        """False for a while after it could not be identified."""
+        return self.failed is None or time.monotonic() - self.failed >= _PAUSE
+
+
 class CachedAnswers:
     """The cache of one process; what others keep is found, too."""
 
@@ -94,6 +119,7 @@ class CachedAnswers:
         """Use an application's settings, models and database; nothing is opened yet."""
         self._app = app
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._models: OrderedDict[str, _Model] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -123,16 +149,37 @@ class CachedAnswers:
         """
         if not self.is_enabled or options.get("explain"):
             return make(), False
-        record = collection.record()
-        try:
-            scope = _scope(app, record, options)
-        except KvasirError as error:
-            logger.warning("the model of answers is unknown, so none is kept: %s", error)
+        model = self._model(app)
+        if model.fingerprint is None:
             return make(), False
+        record = collection.record()
+        scope = _scope(app, record, options, model.fingerprint)
         asked = _Asked(app, collection, record, question, scope)
         if not fresh and (kept := self._find(asked)) is not None:
             return AnswerStream(_events(kept)), True
+        if not model.is_current:
+            # Another model may write the answer, when one can be reached again.
+            return make(), False
         return AnswerStream(self._keeping(make(), asked)), False
+
+    def _model(self, app: App) -> _Model:
+        """Identify the model; return what was known of it before if it cannot be identified."""
+        key = json.dumps(_chosen(app, _MODEL_SETTINGS), sort_keys=True, default=str)
+        with self._lock:
+            model = self._models.get(key, _Model())
+        if not model.is_to_be_asked:
+            return model
+        try:
+            model = _Model(_fingerprint(app.generator))
+        except KvasirError as error:
+            logger.warning("the model cannot be identified, so no answers are kept: %s", error)
+            model = _Model(model.fingerprint, time.monotonic())
+        with self._lock:
+            self._models[key] = model
+            self._models.move_to_end(key)
+            while len(self._models) > _MOST_SCOPES:
+                self._models.popitem(last=False)
+        return model
 
     def _find(self, asked: _Asked) -> KeptAnswer | None:
         """Return a kept answer that still holds; a cache that fails is passed over."""
@@ -191,7 +238,7 @@ class CachedAnswers:
         if kept is not None and date in (None, kept.date):
             days = self._app.settings.answer.cache.max_age_days
             oldest = datetime.now(UTC) - timedelta(days=days)
-            if kept.date >= oldest and kept.sources == _states(asked.collection, kept.sources):
+            if kept.date >= oldest and kept.sources == _states(self._app, asked.name, kept.sources):
                 return kept
             cache.delete(number)
         self._forget(asked, number)
@@ -211,7 +258,7 @@ class CachedAnswers:
 
     def _states_of(self, hits: Iterable[Hit], asked: _Asked) -> Mapping[str, str]:
         try:
-            return _states(asked.collection, _sources(hits))
+            return _states(self._app, asked.name, _sources(hits))
         except KvasirError as error:
             logger.warning("an answer will not be kept: %s", error)
             return {}
@@ -224,7 +271,7 @@ class CachedAnswers:
             return
         used = _sources(answer.hits) | {citation.source_uri for citation in answer.citations}
         try:
-            states = _states(asked.collection, used)
+            states = _states(self._app, asked.name, used)
             if states.keys() != used or not states.items() <= before.items():
                 return
             self._app.services.answer_cache.keep(
@@ -241,15 +288,22 @@ class CachedAnswers:
             logger.warning("an answer cannot be kept: %s", error)
 
 
-def _scope(app: App, record: CollectionRecord, options: Mapping[str, Any]) -> str:
-    values = plain_values(app.settings)
-    settings = {key: value for key, value in values.items() if key.startswith(_SETTINGS)}
+def _scope(app: App, record: CollectionRecord, options: Mapping[str, Any], fingerprint: str) -> str:
     # A filter may be text, a mapping or a Filter.
     request = {key: to_json(value) for key, value in sorted(options.items())}
-    generator = app.generator
-    model = generator.model_fingerprint() if isinstance(generator, IdentifiesModel) else ""
-    text = json.dumps([record.fingerprint, settings, request, model], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    parts = [record.fingerprint, _chosen(app, _SETTINGS), request, fingerprint]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _chosen(app: App, beginnings: tuple[str, ...]) -> dict[str, Any]:
+    """Return the settings whose keys begin so."""
+    values = plain_values(app.settings)
+    return {key: value for key, value in values.items() if key.startswith(beginnings)}
+
+
+def _fingerprint(generator: Generates) -> str:
+    """Return the fingerprint of a generator's model; empty where its settings identify it."""
+    return generator.model_fingerprint() if isinstance(generator, IdentifiesModel) else ""
 
 
 def _sources(hits: Iterable[Hit]) -> set[str]:
@@ -260,16 +314,13 @@ def _sources(hits: Iterable[Hit]) -> set[str]:
     return found
 
 
-def _states(collection: Collection, sources: Iterable[str]) -> dict[str, str]:
+def _states(app: App, collection: str, sources: Iterable[str]) -> dict[str, str]:
     """Return a hash of each document's content and metadata; without those that are gone."""
+    uris = {document_id(uri): uri for uri in sources}
     found = {}
-    for uri in sources:
-        try:
-            record = collection.document(uri)
-        except (CollectionNotFoundError, DocumentNotFoundError):
-            continue
-        state = [record.state.content_hash, to_json(record.metadata)]
-        found[uri] = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+    for key, (content_hash, metadata) in app.catalog.live_contents(collection, uris).items():
+        state = json.dumps([content_hash, to_json(metadata)], sort_keys=True)
+        found[uris[key]] = hashlib.sha256(state.encode()).hexdigest()
     return found
 
 

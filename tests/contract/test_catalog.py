@@ -341,6 +341,22 @@ def test_a_page_of_documents_reads_the_rows_of_that_page_only(catalog, monkeypat
     assert rows_read[-1] == 0
 
 
+def test_contents_of_live_documents_are_read_together(catalog, monkeypatch):
+    monkeypatch.setattr("kvasir.catalog.search_scope._SLICE", 2)
+    publish(
+        catalog, *(draft(f"/{each}", given={"n": each}, content=str(each)) for each in range(5))
+    )
+    catalog.mark_deleted("test", [document_id("/1")], WRITER[0])
+    catalog.fail("test", draft("/failed").state, "malformed", "broken")
+    asked = [document_id(uri) for uri in ("/0", "/1", "/2", "/3", "/failed", "/unknown")]
+    found = catalog.live_contents("test", asked)
+    for uri, content in (("/0", "0"), ("/2", "2"), ("/3", "3")):
+        record = catalog.document("test", document_id(uri))
+        assert found.pop(record.id) == (content * 64, record.metadata)
+    assert not found
+    assert catalog.live_contents("test", []) == {}
+
+
 def test_long_uris_titles_and_messages_are_kept_whole(catalog):
     uris = [f"https://example.org/?q={'日' * 70_000}{end}" for end in "ab"]
     for uri in uris:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 from contextlib import ExitStack, closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from kvasir.core.protocols import (
     Approximate,
     BackgroundEmbedder,
     BoundedContext,
+    IdentifiesModel,
     LexicalSearch,
     Optimizable,
     Preparable,
@@ -44,7 +46,7 @@ from kvasir.remote.zeromq import components as remote_components
 from kvasir.remote.zeromq.broker import Broker
 from kvasir.remote.zeromq.curve_keys import load_keys, make_keys
 from kvasir.remote.zeromq.embedding import RemoteEmbedder, embedder_service
-from kvasir.remote.zeromq.generating import RemoteGenerator, generator_service, model_service
+from kvasir.remote.zeromq.generating import RemoteGenerator, generator_services
 from kvasir.remote.zeromq.reranking import RemoteReranker, reranker_service
 from kvasir.remote.zeromq.storing import RemoteVectorStore, store_service
 from kvasir.remote.zeromq.worker import Worker
@@ -100,7 +102,7 @@ def components(reach, tmp_path_factory):
     with reach.serve(
         embedder_service(FakeEmbedder(), slots=2),
         reranker_service(reranker, slots=2),
-        generator_service(generator, slots=2),
+        *generator_services(generator, slots=2),
     ):
         yield reach
 
@@ -225,7 +227,7 @@ def one_reach(tmp_path_factory):
 
 def test_capabilities_of_a_generator_come_through(one_reach, opened):
     model = ModelGenerator()
-    opened.enter_context(one_reach.serve(generator_service(model, "model")))
+    opened.enter_context(one_reach.serve(*generator_services(model, "model")))
     generator = remote(opened, RemoteGenerator, one_reach, "model")
     assert isinstance(generator, BoundedContext)
     assert isinstance(generator, PromptCounter)
@@ -242,7 +244,7 @@ def test_capabilities_of_a_generator_come_through(one_reach, opened):
 
 def test_a_reader_that_leaves_or_whose_time_is_over_stops_the_model(one_reach, opened):
     model = ModelGenerator()
-    opened.enter_context(one_reach.serve(generator_service(model, "endless")))
+    opened.enter_context(one_reach.serve(*generator_services(model, "endless")))
     generator = remote(opened, RemoteGenerator, one_reach, "endless")
     pieces = generator.generate(make_prompt("why"))
     assert next(pieces) == "why 0 "
@@ -258,25 +260,32 @@ def test_a_reader_that_leaves_or_whose_time_is_over_stops_the_model(one_reach, o
 def test_the_model_is_identified_while_its_only_slot_writes_an_answer(one_reach, opened):
     model = ModelGenerator()
     model.model_fingerprint = lambda: "first"
-    services = generator_service(model, "named"), model_service(model, "settings", "named")
-    opened.enter_context(one_reach.serve(*services))
+    opened.enter_context(one_reach.serve(*generator_services(model, "named")))
     generator = remote(opened, RemoteGenerator, one_reach, "named")
+    assert isinstance(generator, IdentifiesModel)
     with closing(generator.generate(make_prompt("why"))) as pieces:
         next(pieces)
         first = generator.model_fingerprint()
         model.model_fingerprint = lambda: "second"
         assert generator.model_fingerprint() != first
-    other = model_service(ExtractiveGenerator(FakeEmbedder(), Bm25Analyzer()), "settings", "quotes")
-    quotes = generator_service(model, "quotes")
-    opened.enter_context(one_reach.serve(quotes, other))
+    quoting = ExtractiveGenerator(FakeEmbedder(), Bm25Analyzer())
+    opened.enter_context(one_reach.serve(*generator_services(quoting, "quotes")))
     assert remote(opened, RemoteGenerator, one_reach, "quotes").model_fingerprint()
+
+
+def test_a_service_that_does_not_identify_its_model_is_not_asked(one_reach, opened):
+    made, _ = generator_services(ModelGenerator(), "unnamed")
+    operations = {**made.operations, "describe": remote_components.describing("generator", [])}
+    opened.enter_context(one_reach.serve(replace(made, operations=operations)))
+    generator = remote(opened, RemoteGenerator, one_reach, "unnamed")
+    assert not isinstance(generator, IdentifiesModel)
 
 
 def test_the_reason_of_a_cut_comes_through(one_reach, opened):
     end = Incomplete(CutReason.REFUSAL, "I cannot help.")
     model = ModelGenerator()
     model.generate = lambda prompt: iter(["It is", end])
-    opened.enter_context(one_reach.serve(generator_service(model, "cut")))
+    opened.enter_context(one_reach.serve(*generator_services(model, "cut")))
     generator = remote(opened, RemoteGenerator, one_reach, "cut")
     first, last = generator.generate(make_prompt("why"))
     assert (first, last, last.reason) == ("It is", end, CutReason.REFUSAL)

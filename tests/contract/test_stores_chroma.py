@@ -87,6 +87,15 @@ class TestChromaStore(DeletedByAnother, StoreContract):
         for store in (first, second):
             assert len(search_texts(store, ["falcon"], ["en"], 5)[0]) == 3
 
+    def test_the_stamp_of_a_collection_that_was_created_again_keeps_its_own_metadata(self, opened):
+        first, second = opened(), opened()
+        first.upsert([make_chunk(0, "falcon")], make_vectors(1))
+        second.drop()
+        third = opened(fingerprint="another embedder")
+        first._put_stamp("stamp")
+        about = third._found().metadata
+        assert (about["fingerprint"], about["stamp"]) == ("another embedder", "stamp")
+
     @pytest.mark.parametrize("known", [True, False])
     def test_a_search_does_not_wait_for_a_writer(self, opened, monkeypatch, known):
         store = opened()

@@ -14,7 +14,9 @@ from service_client import (
     sign_up,
     upload,
 )
+from sqlalchemy import event
 
+from kvasir import cached_answers
 from kvasir.core.errors import ComponentError
 from kvasir.core.types import Source
 
@@ -159,6 +161,42 @@ def test_a_change_of_metadata_ends_the_answer(client, ana):
     assert not found["hits"]
 
 
+def test_an_answer_about_many_copies_takes_as_few_queries_as_one_about_few(client, app, ana):
+    place = make_collection(client, ana, "copies")
+    counts, statements = [], []
+
+    def count(*arguments):
+        if "content_hash" in arguments[2]:
+            statements.append(arguments[2])
+
+    event.listen(app.catalog._engine, "before_cursor_execute", count)
+    for number in (2, 30):
+        with app.collection("copies") as collection:
+            copies = [(Source(f"upload:{each}.md", ""), TEA.encode()) for each in range(number)]
+            collection.ingest(*copies)
+        for headers, is_kept in (({**ana, "Cache-Control": "no-cache"}, False), (ana, True)):
+            statements.clear()
+            found, was_kept = ask(client, place, headers, QUESTION)
+            assert was_kept == is_kept
+            assert max(len(hit["copies"]) for hit in found["hits"]) == number - 1
+            counts.append(len(statements))
+    event.remove(app.catalog._engine, "before_cursor_execute", count)
+    assert counts[:2] == counts[2:]
+    assert counts[1] == 1
+
+
+def test_an_answer_that_names_a_deleted_copy_ends(client, app, ana):
+    place = make_collection(client, ana, "copied")
+    with app.collection("copied") as collection:
+        collection.ingest(*((Source(f"upload:{each}.md", ""), TEA.encode()) for each in "ab"))
+        assert ask(client, place, ana, QUESTION)[0]["hits"][0]["copies"]
+        assert ask(client, place, ana, QUESTION)[1]
+        collection.delete("upload:b.md")
+    found, was_kept = ask(client, place, ana, QUESTION)
+    assert not was_kept
+    assert not found["hits"][0]["copies"]
+
+
 def test_a_deleted_collection_leaves_no_answers(client, app, ana):
     place = make_collection(client, ana, "leaving")
     upload(client, ana, place, "tea.md", TEA)
@@ -233,18 +271,55 @@ def test_another_model_under_the_same_settings_has_answers_of_its_own(writing, m
     assert ask(client, place, ana, QUESTION)[1]
 
 
-def test_a_model_that_cannot_be_identified_still_answers(writing, monkeypatch):
+def test_kept_answers_are_given_while_the_model_cannot_be_identified(writing, monkeypatch):
+    asked = []
+
     def fail():
+        asked.append(1)
         raise ComponentError("llm", "answering", "no worker serves it", kind="unreachable")
 
     client, _, ana = writing
-    place = make_collection(client, ana, "unknown")
+    place = make_collection(client, ana, "unreachable")
     upload(client, ana, place, "tea.md", TEA)
     ask(client, place, ana, QUESTION)
     monkeypatch.setattr(Writing, "identify", staticmethod(fail))
-    found, was_kept = ask(client, place, ana, QUESTION)
-    assert found["citations"]
-    assert not was_kept
+    monkeypatch.setattr(cached_answers, "_PAUSE", 600.0)
+    for _ in range(3):
+        assert ask(client, place, ana, QUESTION)[1]
+    # It is not known which model answers another question, so its answer is not kept.
+    other = "What does black tea need?"
+    for _ in range(2):
+        found, was_kept = ask(client, place, ana, other)
+        assert found["citations"]
+        assert not was_kept
+    assert len(asked) == 1
+    monkeypatch.undo()
+    monkeypatch.setattr(cached_answers, "_PAUSE", 0.0)
+    assert ask(client, place, ana, QUESTION)[1]
+    assert not ask(client, place, ana, other)[1]
+    assert ask(client, place, ana, other)[1]
+
+
+def test_a_model_that_was_never_identified_still_answers(tmp_path, monkeypatch):
+    asked = []
+
+    def fail():
+        asked.append(1)
+        raise ComponentError("llm", "answering", "no worker serves it", kind="unreachable")
+
+    monkeypatch.setattr(Writing, "identify", staticmethod(fail))
+    monkeypatch.setattr(cached_answers, "_PAUSE", 600.0)
+    cache = {"cache": {"enabled": True, "threshold": 0.5}}
+    generator = {"type": f"{__name__}:Writing"}
+    with running(make_settings(tmp_path, answer=cache, generator=generator)) as (client, _):
+        ana = sign_up(client, "ana")
+        place = make_collection(client, ana, "unknown")
+        upload(client, ana, place, "tea.md", TEA)
+        for _ in range(2):
+            found, was_kept = ask(client, place, ana, QUESTION)
+            assert found["citations"]
+            assert not was_kept
+    assert len(asked) == 1
 
 
 def test_collections_share_no_answers_and_strangers_read_none(client, ana, place):

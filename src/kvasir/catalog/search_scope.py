@@ -7,9 +7,13 @@ from collections.abc import Collection
 from sqlalchemy import ColumnElement, Connection, func
 
 from kvasir.catalog.tables import live, sources, versions
+from kvasir.core.batches import batches
+from kvasir.core.types import Metadata, metadata_of
 
 _PAGE = 500
 """Documents whose fields are read at once; the first usually have all that are wanted."""
+_SLICE = 500
+"""Values in one ``IN (...)``; databases limit the parameters of a statement."""
 
 
 def metadata_fields(
@@ -31,6 +35,18 @@ def live_source_uris(connection: Connection, collection: str, prefix: str = "") 
     """Return the source URIs that begin with a prefix, sorted."""
     query = live(collection, sources.c.uri).where(begins_with(prefix))
     return sorted(connection.execute(query).scalars())
+
+
+def live_contents(
+    connection: Connection, collection: str, document_ids: Collection[str]
+) -> dict[str, tuple[str, Metadata]]:
+    """Map the ids of documents to content hash and metadata; those that are gone are left out."""
+    found: dict[str, tuple[str, Metadata]] = {}
+    query = live(collection, sources.c.document_id, versions.c.content_hash, versions.c.metadata)
+    for part in batches(sorted(document_ids), _SLICE):
+        for row in connection.execute(query.where(sources.c.document_id.in_(part))):
+            found[row.document_id] = row.content_hash, metadata_of(row.metadata)
+    return found
 
 
 def begins_with(prefix: str) -> ColumnElement[bool]:

@@ -150,6 +150,12 @@ class SqlCatalog(ModelChanges):
         for _, group in islice(groupby(found, key=lambda row: row.source_id), limit):
             yield rows.document_record(list(group))
 
+    def live_contents(
+        self, collection: str, document_ids: Collection[str]
+    ) -> Mapping[str, tuple[str, Metadata]]:
+        with reading(self._engine) as connection:
+            return search_scope.live_contents(connection, collection, document_ids)
+
     def source_uris(self, collection: str) -> Mapping[str, str]:
         query = of_collection(collection, sources.c.document_id, sources.c.uri).distinct()
         found = self._read(query.where(versions.c.status.in_([_LIVE, _FAILED])))

@@ -252,6 +252,14 @@ class Catalog(Protocol):
         Only those whose source URI begins with ``prefix`` and is greater than ``after``.
         """
 
+    def live_contents(
+        self, collection: str, document_ids: Collection[str]
+    ) -> Mapping[str, tuple[str, Metadata]]:
+        """Return content hash and metadata of live versions, by document id.
+
+        Documents without one are left out.
+        """
+
     def source_uris(self, collection: str) -> Mapping[str, str]:
         """Return the source URI of every document by its id."""
 

@@ -256,7 +256,7 @@ class ChromaStore(KeywordsInMemory, DatabaseStore):
         return terms
 
     def _put_stamp(self, stamp: str) -> None:
-        about = {**(self._collection.metadata or {}), "stamp": stamp}
+        about = {**(self._current().metadata or {}), "stamp": stamp}
         self._ask("writing", "modify", metadata=about)
 
     def _stamp(self) -> str:

@@ -152,9 +152,17 @@ def run(
         show = opened.enter_context(download())
         app = opened.enter_context(make_app(settings, run=Run(stop_token(), show)))
         served: list[Any] = []
+        beside: list[Any] = []
         for role in dict.fromkeys(roles):
             if role in _TUNING:
                 served += _tuning(settings, role, opened)
+                continue
+            if role == "generator":
+                make = partial(_load("generating").generator_services, app.generator)
+                configured = settings.generator.model_dump_json()
+                made, identifying = make(name or role, slots or _SLOTS[role], configured)
+                served.append(made)
+                beside.append(identifying)
                 continue
             if role == "index":
                 # By name: front doors do not import each other.
@@ -164,10 +172,7 @@ def run(
                 serve = partial(serving.ROLES[role], _component(app, role))
             served.append(serve(name or role, slots or _SLOTS[role]))
         shown = ", ".join(each.name for each in served)
-        if "generator" in roles:
-            configured = settings.generator.model_dump_json()
-            identify = _load("generating").model_service
-            served.append(identify(app.generator, configured, name or "generator"))
+        served += beside
         own_name = f"{platform.node()}:{os.getpid()}"
         if reloading is not None:
             served += reloading.services(app, own_name)
@@ -297,7 +302,6 @@ def _component(app: App, role: str) -> Any:
     made: Mapping[str, Callable[[], Any]] = {
         "embedder": lambda: app.embedder,
         "reranker": lambda: app.reranker,
-        "generator": lambda: app.generator,
         "store": lambda: partial(_open_store, app),
     }
     found = made[role]()

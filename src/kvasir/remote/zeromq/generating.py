@@ -36,7 +36,10 @@ from kvasir.remote.zeromq.worker import Arguments, Operation, Service
 ROLE = "generator"
 _MODEL = "@model"
 """Ends the name of the service that says which model a generator has."""
-_MODEL_SECONDS = 10.0
+_MODEL_SECONDS = 2.0
+"""How long that may take: it computes nothing, and each question waits for it."""
+_IDENTIFIES = "identifies_model"
+"""The capability of a generator beside which that service is served."""
 _KNOWN: Mapping[str, type] = {
     "bounded_context": BoundedContext,
     "prompt_counter": PromptCounter,
@@ -84,6 +87,21 @@ class _Approximates:
     approximation: str
 
 
+class _Identifies:
+    _client: Any
+    _service: str
+    _timeout: float
+    _read: Any
+
+    def model_fingerprint(self) -> str:
+        """Return the fingerprint of the model that the service has now."""
+        seconds = min(self._timeout, _MODEL_SECONDS)
+        found: str = self._read(
+            str, self._client.call(self._service + _MODEL, "fingerprint", {}, timeout=seconds)
+        )
+        return found
+
+
 class _Prepares:
     _client: Any
     _service: str
@@ -106,6 +124,7 @@ class RemoteGenerator(RemoteComponent):
         "quotes_only": _Quotes,
         "preparable": _Prepares,
         "approximate": _Approximates,
+        _IDENTIFIES: _Identifies,
     }
 
     def __init__(
@@ -128,13 +147,6 @@ class RemoteGenerator(RemoteComponent):
         if isinstance(self, _Approximates):
             self.approximation = self._fact("approximation", str)
 
-    def model_fingerprint(self) -> str:
-        """Return the fingerprint of the model that the service has now."""
-        found = self._client.call(
-            self._service + _MODEL, "fingerprint", {}, timeout=min(self._timeout, _MODEL_SECONDS)
-        )
-        return self._read(str, found)
-
     def generate(self, prompt: Prompt) -> Iterator[str]:
         """Yield the answer's text in pieces; closing the iterator stops the model."""
         asked = {"prompt": to_json(prompt)}
@@ -148,26 +160,24 @@ class RemoteGenerator(RemoteComponent):
                     yield self._read(str, piece)
 
 
-def model_service(generator: Generator, configured: str, name: str = ROLE) -> Service:
-    """Return the service that identifies the model of a generator's service.
+def generator_services(
+    generator: Generator, name: str = ROLE, slots: int = 1, configured: str = ""
+) -> tuple[Service, Service]:
+    """Return the service of a generator, and the one that identifies its model: serve both.
 
-    It is a service of its own because it must not wait until an answer is written.
+    The second one is a service of its own because it must not wait until an answer is written.
 
     Args:
-        generator: Whose model it is.
-        configured: The settings of the generator.
-        name: Name of the generator's service.
+        generator: The generator.
+        name: Name of its service.
+        slots: Answers that are written at once.
+        configured: The settings of the generator; other settings count as another model.
     """
 
     def fingerprint(_: Arguments) -> str:
         own = generator.model_fingerprint() if isinstance(generator, IdentifiesModel) else ""
         return hashlib.sha256(f"{configured}\n{own}".encode()).hexdigest()[:32]
 
-    return Service(name + _MODEL, {"fingerprint": fingerprint})
-
-
-def generator_service(generator: Generator, name: str = ROLE, slots: int = 1) -> Service:
-    """Return the service of a generator; each slot writes one answer."""
     described: dict[str, Any] = {}
     operations: dict[str, Operation] = {
         "generate": lambda given: _pieces_of(generator, given.get("prompt", Prompt)),
@@ -188,9 +198,10 @@ def generator_service(generator: Generator, name: str = ROLE, slots: int = 1) ->
     if isinstance(generator, Preparable):
         preparable = generator
         operations["prepare"] = lambda _: _progress_of(preparable)
-    known = capabilities_of(generator, _KNOWN)
+    known = [*capabilities_of(generator, _KNOWN), _IDENTIFIES]
     operations["describe"] = describing(ROLE, known, **described)
-    return Service(name, operations, slots)
+    identifying = Service(name + _MODEL, {"fingerprint": fingerprint})
+    return Service(name, operations, slots), identifying
 
 
 def _pieces_of(generator: Generator, prompt: Prompt) -> Pieces[Any, None, None]:
