@@ -32,7 +32,7 @@ class TuningReport:
     loss_before: float  # Of the held-out examples, in nats a token.
     loss: float
     ended_early: bool  # The held-out loss got no better.
-    examples: int  # With those that were held out.
+    examples: int  # With those that were held out, without those that were left out.
     shortened: int  # Examples that were longer than the context.
     left_out: int  # Documents in which there is nothing to learn.
 
@@ -96,7 +96,7 @@ def tune(
         data: A JSONL file, or the ``.bin`` and ``.idx`` that were made of some.
         folder: Where checkpoint, metrics and result are written.
         data_dir: The folder below which downloaded models are.
-        context: Most tokens of an example; a longer one loses the beginning of its prompt.
+        context: Most tokens of an example; a longer one is shortened.
         device: By default CUDA where there is one.
         options: Those of ``kvasir.rwkv.tuning.TuneOptions``.
         run: Stops and reports it.

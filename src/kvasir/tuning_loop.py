@@ -44,9 +44,8 @@ class RoundResult:
     Attributes:
         round: Its number, from 1.
         folder: Where its files are.
-        examples: Answers of the log that were learnt from.
-        shortened: Examples whose prompts were longer than the context.
-        left_out: Examples in which there was nothing to learn.
+        examples, shortened, left_out: As in ``kvasir.tuning.TuningReport``; each example is an
+            answer of the log.
         loss_before, loss: Of held-out examples, in nats a token.
         incumbent, candidate: Share of the judged questions that are answered well.
         questions: That were judged.
@@ -208,7 +207,7 @@ def improve(
     return RoundResult(
         number,
         str(place),
-        dataset["written"],
+        tuned.get("examples", dataset["written"]),
         tuned.get("shortened", 0),
         tuned.get("left_out", 0),
         tuned["loss_before"],

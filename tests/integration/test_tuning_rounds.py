@@ -123,6 +123,19 @@ def test_a_round_of_an_older_version_goes_on(place, interrupted):
     assert "end" in record["steps"]
 
 
+def test_the_examples_of_a_round_are_those_of_its_tuning(place, monkeypatch):
+    tuned = tuning_loop.tune
+
+    def with_one_left_out(*arguments, **named):
+        return replace(tuned(*arguments, **named), examples=5, left_out=1)
+
+    monkeypatch.setattr(tuning_loop, "tune", with_one_left_out)
+    with opened(place) as app:
+        add_answers(app, place, TEAS[1:])
+        done = round_of(app, place)
+    assert (done.examples, done.left_out) == (5, 1)
+
+
 def test_the_candidate_is_compared_with_the_state_that_the_settings_choose(place, monkeypatch):
     with opened(place) as app:
         add_answers(app, place, TEAS[1:])
