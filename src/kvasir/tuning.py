@@ -32,7 +32,7 @@ class TuningReport:
     loss_before: float  # Of the held-out examples, in nats a token.
     loss: float
     ended_early: bool  # The held-out loss got no better.
-    examples: int  # With those that were held out.
+    examples: int  # With those that were held out, without those that were left out.
     shortened: int  # Examples that were longer than the context.
     left_out: int  # Documents in which there is nothing to learn.
 
@@ -96,7 +96,7 @@ def tune(
         data: A JSONL file, or the ``.bin`` and ``.idx`` that were made of some.
         folder: Where checkpoint, metrics and result are written.
         data_dir: The folder below which downloaded models are.
-        context: Most tokens of an example; a longer one loses the beginning of its prompt.
+        context: Most tokens of an example; a longer one is shortened.
         device: By default CUDA where there is one.
         options: Those of ``kvasir.rwkv.tuning.TuneOptions``.
         run: Stops and reports it.
@@ -157,35 +157,34 @@ def work_folder(folder: Path) -> Iterator[None]:
         StorageError: It cannot be made or written.
         ConflictError: Another process works in it.
     """
-    file = folder / ".lock"
-    is_new = not folder.exists()
-    with _locked(file, f"another process works in {folder}"):
-        try:
-            yield
-        except BaseException:
-            if is_new and list(folder.iterdir()) == [file]:
-                file.unlink()
-                folder.rmdir()
-            raise
+    with _locked(folder / ".lock", f"another process works in {folder}"):
+        yield
 
 
 @contextmanager
 def _only_writer(target: Path) -> Iterator[None]:
     """Let one process at a time write a target; its folder is made.
 
+    A folder that was made, and in which nothing came to be, is removed when the work fails.
+
     Raises:
+        SettingsError: The target has no name.
         StorageError: The folder cannot be made or written.
         ConflictError: Another process writes it.
     """
-    file = target.with_name(f".{target.name}.lock")
-    with _locked(file, f"another process writes {target}"):
+    if not target.name:
+        raise SettingsError(f"{target} is a folder: name what is to be written in it")
+    with _locked(target.with_name(f".{target.name}.lock"), f"another process writes {target}"):
         yield
 
 
 @contextmanager
 def _locked(file: Path, conflict: str) -> Iterator[None]:
-    """Hold a lock; raise ``ConflictError`` with this message if another process has it."""
-    lock = FileLock(file, timeout=0)
+    """Hold a lock; raise ``ConflictError`` with this message if another process has it.
+
+    If the work fails, its folder is removed if it was made here and has nothing else.
+    """
+    lock, is_new = FileLock(file, timeout=0), not file.parent.exists()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -196,6 +195,11 @@ def _locked(file: Path, conflict: str) -> Iterator[None]:
         raise StorageError(why) from error
     try:
         yield
+    except BaseException:
+        if is_new and list(file.parent.iterdir()) == [file]:
+            file.unlink()
+            file.parent.rmdir()
+        raise
     finally:
         lock.release()
 
@@ -285,24 +289,30 @@ def export_model(model: str, target: Path, *, data_dir: Path, adapter: str | Non
         from kvasir.rwkv import adapter_files, weights
     except ModuleNotFoundError as error:
         raise MissingExtraError("tuning", "torch") from error
+    # Nothing is made for a model that is refused.
+    _check_is_free(target)
+    path = find_rwkv(model, data_dir)
+    found, is_folder = weights.read_weights(path), target.suffix != ".pth"
+    if is_folder and (found.time_state or found.layout == weights.EMBEDDING):
+        has = "a tuned state" if found.time_state else "heads for embedding"
+        raise SettingsError(
+            f"{path} has {has}, which the layout of fla cannot hold: write it as a .pth file"
+        )
+    if adapter:
+        made = weights.make_model(found, path)
+        loaded = adapter_files.load_adapter(
+            find_rwkv(adapter, data_dir), made, weights.fingerprint(found.tensors)
+        )
+        found = replace(found, tensors=adapter_files.merge(found.tensors, loaded))
     with _only_writer(target):
-        if target.exists():
-            raise SettingsError(f"{target} is there already")
-        path = find_rwkv(model, data_dir)
-        found, is_folder = weights.read_weights(path), target.suffix != ".pth"
-        if is_folder and (found.time_state or found.layout == weights.EMBEDDING):
-            has = "a tuned state" if found.time_state else "heads for embedding"
-            raise SettingsError(
-                f"{path} has {has}, which the layout of fla cannot hold: write it as a .pth file"
-            )
-        if adapter:
-            made = weights.make_model(found, path)
-            loaded = adapter_files.load_adapter(
-                find_rwkv(adapter, data_dir), made, weights.fingerprint(found.tensors)
-            )
-            found = replace(found, tensors=adapter_files.merge(found.tensors, loaded))
+        _check_is_free(target)
         if is_folder:
             weights.save_fla(found.tensors, target)
         else:
             weights.save_pth(found.named_as_pth(), target)
     return target
+
+
+def _check_is_free(target: Path) -> None:
+    if target.exists():
+        raise SettingsError(f"{target} is there already")

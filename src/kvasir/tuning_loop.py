@@ -44,9 +44,8 @@ class RoundResult:
     Attributes:
         round: Its number, from 1.
         folder: Where its files are.
-        examples: Answers of the log that were learnt from.
-        shortened: Examples whose prompts were longer than the context.
-        left_out: Examples in which there was nothing to learn.
+        examples, shortened, left_out: As in ``kvasir.tuning.TuningReport``; each example is an
+            answer of the log.
         loss_before, loss: Of held-out examples, in nats a token.
         incumbent, candidate: Share of the judged questions that are answered well.
         questions: That were judged.
@@ -75,7 +74,8 @@ class RoundOptions:
     Attributes:
         kind: ``state``, ``lora`` or ``pissa``.
         questions: File of the questions that decide, as ``load_question_set`` reads it.
-        context: Most tokens of an example; by default the window of the generator.
+        context: Most tokens of an example; by default that of the round that goes on, or the window
+            of the generator.
         device: Where the model is tuned; by default CUDA where there is one.
         tuning: Options of ``kvasir.rwkv.tuning.TuneOptions``.
     """
@@ -172,7 +172,8 @@ def improve(
     with work_folder(folder):
         number, place = _round(folder)
         goes_on = (place / RUN / CHECKPOINT).is_file()
-        record = _Record(place, _identity(app, options, base), goes_on=goes_on)
+        context = options.context or _default_context(app, place / RECORD, goes_on=goes_on)
+        record = _Record(place, _identity(options, base, context), goes_on=goes_on)
         if not goes_on:
             for side in (INCUMBENT, CANDIDATE):
                 (place / f"{side}.jsonl").unlink(missing_ok=True)
@@ -186,12 +187,13 @@ def improve(
             "dataset", _collect(app, place / DATASET, questions, run)
         )
         tuned = record.get("tuning") or record.add(
-            "tuning", _tune(app, place, options, str(model), run, report)
+            "tuning", _tune(app, place, options, str(model), context, run, report)
         )
         file = f"{ROUNDS}/{place.name}/{tuned['file']}"
         candidate = Promoted(options.kind, file, base, number)
         judged = {}
-        used = start["chosen"] if before is None else _files_of(before, folder)
+        # A record of an older version has neither this nor the counts of the examples.
+        used = start.get("chosen", {}) if before is None else _files_of(before, folder)
         for side, files in ((INCUMBENT, used), (CANDIDATE, _files_of(candidate, folder))):
             if record.get(side) is None:
                 answered = _answer(app, place / f"{side}.jsonl", questions, files, run)
@@ -205,9 +207,9 @@ def improve(
     return RoundResult(
         number,
         str(place),
-        dataset["written"],
-        tuned["shortened"],
-        tuned["left_out"],
+        tuned.get("examples", dataset["written"]),
+        tuned.get("shortened", 0),
+        tuned.get("left_out", 0),
         tuned["loss_before"],
         tuned["loss"],
         decided["incumbent"],
@@ -218,10 +220,11 @@ def improve(
     )
 
 
-def _context(app: App, options: RoundOptions) -> int:
-    """Return the most tokens of an example."""
+def _default_context(app: App, record: Path, *, goes_on: bool) -> int:
+    """Return the context that the round began with, or the window of the generator."""
     generator: Any = app.generator
-    found: int = options.context or generator.context_tokens()
+    begun = _recorded(record)["identity"] if goes_on and record.is_file() else {}
+    found: int = begun.get("context") or generator.context_tokens()
     return found
 
 
@@ -262,12 +265,12 @@ def _round(folder: Path) -> tuple[int, Path]:
     return last + 1, folder / ROUNDS / f"{last + 1:04}"
 
 
-def _identity(app: App, options: RoundOptions, base: str) -> dict[str, Any]:
+def _identity(options: RoundOptions, base: str, context: int) -> dict[str, Any]:
     seen = hashlib.sha256(options.questions.read_bytes()).hexdigest()
     return {
         "base": base,
         "kind": options.kind,
-        "context": _context(app, options),
+        "context": context,
         "tuning": dict(options.tuning or {}),
         "questions": seen,
     }
@@ -295,6 +298,7 @@ def _tune(
     place: Path,
     options: RoundOptions,
     model: str,
+    context: int,
     run: Run,
     report: Callable[[Mapping[str, Any]], None],
 ) -> Mapping[str, Any]:
@@ -304,7 +308,7 @@ def _tune(
         place / DATASET,
         place / RUN,
         data_dir=app.settings.data_folder,
-        context=_context(app, options),
+        context=context,
         device=options.device,
         options=options.tuning,
         run=run,

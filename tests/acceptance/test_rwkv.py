@@ -188,6 +188,24 @@ def test_answers_are_the_same_with_kept_states(notes, tmp_path, precision):
     assert 0 < cache.used < 200 << 20
 
 
+def test_examples_that_are_too_long_are_reported_as_shortened(run, tmp_path):
+    write_vocabulary(tmp_path)
+    base = write_model(
+        random_model(7, vocabulary=257, layers=2, width=64, head_size=32), tmp_path / "base.pth"
+    )
+    texts = ["short", "plain text " * 9, "", "User: a?\n\nAssistant: " + "long answer " * 9]
+    data = tmp_path / "questions.jsonl"
+    data.write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    done = run(
+        "tune", "state", "--model", base, "--data", data, "--steps", 1, "--context", 32,
+        "--to", tmp_path / "state",
+    )  # fmt: skip
+    assert (
+        "2 of 3 examples were longer than --context and were shortened; "
+        "left out because there was nothing to learn: 1"
+    ) in " ".join(done.out.split())
+
+
 def test_a_model_is_tuned_and_exported_on_the_command_line(run, tmp_path):
     write_vocabulary(tmp_path)
     base = write_model(

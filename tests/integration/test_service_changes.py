@@ -191,6 +191,13 @@ def test_workers_end_after_the_broker_that_gives_them_its_last_requests(start, l
     for _ in range(3):
         changing.look()
     assert {"index broker", "index worker 1"} < set(changing.names())
+    index, _ = changing.starter.status()["services"]
+    assert (index["name"], index["broker"]["state"]) == ("index", "ending")
+    (off,) = index["groups"]
+    assert (off["name"], off["is_on"], off["wanted"]) == ("index", False, 0)
+    assert [(each["name"], each["state"]) for each in off["workers"]] == [
+        ("index worker 1", "ending")
+    ]
     os.kill(pids["index broker"], signal.SIGKILL)
     changing.look_until(lambda: changing.names() == ["llm broker", "llm worker 1"])
 
@@ -232,8 +239,27 @@ def test_chroma_ends_when_no_worker_uses_it_any_more(start, llm, chroma, tmp_pat
     for _ in range(3):
         changing.look()
     assert "Chroma" in changing.names()
+    status = changing.starter.status()
+    assert [(each["name"], each["state"]) for each in status["servers"]] == [("Chroma", "ending")]
+    assert [each["name"] for each in status["services"]] == ["index", "llm"]
     os.kill(pids["index worker 1"], signal.SIGKILL)
     changing.look_until(lambda: changing.names() == ["llm broker", "llm worker 1"])
+    changing.look()
+    status = changing.starter.status()
+    assert ([each["name"] for each in status["services"]], status["servers"]) == (["llm"], [])
+
+
+def test_status_has_old_workers_with_the_new_ones_of_their_service(start, llm, tmp_path):
+    index = group("index", STAYS, broker_name="llm")
+    changing = start(brokers=llm["brokers"], groups=(*llm["groups"], index))
+    time.sleep(0.5)  # Until the worker ignores the signal.
+    changing.change(**llm)
+    changing.change(groups=(*llm["groups"], index))
+    (service,) = changing.starter.status()["services"]
+    groups = {each["name"]: each for each in service["groups"]}
+    assert list(groups) == ["llm", "index"]
+    assert groups["index"]["is_on"]
+    assert sorted(each["state"] for each in groups["index"]["workers"]) == ["ending", "starting"]
 
 
 @pytest.mark.parametrize("act", [Group.restart, Group.stop, lambda each: each.scale(1)])

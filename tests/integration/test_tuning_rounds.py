@@ -101,6 +101,41 @@ def test_a_round_that_failed_before_tuning_takes_the_new_log_and_new_options(pla
         assert (shorter.round, shorter.examples, shorter.shortened) == (2, 6, 6)
 
 
+@pytest.mark.parametrize("interrupted", ["tuning", "answering, candidate"])
+def test_a_round_of_an_older_version_goes_on(place, interrupted):
+    """Its record has no files that the settings choose, no counts, and a context of 512."""
+    with opened(place) as app:
+        add_answers(app, place, TEAS[1:])
+        stop = StopToken()
+        with pytest.raises(StoppedError):
+            run = Run(stop, lambda progress: progress.stage == interrupted and stop.set())
+            round_of(app, place, run=run, context=512)
+        path = place / "loop" / "rounds" / "0001" / "record.json"
+        record = json.loads(path.read_text("utf-8"))
+        del record["steps"]["start"]["chosen"]
+        for count in ("examples", "shortened", "left_out"):
+            record["steps"].get("tuning", {}).pop(count, None)
+        path.write_text(json.dumps(record), "utf-8")
+        done = round_of(app, place)
+    assert (done.round, done.examples, done.questions) == (1, 6, 2)
+    record = json.loads(path.read_text("utf-8"))
+    assert record["identity"]["context"] == 512
+    assert "end" in record["steps"]
+
+
+def test_the_examples_of_a_round_are_those_of_its_tuning(place, monkeypatch):
+    tuned = tuning_loop.tune
+
+    def with_one_left_out(*arguments, **named):
+        return replace(tuned(*arguments, **named), examples=5, left_out=1)
+
+    monkeypatch.setattr(tuning_loop, "tune", with_one_left_out)
+    with opened(place) as app:
+        add_answers(app, place, TEAS[1:])
+        done = round_of(app, place)
+    assert (done.examples, done.left_out) == (5, 1)
+
+
 def test_the_candidate_is_compared_with_the_state_that_the_settings_choose(place, monkeypatch):
     with opened(place) as app:
         add_answers(app, place, TEAS[1:])

@@ -8,8 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from libraries import library
+from small_rwkv import random_model, write_model
 
-from kvasir.core.errors import ComponentError, ConflictError, RequestError, StoppedError
+from kvasir.core.errors import (
+    ComponentError,
+    ConflictError,
+    RequestError,
+    SettingsError,
+    StoppedError,
+)
 from kvasir.core.run import Run, StopToken
 from kvasir.tuning import export_model, prepare_data
 
@@ -127,6 +134,7 @@ def test_a_crash_never_leaves_an_older_index_beside_newer_tokens(tmp_path, monke
 def test_a_target_has_one_writer_at_a_time(tmp_path):
     """Another one is refused, whether it prepares data or exports a model."""
     source, target = write_lines(tmp_path / "a.jsonl", TEXTS), tmp_path / "data"
+    base = write_model(random_model(7), tmp_path / "base.pth")
     refused = []
 
     class Reporting(Run):
@@ -134,7 +142,7 @@ def test_a_target_has_one_writer_at_a_time(tmp_path):
             super().report(*arguments, **named)
             for write in (
                 lambda: prepare_data([source], target),
-                lambda: export_model("base.pth", target, data_dir=tmp_path),
+                lambda: export_model(str(base), target, data_dir=tmp_path),
             ):
                 with pytest.raises(ConflictError, match=f"another process writes {target}"):
                     write()
@@ -146,3 +154,12 @@ def test_a_target_has_one_writer_at_a_time(tmp_path):
     assert len(refused) == 2
     assert len(binidx.Documents(target)) == len(TEXTS) * 60
     assert prepare_data([source], target).documents == len(TEXTS)
+
+
+def test_data_that_is_refused_makes_no_folder(tmp_path):
+    (tmp_path / "a.jsonl").write_text("no text\n", "utf-8")
+    with pytest.raises(RequestError, match="is not of the form"):
+        prepare_data([tmp_path / "a.jsonl"], tmp_path / "new" / "data")
+    with pytest.raises(SettingsError, match="is a folder: name what"):
+        prepare_data([tmp_path / "a.jsonl"], Path())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]

@@ -3,6 +3,7 @@
 import collections
 import json
 import os
+from pathlib import Path
 
 import pytest
 from libraries import library
@@ -168,6 +169,18 @@ def test_a_model_is_exported_whole_or_not_at_all(model, tmp_path):
         assert all(torch.equal(again[key], content[key]) for key in content)
     plain = write_model(model, tmp_path / "plain.pth")
     assert weights.read_weights(export_model(str(plain), tmp_path / "fla", data_dir=tmp_path))
+
+
+def test_an_export_that_is_refused_makes_nothing(model, tmp_path):
+    plain = write_model(model, tmp_path / "plain.pth")
+    new = tmp_path / "new" / "folder" / "out.pth"
+    for base, adapter in (("missing.pth", None), (str(plain), "missing")):
+        with pytest.raises(errors.KvasirError, match="missing"):
+            export_model(base, new, data_dir=tmp_path, adapter=adapter)
+    for target in (Path(), plain):
+        with pytest.raises(errors.SettingsError, match="is there already"):
+            export_model(str(plain), target, data_dir=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["plain.pth"]
 
 
 def test_a_model_in_several_safetensors_files_is_read_whole(model, tmp_path):

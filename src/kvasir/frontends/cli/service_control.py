@@ -169,7 +169,7 @@ def scale(settings: Settings, service: str, workers: int) -> None:
     """
 
     def is_done(found: Mapping[str, Any]) -> bool:
-        states = [each["state"] for each in _group(found, service)["workers"]]
+        states = [each["state"] for each in _group_that_is_on(found, service)["workers"]]
         return states == ["ready"] * workers
 
     with _client(settings) as client:
@@ -189,6 +189,8 @@ def restart(settings: Settings, services: tuple[str, ...]) -> None:
     """
 
     def is_done(found: Mapping[str, Any]) -> bool:
+        for name in services:
+            _group_that_is_on(found, name)
         return all(
             not each["is_replacing"]
             and [worker["state"] for worker in each["workers"]] == ["ready"] * each["wanted"]
@@ -212,7 +214,7 @@ def stop(settings: Settings, services: tuple[str, ...]) -> None:
     """
 
     def is_done(found: Mapping[str, Any]) -> bool:
-        return not any(_group(found, name)["workers"] for name in services)
+        return not any(each["workers"] for each in _named(found, services))
 
     with _client(settings) as client:
         client.stop(list(services))
@@ -287,8 +289,16 @@ def _named(found: Mapping[str, Any], services: Sequence[str]) -> Iterator[Mappin
     return (each for each in _groups(found) if not services or each["name"] in services)
 
 
-def _group(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    return next(each for each in _groups(found) if each["name"] == name)
+def _group_that_is_on(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the state of the workers of a service.
+
+    Raises:
+        ComponentError: It was stopped, or the settings have it no more.
+    """
+    for each in _named(found, [name]):
+        if each["is_on"]:
+            return each
+    raise ComponentError(name, "changing", "the service was turned off meanwhile")
 
 
 def _rows(found: Mapping[str, Any]) -> Iterator[Mapping[str, object]]:

@@ -102,8 +102,8 @@ def _shortened(report: TuningReport | RoundResult) -> list[str]:
     if not report.shortened and not report.left_out:
         return []
     return [
-        f"of {report.examples} examples {report.shortened} were longer than --context and lost the "
-        f"beginning of their prompts; {report.left_out} had nothing to learn and were left out"
+        f"{report.shortened} of {report.examples} examples were longer than --context and were "
+        f"shortened; left out because there was nothing to learn: {report.left_out}"
     ]
 
 

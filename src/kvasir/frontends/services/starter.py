@@ -59,6 +59,8 @@ class Starter:
         """Those that were asked to end, until they have."""
         self._off: list[Group] = []
         """Those that the settings have no more, until their workers have ended."""
+        self._off_brokers: dict[str, BrokerPart] = {}
+        """Those that the settings have no more, until they and their workers have ended."""
         self._unused: list[ServerPart] = []
         """Those that the settings have no more, until no worker uses them."""
         self._next_file = self._next_queue = 0.0
@@ -109,11 +111,11 @@ class Starter:
     # What is asked from other threads.
 
     def status(self) -> Mapping[str, Any]:
-        """Return the state of everything, as plain data."""
+        """Return the state of everything, as plain data; with what the settings have no more."""
         now = time.monotonic()
         with self._lock:
             services = []
-            for name, broker in self._brokers.items():
+            for name, broker in {**self._off_brokers, **self._brokers}.items():
                 statistics = broker.statistics()
                 services.append(
                     {
@@ -122,16 +124,17 @@ class Starter:
                         "back_ends": broker.plan.back_ends,
                         "keys": str(broker.plan.keys) if broker.plan.keys else None,
                         "broker": broker.state(now, is_ready=statistics is not None),
-                        "groups": [
-                            group.state(now)
-                            for group in self._groups.values()
-                            if group.plan.broker == name
-                        ],
+                        "groups": self._group_states(name, now),
                     }
                 )
+            old = [each for each in self._old if isinstance(each, ServerPart)]
             servers = [
                 {**each.state(now, is_ready=each.was_ready), "address": each.plan.address}
                 for each in self._servers
+            ] + [
+                {**_ending(each.state(now, is_ready=True)), "address": each.plan.address}
+                for each in (*self._unused, *old)
+                if each.is_alive
             ]
             return {
                 "pid": os.getpid(),
@@ -141,6 +144,22 @@ class Starter:
                 "services": services,
                 "servers": servers,
             }
+
+    def _group_states(self, broker: str, now: float) -> list[Mapping[str, Any]]:
+        """Return the states of the groups of a broker, with those that are off."""
+        found = {
+            group.plan.name: dict(group.state(now))
+            for group in self._groups.values()
+            if group.plan.broker == broker
+        }
+        for group in self._off:
+            if group.plan.broker == broker:
+                off = group.state(now)
+                own = found.setdefault(
+                    group.plan.name, {**off, "is_on": False, "wanted": 0, "workers": []}
+                )
+                own["workers"] = [*own["workers"], *map(_ending, off["workers"])]
+        return list(found.values())
 
     def scale(self, service: str, workers: int) -> None:
         """Set how many workers a service has.
@@ -222,6 +241,10 @@ class Starter:
                 group.is_on = False
             group.look_after(now)
         self._off = [each for each in self._off if each.workers or each.leaving]
+        ending |= {each.plan.broker for each in self._off}
+        self._off_brokers = {
+            name: each for name, each in self._off_brokers.items() if name in ending
+        }
         are_used = self._off or any(each.has_old_workers for each in self._groups.values())
         if self._unused and not are_used:
             for server in self._unused:
@@ -301,7 +324,8 @@ class Starter:
             elif own.wanted != before:
                 yield f"{group.name} has {own.wanted} workers"
         for name in set(self._brokers) - {each.name for each in plan.brokers}:
-            self._retire(self._brokers.pop(name))
+            self._off_brokers[name] = self._brokers.pop(name)
+            self._retire(self._off_brokers[name])
         for name in sorted(set(self._groups) - {each.name for each in plan.groups}):
             self._off.append(self._groups.pop(name))
             yield f"{name} is off"
@@ -355,6 +379,11 @@ class Starter:
         workers = [worker for group in groups for worker in (*group.workers, *group.leaving)]
         servers = (*self._servers, *self._unused)
         return [*workers, *self._brokers.values(), *servers, *self._old]
+
+
+def _ending(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the state of a process that the settings have no more."""
+    return {**state, "state": "ending"}
 
 
 def _end_workers(groups: list[Group]) -> None:

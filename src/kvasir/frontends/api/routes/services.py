@@ -44,7 +44,9 @@ class WorkerGroup(BaseModel):
     """The workers of a service."""
 
     name: str = Field(examples=["llm"])
-    is_on: bool = Field(description="false after `stop`")
+    is_on: bool = Field(
+        description="false after `stop`, and while it ends because the settings turned it off"
+    )
     wanted: int = Field(examples=[1], description="how many workers there should be")
     min: int = Field(examples=[1])
     max: int = Field(examples=[4])
