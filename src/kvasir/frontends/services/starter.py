@@ -58,11 +58,11 @@ class Starter:
         self._old: list[BrokerPart | ServerPart] = []
         """Those that were asked to end, until they have."""
         self._off: list[Group] = []
-        """Those that the settings have no more, until their workers have ended."""
+        """Brokers that the settings no longer name, until their workers have ended."""
         self._off_brokers: dict[str, BrokerPart] = {}
-        """Those that the settings have no more, until they and their workers have ended."""
+        """Groups that the settings no longer name, until they and their workers have ended."""
         self._unused: list[ServerPart] = []
-        """Those that the settings have no more, until no worker uses them."""
+        """Servers that the settings no longer name, until no worker uses them."""
         self._next_file = self._next_queue = 0.0
 
     def run(self, stop: StopToken, *, when_ready: Callable[[], object] = lambda: None) -> None:
@@ -111,7 +111,7 @@ class Starter:
     # What is asked from other threads.
 
     def status(self) -> Mapping[str, Any]:
-        """Return the state of everything, as plain data; with what the settings have no more."""
+        """Return the state of everything, as plain data; also of what ends because the settings no longer name it."""
         now = time.monotonic()
         with self._lock:
             services = []
@@ -232,7 +232,7 @@ class Starter:
         return not any(each.name == part.name for each in (*self._old, *self._unused))
 
     def _end_what_is_off(self, now: float) -> None:
-        """End what the settings have no more: a broker, then its workers, then their server."""
+        """End what the settings no longer name: a broker, then its workers, then their server."""
         self._old = [each for each in self._old if not each.has_ended(now)]
         ending = {each.plan.name for each in self._old}
         for group in self._off:
@@ -382,7 +382,7 @@ class Starter:
 
 
 def _ending(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the state of a process that the settings have no more."""
+    """Return the state of a process that the settings no longer name."""
     return {**state, "state": "ending"}
 
 
