@@ -58,9 +58,9 @@ class Starter:
         self._old: list[BrokerPart | ServerPart] = []
         """Those that were asked to end, until they have."""
         self._off: list[Group] = []
-        """Brokers that the settings no longer name, until their workers have ended."""
+        """Groups that the settings no longer name, until their workers have ended."""
         self._off_brokers: dict[str, BrokerPart] = {}
-        """Groups that the settings no longer name, until they and their workers have ended."""
+        """Brokers that the settings no longer name, until they and their workers have ended."""
         self._unused: list[ServerPart] = []
         """Servers that the settings no longer name, until no worker uses them."""
         self._next_file = self._next_queue = 0.0
@@ -111,7 +111,7 @@ class Starter:
     # What is asked from other threads.
 
     def status(self) -> Mapping[str, Any]:
-        """Return the state of everything, as plain data; also of what ends because the settings no longer name it."""
+        """Return the state of everything as plain data, also of what the settings no longer name."""
         now = time.monotonic()
         with self._lock:
             services = []
