@@ -111,7 +111,7 @@ class Starter:
     # What is asked from other threads.
 
     def status(self) -> Mapping[str, Any]:
-        """Return the state of everything as plain data, also of what the settings no longer name."""
+        """Return the state of all as plain data, also of what the settings no longer name."""
         now = time.monotonic()
         with self._lock:
             services = []
