@@ -33,6 +33,7 @@ from kvasir.rwkv.composition import PassageReader
 from kvasir.rwkv.initial import small_rwkv7
 from kvasir.rwkv.prompts import TEMPLATE, segments
 from kvasir.rwkv.state import State
+from kvasir.rwkv.state_cache import StateCache
 from kvasir.rwkv.tokenizer import WorldTokenizer, tokenizer_of
 
 NOTES = (1, 2, 3, 5)
@@ -172,7 +173,7 @@ def measure(model: Any, coder: WorldTokenizer, notes: int, questions: int) -> di
 def read(model: Any, coder: WorldTokenizer, asked: Asked, way: str) -> State:
     """Return the state before the question."""
     if way == "composed":
-        reader = PassageReader(model, model.zero_state(), None, "")
+        reader = PassageReader(model, model.zero_state(), StateCache(None, 0, "f32"), "")
         return reader.read(coder.encode(asked.before), [coder.encode(n) for n in asked.notes])
     notes = asked.in_a_row if way == "in a row" else (asked.notes[asked.right],)
     tokens = [token for part in (asked.before, *notes) for token in coder.encode(part)]

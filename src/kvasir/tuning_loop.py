@@ -193,7 +193,8 @@ def improve(
         candidate = Promoted(options.kind, file, base, number)
         judged = {}
         # A record of an older version has neither this nor the counts of the examples.
-        used = start.get("chosen", {}) if before is None else _files_of(before, folder)
+        chosen_files = start["chosen"] if "chosen" in start else _chosen_files(app)
+        used = chosen_files if before is None else _files_of(before, folder)
         for side, files in ((INCUMBENT, used), (CANDIDATE, _files_of(candidate, folder))):
             if record.get(side) is None:
                 answered = _answer(app, place / f"{side}.jsonl", questions, files, run)

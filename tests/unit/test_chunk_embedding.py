@@ -179,6 +179,30 @@ def test_chunks_of_a_document_that_was_stopped_are_forgotten_if_it_was_cancelled
     assert bool(open_embedding_jobs(jobs)) is bool(list(spool.digests())) is not is_cancelled
 
 
+def test_vectors_that_nobody_reads_any_more_are_deleted(jobs, spool, monkeypatch):
+    """Both parts are embedded, and the document is cancelled before they are read."""
+    job, stop = jobs.add(new_job()), StopToken()
+
+    def end(*_):
+        while open_embedding_jobs(jobs):
+            do_one_job(jobs, spool)
+        jobs.cancel(job.id)
+        stop.set()
+        raise StoppedError
+
+    monkeypatch.setattr(QueuedEmbedder, "_wait", end)
+    with pytest.raises(StoppedError):
+        embed(jobs, spool, [f"tea {n}" for n in range(300)], job, stop)
+    assert not list(spool.digests())
+
+
+def test_a_thread_that_goes_on_after_its_attempt_adds_no_job(jobs, spool):
+    with embedding_for(jobs.add(new_job()), jobs, spool, StopToken()):
+        owner = module._owner.get()
+    with pytest.raises(StoppedError):
+        owner.add("late", "texts")
+
+
 def test_a_document_that_repeats_itself_leaves_nothing_in_the_spool(jobs, spool, monkeypatch):
     """Both parts of 256 texts are the same job."""
     look = jobs.job

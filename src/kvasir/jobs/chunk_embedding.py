@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -43,13 +44,46 @@ _MOST_BYTES = 1 << 30
 
 
 class _Owner:
-    """The job that waits, its jobs that are not read yet, and the bytes that it still needs."""
+    """The job that waits, its jobs that are not read yet, and the bytes that it still needs.
+
+    A thread that embeds may go on for a moment after its job has been stopped.
+    """
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
-        self.unread: dict[str, str] = {}
-        """The digest of the texts of each job, by its id."""
+        self._lock = threading.Lock()
+        self._unread: dict[str, str] | None = {}
+        """The digest of the texts of each job, by its id; None when the attempt is over."""
         self.digests: deque[tuple[str, ...]] = deque()
+
+    def check(self) -> None:
+        """Raise ``StoppedError`` if the attempt is over."""
+        if self._unread is None:
+            raise StoppedError
+
+    def add(self, job_id: str, texts: str) -> None:
+        """Take note of an embedding job.
+
+        Raises:
+            StoppedError: The attempt is over.
+        """
+        with self._lock:
+            self.check()
+            cast(dict[str, str], self._unread)[job_id] = texts
+
+    def has_read(self, job_id: str, *digests: str) -> None:
+        """Take note that the vectors of a job were read; its bytes are needed for a while."""
+        with self._lock:
+            self.digests.append(digests)
+            if self._unread is not None:
+                # Two parts of the same texts are one job.
+                self._unread.pop(job_id, None)
+
+    def close(self) -> dict[str, str]:
+        """Return the jobs that are not read; no more are taken."""
+        with self._lock:
+            unread, self._unread = self._unread or {}, None
+            return unread
 
 
 _owner: ContextVar[_Owner] = ContextVar("owner")
@@ -78,11 +112,19 @@ def embedding_for(job: Job, jobs: JobQueue, spool: Spool, stop: StopToken) -> It
         raise
     finally:
         _owner.reset(token)
+        unread = owner.close()
         if _has_ended(job, jobs, stop, error):
-            for job_id, texts in owner.unread.items():
-                jobs.cancel(job_id)
-                spool.delete(texts)
+            for job_id, texts in unread.items():
+                _give_up(jobs, spool, job_id, texts)
             _delete(owner, spool, 0)
+
+
+def _give_up(jobs: JobQueue, spool: Spool, job_id: str, texts: str) -> None:
+    """Cancel an embedding job, and delete its texts and the vectors that nobody reads."""
+    job = jobs.cancel(job_id)
+    spool.delete(texts)
+    if job.state is JobState.DONE:
+        spool.delete(job.result["vectors"])
 
 
 def _has_ended(job: Job, jobs: JobQueue, stop: StopToken, error: Exception | None) -> bool:
@@ -181,14 +223,13 @@ class QueuedEmbedder:
                 raise ComponentError(
                     "embedding", "reading", f"{vectors.shape} is not the shape of the vectors"
                 )
-            # Two parts of the same texts are one job.
-            owner.unread.pop(made.id, None)
-            owner.digests.append((digest, made.result["vectors"]))
+            owner.has_read(made.id, digest, made.result["vectors"])
             return vectors
 
     def _add(self, owner: _Owner, texts: list[str], number: int = 0) -> tuple[str, Job]:
         data = json.dumps({"for": owner.job_id, "texts": texts}).encode()
         while True:
+            owner.check()
             digest, _ = self._spool.put(BytesIO(data), max_bytes=_MOST_BYTES)
             with self._spool.lock():
                 if self._spool.has(digest):
@@ -209,7 +250,7 @@ class QueuedEmbedder:
                     break
         if job.state in (JobState.FAILED, JobState.CANCELLED):
             job = self._jobs.retry(job.id)
-        owner.unread[job.id] = digest
+        owner.add(job.id, digest)
         return digest, job
 
     def _wait(self, job: Job) -> Job:

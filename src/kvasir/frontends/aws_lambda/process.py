@@ -261,7 +261,7 @@ class LambdaProcess:
         services = self._app.services
         with self._stopping_in_time() as stop:
             worker = services.make_job_worker(self._perform, stop)
-            for job in self._open_jobs():
+            for job in self._open_jobs(stop):
                 if stop.is_set():
                     break
                 has_bytes = all(map(services.spool.has, digests_of(job.arguments)))
@@ -271,13 +271,15 @@ class LambdaProcess:
             if stop.is_set():
                 self._has_job.set()
 
-    def _open_jobs(self) -> Iterator[Job]:
+    def _open_jobs(self, stop: StopToken) -> Iterator[Job]:
         """Yield the jobs of requests that are not done: the newest page first, each in its order.
 
         So those of this request come before a long queue of other processes.
         """
         before = ""
-        while page := self._app.services.jobs.jobs(states=_OPEN, before=before):
+        while not stop.is_set() and (
+            page := self._app.services.jobs.jobs(states=_OPEN, before=before)
+        ):
             before = page[-1].id
             yield from (job for job in reversed(page) if job.task in _TASKS)
 

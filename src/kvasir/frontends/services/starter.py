@@ -190,7 +190,8 @@ class Starter:
             NotFoundError: There is no such service.
         """
         with self._lock:
-            for group in [self._group(name) for name in services]:
+            are_off = {each.plan.name for each in self._off} - self._groups.keys()
+            for group in [self._group(name) for name in services if name not in are_off]:
                 group.stop()
                 self._say(f"{group.plan.name}: its workers end")
         if not services:

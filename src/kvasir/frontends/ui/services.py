@@ -62,11 +62,15 @@ def _show_service(session: Session, service: Mapping[str, Any]) -> None:
         st.markdown(f"#### {elements.plain(service['name'])}")
         where = ", ".join(map(elements.plain, service["front_ends"]))
         st.caption(f"{text('services.broker')}: {_state(service['broker'])} · {where}")
+        # One that the settings no longer name cannot be changed any more.
+        is_ending = service["broker"]["state"] == "ending"
         for group in service["groups"]:
-            _show_group(session, service["name"], group)
+            _show_group(session, service["name"], group, is_ending=is_ending)
 
 
-def _show_group(session: Session, service: str, group: Mapping[str, Any]) -> None:
+def _show_group(
+    session: Session, service: str, group: Mapping[str, Any], *, is_ending: bool
+) -> None:
     name = group["name"]
     queues = group["queues"].values()
     waiting, running, served = (
@@ -84,6 +88,8 @@ def _show_group(session: Session, service: str, group: Mapping[str, Any]) -> Non
     ]
     if lines:
         st.markdown("\n".join(lines))
+    if is_ending:
+        return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         wanted = st.number_input(
             text("services.workers", name=name),
