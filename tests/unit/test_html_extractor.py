@@ -569,3 +569,21 @@ def test_reading_takes_time_in_proportion_to_the_page(piece: str) -> None:
 
     few, many = (min(seconds(count) for _ in range(2)) for count in (100, 600))
     assert many < max(few, 0.01) * 20
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        '<?xml version="1.0"?><!DOCTYPE html [<!ENTITY l0 "lol"><!ENTITY l1 "&l0;&l0;">]>',
+        '<!DOCTYPE html [<!ENTITY l1 SYSTEM "file:///etc/passwd">]>',
+    ],
+)
+def test_declared_entities_are_neither_used_nor_read_as_text(declared: str) -> None:
+    assert _read(f"{declared}<html><body><p>Tea is &l1; hot.</p></body></html>").text == (
+        "Tea is &l1; hot."
+    )
+
+
+def test_brackets_in_a_page_are_no_declaration() -> None:
+    page = "<!DOCTYPE html><html><body><p>See [1] and [2].</p></body></html>"
+    assert _read(page).text == "See [1] and [2]."

@@ -270,6 +270,25 @@ def test_headings_that_leave_no_room_are_shortened_from_outside():
     assert max(embedder.count_tokens([chunk.passage for chunk in chunks])) <= 64
 
 
+def test_headings_nested_without_end_are_counted_in_linear_work():
+    """As in a docling file or OpenDocument text with 3,000 levels."""
+    counted = []
+
+    class Counting(FakeEmbedder):
+        def count_tokens(self, texts):
+            counted.extend(map(len, texts))
+            return super().count_tokens(texts)
+
+    def work(levels):
+        parts = [(HEADING, f"Level {n} of many", n) for n in range(1, levels + 1)]
+        counted.clear()
+        chunks = StructureSplitter(Counting()).split(build(*parts, (PARAGRAPH, SENTENCE, None)))
+        assert SENTENCE.strip() in chunks[-1].text
+        return sum(counted)
+
+    assert work(3_000) < 5 * work(1_000)
+
+
 def test_a_heading_that_is_too_long_to_repeat_stands_in_the_text():
     heading = "漢" * 60
     document = build((HEADING, heading, 1), (PARAGRAPH, SENTENCE, None))

@@ -28,6 +28,8 @@ from kvasir.core.types import Document, MetadataValue, Source
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"\A\s*<\?xml[^>]*encoding\s*=\s*[\"']([\w-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
+_DECLARED_ENTITIES = re.compile(r"\A(\s*<!DOCTYPE[^<>\[]*)\[[^\]]*\]", re.IGNORECASE)
+"""HTML has none: the parser would take their end for text."""
 _VOID = ("embed", "source", "track", "wbr", "bgsound", "keygen", "command")
 """Elements without content, and no words of their own, which libxml2 takes for open ones."""
 _RENDERED = ("MathJax", "mjx", "MJX")
@@ -89,6 +91,7 @@ def parse_html(data: bytes, charset: str | None = None, warn: Warn | None = None
     """
     text = decode(data, charset or _own_charset(data[:4096]), warn)
     text = _XML_DECLARATION.sub("", text).replace("\x00", "")
+    text = _DECLARED_ENTITIES.sub(r"\1", text)
     if not text.strip():
         raise empty_error()
     # Without huge_tree the parser stops at 256 levels, with it at 2,048, without an error.
