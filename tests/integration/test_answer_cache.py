@@ -271,19 +271,25 @@ def test_another_model_under_the_same_settings_has_answers_of_its_own(writing, m
     assert ask(client, place, ana, QUESTION)[1]
 
 
-def test_kept_answers_are_given_while_the_model_cannot_be_identified(writing, monkeypatch):
+def make_unreachable(monkeypatch):
+    """Make the model unreachable; return a list with an entry for each try to identify it."""
     asked = []
 
     def fail():
         asked.append(1)
         raise ComponentError("llm", "answering", "no worker serves it", kind="unreachable")
 
+    monkeypatch.setattr(Writing, "identify", staticmethod(fail))
+    monkeypatch.setattr(cached_answers, "_PAUSE", 600.0)
+    return asked
+
+
+def test_kept_answers_are_given_while_the_model_cannot_be_identified(writing, monkeypatch):
     client, _, ana = writing
     place = make_collection(client, ana, "unreachable")
     upload(client, ana, place, "tea.md", TEA)
     ask(client, place, ana, QUESTION)
-    monkeypatch.setattr(Writing, "identify", staticmethod(fail))
-    monkeypatch.setattr(cached_answers, "_PAUSE", 600.0)
+    asked = make_unreachable(monkeypatch)
     for _ in range(3):
         assert ask(client, place, ana, QUESTION)[1]
     # It is not known which model answers another question, so its answer is not kept.
@@ -301,14 +307,7 @@ def test_kept_answers_are_given_while_the_model_cannot_be_identified(writing, mo
 
 
 def test_a_model_that_was_never_identified_still_answers(tmp_path, monkeypatch):
-    asked = []
-
-    def fail():
-        asked.append(1)
-        raise ComponentError("llm", "answering", "no worker serves it", kind="unreachable")
-
-    monkeypatch.setattr(Writing, "identify", staticmethod(fail))
-    monkeypatch.setattr(cached_answers, "_PAUSE", 600.0)
+    asked = make_unreachable(monkeypatch)
     cache = {"cache": {"enabled": True, "threshold": 0.5}}
     generator = {"type": f"{__name__}:Writing"}
     with running(make_settings(tmp_path, answer=cache, generator=generator)) as (client, _):

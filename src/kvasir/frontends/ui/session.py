@@ -82,7 +82,7 @@ def _ask(api: Api) -> Session:
         is_admin="admin" in me["scopes"],
         has_language_model=server["language_model"],
         max_file_mb=server["max_file_mb"],
-        top_k=server.get("top_k", 10),
+        top_k=server.get("top_k", 10),  # A server of an older version does not say it.
     )
 
 
