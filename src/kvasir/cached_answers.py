@@ -149,11 +149,12 @@ class CachedAnswers:
         """
         if not self.is_enabled or options.get("explain"):
             return make(), False
-        model = self._model(app)
+        settings = plain_values(app.settings)
+        model = self._model(app, settings)
         if model.fingerprint is None:
             return make(), False
         record = collection.record()
-        scope = _scope(app, record, options, model.fingerprint)
+        scope = _scope(settings, record, options, model.fingerprint)
         asked = _Asked(app, collection, record, question, scope)
         if not fresh and (kept := self._find(asked)) is not None:
             return AnswerStream(_events(kept)), True
@@ -162,9 +163,9 @@ class CachedAnswers:
             return make(), False
         return AnswerStream(self._keeping(make(), asked)), False
 
-    def _model(self, app: App) -> _Model:
+    def _model(self, app: App, settings: Mapping[str, Any]) -> _Model:
         """Identify the model; return what was known of it before if it cannot be identified."""
-        key = json.dumps(_chosen(app, _MODEL_SETTINGS), sort_keys=True, default=str)
+        key = json.dumps(_chosen(settings, _MODEL_SETTINGS), sort_keys=True, default=str)
         with self._lock:
             model = self._models.get(key, _Model())
         if not model.is_to_be_asked:
@@ -288,17 +289,21 @@ class CachedAnswers:
             logger.warning("an answer cannot be kept: %s", error)
 
 
-def _scope(app: App, record: CollectionRecord, options: Mapping[str, Any], fingerprint: str) -> str:
+def _scope(
+    settings: Mapping[str, Any],
+    record: CollectionRecord,
+    options: Mapping[str, Any],
+    fingerprint: str,
+) -> str:
     # A filter may be text, a mapping or a Filter.
     request = {key: to_json(value) for key, value in sorted(options.items())}
-    parts = [record.fingerprint, _chosen(app, _SETTINGS), request, fingerprint]
+    parts = [record.fingerprint, _chosen(settings, _SETTINGS), request, fingerprint]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _chosen(app: App, beginnings: tuple[str, ...]) -> dict[str, Any]:
+def _chosen(settings: Mapping[str, Any], beginnings: tuple[str, ...]) -> dict[str, Any]:
     """Return the settings whose keys begin so."""
-    values = plain_values(app.settings)
-    return {key: value for key, value in values.items() if key.startswith(beginnings)}
+    return {key: value for key, value in settings.items() if key.startswith(beginnings)}
 
 
 def _fingerprint(generator: Generates) -> str:
